@@ -1,0 +1,25 @@
+"""Run and judge untrusted programs without root."""
+
+from sandbox.errors import ClosedError, InfrastructureError, RecordError, SandboxError, UnsupportedHostError
+from sandbox.limits import Limits
+from sandbox.pool import Sandbox
+from sandbox.problem import Kind, Problem, StdioTest
+from sandbox.result import JudgeResult, RunResult, TestResult
+from sandbox.verdict import Verdict
+
+__all__ = [
+    "ClosedError",
+    "InfrastructureError",
+    "JudgeResult",
+    "Kind",
+    "Limits",
+    "Problem",
+    "RecordError",
+    "RunResult",
+    "Sandbox",
+    "SandboxError",
+    "StdioTest",
+    "TestResult",
+    "UnsupportedHostError",
+    "Verdict",
+]

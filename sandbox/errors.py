@@ -1,0 +1,42 @@
+"""Errors of the sandbox.
+
+A program that fails is a verdict. An exception means that the caller or the host is at fault:
+
+    SandboxError
+    ├── InfrastructureError   the host failed a submission, after retries (verdict IE)
+    ├── UnsupportedHostError  a required guard cannot be had on this machine
+    ├── RecordError           a line of a JSONL file is not what it should be
+    └── ClosedError           the sandbox was closed
+"""
+
+from __future__ import annotations
+
+
+class SandboxError(Exception):
+    """Base of all errors of this package."""
+
+
+class InfrastructureError(SandboxError):
+    """The host failed, not the program. Retried before it is raised; never a reward."""
+
+
+class UnsupportedHostError(SandboxError):
+    """A required guard is missing on this machine; the message names the remedy."""
+
+
+class RecordError(SandboxError):
+    """A line of a file is malformed.
+
+    Attributes:
+        path: the file. line: 1-based. field: dotted name of the field, or "" for the whole line.
+    """
+
+    def __init__(self, path: str, line: int, field: str, reason: str) -> None:
+        self.path = path
+        self.line = line
+        self.field = field
+        super().__init__(f"{path}:{line}: {field + ': ' if field else ''}{reason}")
+
+
+class ClosedError(SandboxError):
+    """The sandbox was used after it was closed."""

@@ -1,0 +1,41 @@
+"""Resource limits of one candidate process tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a program may use. Checked when built.
+
+    Raises:
+        ValueError: a limit is not positive, or below what an interpreter needs.
+    """
+
+    cpu_s: float = 10.0
+    """CPU time of the whole process tree for one test, s; exceeding it is TLE."""
+    total_cpu_s: float | None = None
+    """CPU time over all tests of a submission, s; the tests left then are TLE. None: 10 times `cpu_s`."""
+    idle_s: float = 3.0
+    """Wall time, s, in which no process of the tree ran or waited for a core; exceeding it is TLE."""
+    memory_bytes: int = 1024 * MIB
+    """Memory of the tree and its files; exceeding it is MLE."""
+    output_bytes: int = 16 * MIB
+    """Bytes written to stdout or to stderr, each; exceeding it is OLE."""
+    processes: int = 64
+    """Processes and threads alive at a time; more cannot be created."""
+    disk_bytes: int = 256 * MIB
+    """Size of the writable file system, which lies in memory."""
+    open_files: int = 256
+    """Open file descriptors of one process."""
+
+    def __post_init__(self) -> None:
+        for name in ("cpu_s", "total_cpu_s", "idle_s", "output_bytes", "processes", "disk_bytes", "open_files"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"Limits.{name} is {value!r}; it must be greater than 0")
+        if self.memory_bytes < 32 * MIB:
+            raise ValueError(f"Limits.memory_bytes is {self.memory_bytes}; an interpreter needs at least {32 * MIB}")

@@ -1,0 +1,72 @@
+"""A problem: what a program is asked to do and how it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+from sandbox.limits import Limits
+
+
+class Kind(StrEnum):
+    """How the tests of a problem are run."""
+
+    FUNCTION = "function"
+    """Test code calls names of the program; it runs in the judge, the calls in the candidate."""
+    STDIO = "stdio"
+    """The program reads stdin and writes stdout."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StdioTest:
+    """One run of a `stdio` problem."""
+
+    stdin: str
+    stdout: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A problem as the judge needs it, with its prompt.
+
+    Raises:
+        ValueError: there are no tests, or their type does not fit `kind`.
+    """
+
+    id: str
+    prompt: str = ""
+    """What the model is shown; the judge does not read it."""
+    kind: Kind = Kind.FUNCTION
+    tests: tuple[str, ...] | tuple[StdioTest, ...]
+    """`function`: pieces of Python. A piece that defines `check(candidate)` is called with the entry point and
+    each statement of its body that asserts is one test; in any other piece each top-level statement that
+    asserts is one. `stdio`: one StdioTest per test."""
+    prelude: str = ""
+    """Python (imports, helper classes such as ListNode) that runs before the program and before the tests."""
+    entry_point: str | None = None
+    """Expression in the program's names that `check` receives, e.g. `add` or `Solution().add`."""
+    checker: str = "tokens"
+    """How `stdio` outputs are compared: `exact`, `tokens` or `floats`."""
+    limits: Limits = field(default_factory=Limits)
+    meta: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Anything a data set tells besides, e.g. topic, difficulty, split."""
+
+    def __post_init__(self) -> None:
+        if not self.tests:
+            raise ValueError(f"problem {self.id!r} has no tests; a program without tests cannot be judged")
+        expected = StdioTest if self.kind is Kind.STDIO else str
+        for index, test in enumerate(self.tests):
+            if not isinstance(test, expected):
+                raise ValueError(
+                    f"problem {self.id!r}: test {index} is a {type(test).__name__}; "
+                    f"kind {self.kind.value!r} takes {expected.__name__}"
+                )
+        if self.checker not in CHECKERS:
+            raise ValueError(f"problem {self.id!r}: checker is {self.checker!r}; known are {', '.join(CHECKERS)}")
+
+
+CHECKERS = ("exact", "tokens", "floats")
+"""`exact`: byte for byte. `tokens`: split at white space, so trailing blanks and newlines do not count.
+`floats`: as tokens, numbers within 1e-6 absolute or relative."""
