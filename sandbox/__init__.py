@@ -1,6 +1,13 @@
 """Run and judge untrusted programs without root."""
 
-from sandbox.errors import ClosedError, InfrastructureError, RecordError, SandboxError, UnsupportedHostError
+from sandbox.errors import (
+    ClosedError,
+    InfrastructureError,
+    ProblemError,
+    RecordError,
+    SandboxError,
+    UnsupportedHostError,
+)
 from sandbox.limits import Limits
 from sandbox.pool import Sandbox
 from sandbox.problem import Kind, Problem, StdioTest
@@ -14,6 +21,7 @@ __all__ = [
     "Kind",
     "Limits",
     "Problem",
+    "ProblemError",
     "RecordError",
     "RunResult",
     "Sandbox",

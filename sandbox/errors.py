@@ -5,6 +5,7 @@ A program that fails is a verdict. An exception means that the caller or the hos
     SandboxError
     ├── InfrastructureError   the host failed a submission, after retries (verdict IE)
     ├── UnsupportedHostError  a required guard cannot be had on this machine
+    ├── ProblemError          the tests or the prelude of a problem are no Python
     ├── RecordError           a line of a JSONL file is not what it should be
     └── ClosedError           the sandbox was closed
 """
@@ -22,6 +23,10 @@ class InfrastructureError(SandboxError):
 
 class UnsupportedHostError(SandboxError):
     """A required guard is missing on this machine; the message names the remedy."""
+
+
+class ProblemError(SandboxError):
+    """The tests or the prelude of a problem do not compile, or nothing in the tests asserts anything."""
 
 
 class RecordError(SandboxError):

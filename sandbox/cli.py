@@ -1,0 +1,283 @@
+"""The command line: `qrpo-sandbox run`, `judge` and `doctor`. The only file of this package that prints.
+
+Exit codes: 0 done (for `run`: verdict AC); 1 RE, or a required guard is missing (`doctor`); 2 bad input; 3 CE; 4 TLE;
+5 MLE; 6 OLE; 7 the host failed (IE) or cannot sandbox; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from sandbox.errors import InfrastructureError, RecordError, UnsupportedHostError
+from sandbox.judging_file import JudgingFile, digest_of
+from sandbox.limits import MIB, Limits
+from sandbox.pool import Sandbox
+from sandbox.records import ResultRecord, Submission, read_problems, read_submissions
+from sandbox.result import RunResult
+from sandbox.verdict import Verdict
+
+BAD_INPUT, HOST_FAILED, INTERRUPTED = 2, 7, 130
+EXIT_CODES = {
+    Verdict.AC: 0,
+    Verdict.RE: 1,
+    Verdict.CE: 3,
+    Verdict.TLE: 4,
+    Verdict.MLE: 5,
+    Verdict.OLE: 6,
+    Verdict.IE: HOST_FAILED,
+}
+_DEFAULTS = Limits()
+
+app = typer.Typer(
+    help="Run and judge untrusted Python programs without root.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # an error of the user's is one line, one of ours an ordinary traceback
+)
+
+
+class Extract(StrEnum):
+    """Which block of a completion is its program."""
+
+    LAST = "last"
+    FIRST = "first"
+
+
+@app.callback()
+def configure(
+    *, verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the sandbox does to stderr.")] = False
+) -> None:
+    """Run and judge untrusted Python programs without root."""
+    level = logging.DEBUG if verbose else logging.WARNING
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="The program.", show_default=False)],
+    *,
+    cpu_s: Annotated[float, typer.Option(help="CPU time of the process tree, s.")] = _DEFAULTS.cpu_s,
+    idle_s: Annotated[float, typer.Option(help="Wall time in which nothing runs, s.")] = _DEFAULTS.idle_s,
+    memory_mib: Annotated[int, typer.Option(help="Memory of the tree and its files.")] = _DEFAULTS.memory_bytes // MIB,
+    output_mib: Annotated[int, typer.Option(help="Output, each of the two.")] = _DEFAULTS.output_bytes // MIB,
+    processes: Annotated[int, typer.Option(help="Processes and threads at a time.")] = _DEFAULTS.processes,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead.")] = False,
+) -> None:
+    """Run FILE on this command's stdin; its output passes through, the exit code says the verdict.
+
+    0 AC, 1 RE, 3 CE, 4 TLE, 5 MLE, 6 OLE, 7 the host failed; 2 is bad input. The last line on stderr sums up.
+    """
+    try:
+        limits = Limits(
+            cpu_s=cpu_s,
+            idle_s=idle_s,
+            memory_bytes=memory_mib * MIB,
+            output_bytes=output_mib * MIB,
+            processes=processes,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    with _reported_errors():
+        code = _read_program(file)
+        stdin = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+        with Sandbox(workers=1) as box:
+            result = box.run(code, stdin, limits)
+    if as_json:
+        typer.echo(json.dumps(_run_summary(result) | _decoded_output(result)))
+    else:
+        sys.stdout.buffer.write(result.stdout)
+        sys.stdout.buffer.flush()
+        sys.stderr.buffer.write(result.stderr)
+        sys.stderr.buffer.flush()
+        if result.stderr and not result.stderr.endswith(b"\n"):
+            typer.echo(err=True)
+        typer.echo(" ".join(f"{name}={value}" for name, value in _run_summary(result).items() if value != ""), err=True)
+    raise typer.Exit(EXIT_CODES[result.verdict])
+
+
+@app.command()
+def judge(
+    *,
+    problems: Annotated[Path, typer.Option(help="Problems, one JSON object a line.", show_default=False)],
+    submissions: Annotated[Path, typer.Option(help="Rows of `problem_id` and `code` or `completion`.")],
+    out: Annotated[Path, typer.Option(help="Results, in the order of the submissions.", show_default=False)],
+    workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time [default: one per core].")] = None,
+    extract: Annotated[Extract, typer.Option(help="Which block of a completion is its program.")] = Extract.LAST,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of a table.")] = False,
+) -> None:
+    """Judge all submissions. Interrupted, the same command continues from OUT.partial."""
+    started = time.monotonic()
+    with _reported_errors():
+        known = read_problems(problems)
+        todo = list(read_submissions(submissions, known, extract.value))
+        digest = digest_of(problems, submissions, extract.value)
+        with JudgingFile(out, inputs=digest, total=len(todo)) as results:
+            before = len(results.done)
+            try:
+                _judge_rest(todo, results, workers)
+            except KeyboardInterrupt:
+                typer.echo(
+                    f"interrupted; {len(results.done)} of {len(todo)} results are in {results.partial}; "
+                    "run the same command again to continue",
+                    err=True,
+                )
+                raise typer.Exit(INTERRUPTED) from None
+            results.finish()
+            judged = [results.done[index] for index in range(len(todo))]
+    wall_s = time.monotonic() - started
+    if as_json:
+        typer.echo(json.dumps(_judge_summary(judged, out) | {"resumed": before, "wall_s": round(wall_s, 3)}))
+    else:
+        _print_verdicts(judged, out, wall_s)
+
+
+@app.command()
+def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
+    """Say what this machine enforces, what is missing and what to do; exit code 1 if a required guard is missing."""
+    from sandbox.doctor import examine
+
+    report = examine()
+    missing = [check for check in report.checks if check.required and not check.ok]
+    if as_json:
+        checks = [
+            {"name": c.name, "required": c.required, "ok": c.ok, "detail": c.detail, "remedy": c.remedy}
+            for c in report.checks
+        ]
+        typer.echo(json.dumps({"level": report.level, "ok": not missing, "checks": checks}))
+        raise typer.Exit(1 if missing else 0)
+    console = Console()
+    table = Table(
+        "guard", "needed", "here", "detail", title=f"enforcement: {report.level or 'none'}", title_justify="left"
+    )
+    for check in report.checks:
+        needed = "required" if check.required else "optional"
+        here = (
+            Text("ok", style="green") if check.ok else Text("missing", style="bold red" if check.required else "yellow")
+        )
+        table.add_row(check.name, needed, here, Text(check.detail))
+    console.print(table)
+    for check in report.checks:
+        if not check.ok and check.remedy:
+            console.print(Text(f"{check.name}: {check.remedy}"))
+    if missing:
+        console.print(Text("The sandbox will not start here.", style="bold red"))
+    raise typer.Exit(1 if missing else 0)
+
+
+@contextmanager
+def _reported_errors() -> Iterator[None]:
+    """Turns the errors a user can cause or must know of into one line on stderr and an exit code."""
+    try:
+        yield
+    except (InfrastructureError, UnsupportedHostError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(HOST_FAILED) from None
+    except RecordError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(BAD_INPUT) from None
+    except OSError as error:
+        typer.echo(f"error: {error.filename or 'i/o'}: {error.strerror or error}", err=True)
+        raise typer.Exit(BAD_INPUT) from None
+
+
+def _read_program(file: Path) -> str:
+    """The program's text.
+
+    Raises:
+        RecordError: it is not UTF-8.
+        OSError: it cannot be read.
+    """
+    content = file.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise RecordError(str(file), line, "", f"not UTF-8: {error.reason}") from None
+
+
+def _run_summary(result: RunResult) -> dict[str, str | int | None]:
+    """The facts of a run, in the order of the summary line."""
+    return {
+        "verdict": result.verdict.value,
+        "exit_code": result.exit_code,
+        "cpu_ms": round(result.cpu_s * 1000),
+        "wall_ms": round(result.wall_s * 1000),
+        "peak_memory_bytes": result.peak_memory_bytes,
+        "level": result.enforcement,
+        "message": result.message,
+    }
+
+
+def _decoded_output(result: RunResult) -> dict[str, str]:
+    """The program's output as text; bytes that are not UTF-8 become the replacement character."""
+    return {"stdout": result.stdout.decode(errors="replace"), "stderr": result.stderr.decode(errors="replace")}
+
+
+def _judge_rest(todo: list[Submission], results: JudgingFile, workers: int | None) -> None:
+    """Judges what has no result yet, under a progress bar on stderr."""
+    rest = [index for index in range(len(todo)) if index not in results.done]
+    if not rest:
+        return
+    columns = (
+        TextColumn("judging"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeRemainingColumn(),
+    )
+    with Sandbox(workers=workers) as box, Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=len(todo), completed=len(results.done))
+        for place, result in box.judge_as_completed((todo[index].problem, todo[index].code) for index in rest):
+            index = rest[place]
+            results.add(index, ResultRecord.from_result(todo[index], result))
+            progress.advance(task)
+
+
+class _RateColumn(ProgressColumn):
+    """Submissions judged per second."""
+
+    def render(self, task: Task) -> Text:
+        """The rate, blank until it can be known."""
+        return Text(f"{task.speed:.1f}/s" if task.speed else "")
+
+
+def _judge_summary(judged: list[ResultRecord], out: Path) -> dict[str, object]:
+    """Counts of verdicts and the mean fraction of tests passed, null for no submissions."""
+    counts = Counter(result.verdict for result in judged)
+    return {
+        "out": str(out),
+        "submissions": len(judged),
+        "verdicts": {verdict.value: counts[verdict] for verdict in Verdict if counts[verdict]},
+        "mean_pass_rate": sum(result.pass_rate for result in judged) / len(judged) if judged else None,
+    }
+
+
+def _print_verdicts(judged: list[ResultRecord], out: Path, wall_s: float) -> None:
+    """The table at the end of `judge`."""
+    counts = Counter(result.verdict for result in judged)
+    table = Table("verdict", "submissions", "share")
+    for verdict, count in counts.most_common():
+        table.add_row(verdict.value, str(count), f"{count / len(judged):.1%}")
+    console = Console()
+    console.print(table)
+    rate = sum(result.pass_rate for result in judged) / len(judged) if judged else 0.0
+    console.print(Text(f"{len(judged)} submissions in {wall_s:.1f} s, mean pass rate {rate:.3f}; results in {out}"))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,263 @@
+"""The files of `qrpo-sandbox judge`: problems, submissions and results, one JSON object a line.
+
+Nothing is dropped: a row that does not fit its record, a repeated problem or a submission to an unknown one is an
+error with its file, line and field. Blank lines are passed over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sandbox.errors import RecordError
+from sandbox.extraction import Which, extract_code
+from sandbox.jsonl import parse_line, read_lines, write_atomically
+from sandbox.limits import Limits
+from sandbox.problem import Kind, Problem, StdioTest
+from sandbox.result import JudgeResult, TestResult
+from sandbox.syntax import check_syntax
+from sandbox.verdict import Verdict
+
+
+class StrictRecord(BaseModel):
+    """Base of all rows: unknown fields are errors, and so is a string where a number belongs."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class LimitsRecord(StrictRecord):
+    """Fields of `sandbox.limits.Limits`; those left out keep its defaults."""
+
+    cpu_s: float | None = None
+    total_cpu_s: float | None = None
+    idle_s: float | None = None
+    memory_bytes: int | None = None
+    output_bytes: int | None = None
+    processes: int | None = None
+    disk_bytes: int | None = None
+    open_files: int | None = None
+
+    def to_limits(self) -> Limits:
+        """The limits.
+
+        Raises:
+            ValueError: a limit is out of range.
+        """
+        return Limits(**self.model_dump(exclude_none=True))
+
+
+class StdioTestRecord(StrictRecord):
+    """A test of a `stdio` problem."""
+
+    stdin: str
+    stdout: str
+
+
+class ProblemRecord(StrictRecord):
+    """A problem in our own format: the fields of `sandbox.problem.Problem`."""
+
+    id: str = Field(min_length=1)
+    prompt: str = ""
+    kind: Literal["function", "stdio"] = "function"
+    tests: list[str | StdioTestRecord] = Field(min_length=1)
+    prelude: str = ""
+    entry_point: str | None = None
+    checker: str = "tokens"
+    limits: LimitsRecord = LimitsRecord()
+    meta: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def from_problem(cls, problem: Problem) -> Self:
+        """The row of a problem."""
+        return cls(
+            id=problem.id,
+            prompt=problem.prompt,
+            kind=problem.kind.value,
+            tests=[
+                test if isinstance(test, str) else StdioTestRecord(stdin=test.stdin, stdout=test.stdout)
+                for test in problem.tests
+            ],
+            prelude=problem.prelude,
+            entry_point=problem.entry_point,
+            checker=problem.checker,
+            limits=LimitsRecord(**dataclasses.asdict(problem.limits)),
+            meta=dict(problem.meta),
+        )
+
+    def to_problem(self) -> Problem:
+        """The problem.
+
+        Raises:
+            ValueError: tests of one kind in a problem of the other, an unknown checker, or limits out of range.
+        """
+        tests = tuple(
+            test if isinstance(test, str) else StdioTest(stdin=test.stdin, stdout=test.stdout) for test in self.tests
+        )
+        return Problem(
+            id=self.id,
+            prompt=self.prompt,
+            kind=Kind(self.kind),
+            tests=tests,  # type: ignore[arg-type]  # Problem checks that all are of the kind's type
+            prelude=self.prelude,
+            entry_point=self.entry_point,
+            checker=self.checker,
+            limits=self.limits.to_limits(),
+            meta=self.meta,
+        )
+
+
+class SubmissionRecord(StrictRecord):
+    """A program, or a completion that holds one."""
+
+    problem_id: str
+    code: str | None = None
+    completion: str | None = None
+    id: str | None = None
+    """Comes back in the result."""
+
+    @model_validator(mode="after")
+    def _has_one_text(self) -> Self:
+        if (self.code is None) == (self.completion is None):
+            raise ValueError("a submission has exactly one of `code` and `completion`")
+        return self
+
+
+class ResultTestRecord(StrictRecord):
+    """One test of a result."""
+
+    verdict: Verdict
+    message: str
+    wall_s: float
+
+
+class ResultRecord(StrictRecord):
+    """What became of a submission: the fields of `sandbox.result.JudgeResult`."""
+
+    problem_id: str
+    id: str | None = None
+    verdict: Verdict
+    passed: int
+    total: int
+    pass_rate: float
+    tests: list[ResultTestRecord]
+    message: str
+    cpu_s: float
+    wall_s: float
+    peak_memory_bytes: int
+    enforcement: str
+    tamper_proof: bool
+
+    @classmethod
+    def from_result(cls, submission: Submission, result: JudgeResult) -> Self:
+        """The row of a result."""
+        return cls(
+            problem_id=submission.problem.id,
+            id=submission.id,
+            verdict=result.verdict,
+            passed=result.passed,
+            total=result.total,
+            pass_rate=result.pass_rate,
+            tests=[
+                ResultTestRecord(verdict=test.verdict, message=_printable(test.message), wall_s=test.wall_s)
+                for test in result.tests
+            ],
+            message=_printable(result.message),
+            cpu_s=result.cpu_s,
+            wall_s=result.wall_s,
+            peak_memory_bytes=result.peak_memory_bytes,
+            enforcement=result.enforcement,
+            tamper_proof=result.tamper_proof,
+        )
+
+    def to_result(self) -> JudgeResult:
+        """The result; `pass_rate` follows from the counts."""
+        return JudgeResult(
+            verdict=self.verdict,
+            passed=self.passed,
+            total=self.total,
+            tests=tuple(
+                TestResult(verdict=test.verdict, message=test.message, wall_s=test.wall_s) for test in self.tests
+            ),
+            message=self.message,
+            cpu_s=self.cpu_s,
+            wall_s=self.wall_s,
+            peak_memory_bytes=self.peak_memory_bytes,
+            enforcement=self.enforcement,
+            tamper_proof=self.tamper_proof,
+        )
+
+
+class Submission(NamedTuple):
+    """A program for a problem."""
+
+    problem: Problem
+    code: str | None
+    """None: the completion holds no code block, verdict NO_CODE."""
+    id: str | None
+
+
+def read_problems(path: Path) -> dict[str, Problem]:
+    """Problems by id, in file order.
+
+    Raises:
+        RecordError: a row is malformed, an id occurs twice, or there is no row.
+        OSError: the file cannot be read.
+    """
+    problems: dict[str, Problem] = {}
+    first_lines: dict[str, int] = {}
+    for line in read_lines(path):
+        record = parse_line(ProblemRecord, line, path)
+        if record.id in problems:
+            reason = f"{record.id!r} is already the id of line {first_lines[record.id]}; ids must differ"
+            raise RecordError(str(path), line.number, "id", reason)
+        try:
+            problems[record.id] = record.to_problem()
+            check_syntax(problems[record.id])
+        except ValueError as error:
+            raise RecordError(str(path), line.number, "", str(error)) from None
+        first_lines[record.id] = line.number
+    if not problems:
+        raise RecordError(str(path), 1, "", "no problem in this file; it must have at least one")
+    return problems
+
+
+def read_submissions(path: Path, problems: Mapping[str, Problem], which: Which = "last") -> Iterator[Submission]:
+    """Submissions in file order; `which` block of a completion is its program.
+
+    Raises:
+        RecordError: a row is malformed or names a problem that is not in `problems`.
+        OSError: the file cannot be read.
+    """
+    for line in read_lines(path):
+        record = parse_line(SubmissionRecord, line, path)
+        problem = problems.get(record.problem_id)
+        if problem is None:
+            reason = f"no problem has the id {record.problem_id!r}; {len(problems)} are known"
+            raise RecordError(str(path), line.number, "problem_id", reason)
+        code = record.code if record.completion is None else extract_code(record.completion, which)
+        yield Submission(problem, code, record.id)
+
+
+def read_results(path: Path) -> Iterator[ResultRecord]:
+    """Results in file order.
+
+    Raises:
+        RecordError: a row is malformed.
+        OSError: the file cannot be read.
+    """
+    for line in read_lines(path):
+        yield parse_line(ResultRecord, line, path)
+
+
+def write_problems(path: Path, problems: Iterable[Problem]) -> None:
+    """Replaces the file by these problems, at once or not at all."""
+    write_atomically(path, map(ProblemRecord.from_problem, problems))
+
+
+def _printable(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 cannot carry and programs may raise, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()

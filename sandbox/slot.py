@@ -1,0 +1,128 @@
+"""One slot: a broker started in a container, asked one request at a time."""
+
+from __future__ import annotations
+
+import marshal
+import socket
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from sandbox.errors import InfrastructureError, UnsupportedHostError
+from sandbox.worker.frames import FrameError, receive_frame, send_frame
+
+_SANDBOX_FOLDER = str(Path(__file__).parent)
+_BOOT = f"import sys; sys.path.insert(0, {_SANDBOX_FOLDER!r}); from worker.main import main; main()"
+_START_TIMEOUT_S = 60.0
+LEVEL = "userns"
+"""The level that every guard below together makes; a slot with less does not start."""
+
+
+class Runtime(Protocol):
+    """A place to run in; see `containers`."""
+
+    preload: tuple[str, ...]
+
+    def root(self) -> dict[str, object]:
+        """The root file system to build."""
+
+    def start(self, program: list[str], descriptor: int) -> subprocess.Popen[bytes]:
+        """Start Python in it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enforcement:
+    """What a slot enforces, measured by trying it when the slot started."""
+
+    level: str
+    guards: Mapping[str, str]
+    """Name of each required guard, and what is wrong with it; an empty text says that it holds."""
+    python: str
+    """Version of the interpreter that programs run under."""
+
+
+class Slot:
+    """A started slot. Not thread-safe: one thread owns it.
+
+    Raises:
+        UnsupportedHostError: a required guard is missing on this machine.
+        InfrastructureError: the slot did not start.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._sock, theirs = socket.socketpair()
+        self._known: set[str] = set()
+        try:
+            self._process = runtime.start(["-c", _BOOT], theirs.fileno())
+        finally:
+            theirs.close()
+        spec = {**runtime.root(), "preload": list(runtime.preload), "remove_from_path": ["", _SANDBOX_FOLDER]}
+        try:
+            self._sock.settimeout(_START_TIMEOUT_S)
+            self.enforcement = self._check(self._exchange(spec))
+            self._sock.settimeout(None)
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def _check(hello: Mapping[str, Any]) -> Enforcement:
+        if "unsupported" in hello:
+            raise UnsupportedHostError(
+                f"this machine does not let an ordinary user set up {hello['unsupported']}: {hello['why']}; "
+                "`qrpo-sandbox doctor` tells what to ask the administrator for"
+            )
+        broken = {name: why for name, why in hello["guards"].items() if why}
+        if broken:
+            listed = "; ".join(f"{name}: {why}" for name, why in broken.items())
+            raise UnsupportedHostError(f"guards that must hold do not: {listed}")
+        return Enforcement(level=LEVEL, guards=MappingProxyType(hello["guards"]), python=hello["python"])
+
+    def request(self, request: dict[str, Any], problem: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the broker; a problem, named by `request["key"]`, is sent only when the slot lacks it.
+
+        Raises:
+            InfrastructureError: the slot failed; close it.
+        """
+        key = request.get("key")
+        if problem is not None and key not in self._known:
+            request = {**request, "problem": problem}
+        answer = self._exchange(request)
+        if "need" in answer:
+            answer = self._exchange({**request, "problem": problem})
+        if key is not None:
+            self._known.add(key)
+        if "infrastructure" in answer:
+            raise InfrastructureError(answer["infrastructure"])
+        return answer
+
+    def _exchange(self, message: dict[str, Any]) -> dict[str, Any]:
+        try:
+            send_frame(self._sock, marshal.dumps(message, 2))
+            frame = receive_frame(self._sock)
+        except (OSError, FrameError) as error:
+            raise InfrastructureError(f"the slot's broker failed: {error}") from error
+        if frame is None:
+            raise InfrastructureError("the slot's broker is gone")
+        answer: dict[str, Any] = marshal.loads(frame)
+        return answer
+
+    def interrupt(self) -> None:
+        """Make a pending request fail and end the slot; may be called from another thread."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # closed already
+
+    def close(self) -> None:
+        """End the slot; returns when none of its processes is left."""
+        self.interrupt()
+        self._sock.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # PID 1 of the slot dies with it, and the namespace with PID 1
+            self._process.wait()

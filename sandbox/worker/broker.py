@@ -1,0 +1,168 @@
+"""One per slot: takes requests from the pool one at a time, forks a judge for each submission.
+
+Requests and answers are marshal dicts; both ends are trusted, and no byte of a program is ever in them but as
+a string. Problems come once, by key, and stay compiled. A request that cannot be answered for a reason of the
+host answers `{"infrastructure": why}`; for a reason of the problem `{"problem": why}`.
+"""
+
+from __future__ import annotations
+
+import collections
+import gc
+import marshal
+import os
+import select
+import signal
+import socket
+from typing import Any, Dict, Union
+
+from .checkers import CHECKERS
+from .codec import unpack
+from .frames import FrameError, receive_frame, send_frame
+from .function_judge import FunctionJudge, Task
+from .outcome import outcome_of
+from .run import InfrastructureFailure, Run, run_program
+from .stdio_judge import StdioJudge
+from .tests import TestCodeError, compile_tests
+
+_MAX_PROBLEM_BYTES = 64 << 20
+"""Source text of the problems kept; more would make every fork slower."""
+_PROBE_LIMITS = {
+    "cpu_s": 5.0, "total_cpu_s": 10.0, "idle_s": 5.0, "memory_bytes": 256 << 20, "output_bytes": 1 << 20,
+    "processes": 8, "disk_bytes": 1 << 20, "open_files": 256,
+}  # fmt: skip
+
+_Problem = Union[Task, Dict[str, Any]]
+
+
+class Broker:
+    """The slot's side of the conversation with the pool."""
+
+    def __init__(self, pool: socket.socket, zygote: socket.socket) -> None:
+        self._pool = pool
+        self._zygote = zygote
+        self._problems: "collections.OrderedDict[str, _Problem]" = collections.OrderedDict()
+        self._sizes: Dict[str, int] = {}
+
+    def measure_guards(self) -> Dict[str, str]:
+        """Run our own probe in a candidate's place; see probe.py. Raises InfrastructureFailure."""
+        run = Run(self._zygote, _PROBE_LIMITS, {"mode": "probe"}, {})
+        try:
+            report = run.report()
+            frame = receive_frame(run.control)
+            if frame is None:
+                raise InfrastructureFailure("the probe ended without an answer: %s" % (report,))
+            return dict(unpack(frame)[0]["guards"])
+        finally:
+            run.close()
+
+    def serve(self) -> None:
+        """Until the pool closes."""
+        gc.freeze()
+        while True:
+            try:
+                frame = receive_frame(self._pool)
+            except (OSError, FrameError):
+                return
+            if frame is None:
+                return
+            request = marshal.loads(frame)
+            try:
+                answer = self._answer(request)
+            except InfrastructureFailure as error:
+                answer = {"infrastructure": str(error)}
+            except TestCodeError as error:
+                answer = {"problem": str(error)}
+            send_frame(self._pool, marshal.dumps(answer, 2))
+
+    def _answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        if request["op"] == "run":
+            return self._run(request)
+        key = request["key"]
+        if "problem" in request:
+            self._keep(key, request["problem"])
+        elif key not in self._problems:
+            return {"need": key}
+        self._problems.move_to_end(key)
+        return self._judge(request, self._problems[key])
+
+    def _run(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        limits = request["limits"]
+        output = run_program(self._zygote, limits, request["code"], request["stdin"])
+        outcome = outcome_of(output.report, output.notice)
+        report = output.report._asdict()
+        return {
+            **report,
+            "verdict": outcome.verdict if outcome else "AC",
+            "message": outcome.message if outcome else "",
+            "stdout": output.stdout[: limits["output_bytes"]],
+            "stderr": output.stderr[: limits["output_bytes"]],
+        }
+
+    def _keep(self, key: str, problem: Dict[str, Any]) -> None:
+        if problem["kind"] == "function":
+            try:
+                prelude = compile(problem["prelude"], "<prelude>", "exec", dont_inherit=True)
+            except (SyntaxError, ValueError) as error:
+                raise TestCodeError("the prelude does not compile: %s" % error) from None
+            self._problems[key] = Task(prelude, compile_tests(problem["tests"]), problem["entry_point"])
+        else:
+            if problem["checker"] not in CHECKERS:
+                raise TestCodeError("unknown checker %r" % problem["checker"])
+            self._problems[key] = problem
+        self._sizes[key] = len(repr(problem["tests"]))
+        while sum(self._sizes.values()) > _MAX_PROBLEM_BYTES and len(self._problems) > 1:
+            oldest, _ = self._problems.popitem(last=False)
+            del self._sizes[oldest]
+
+    def _judge(self, request: Dict[str, Any], problem: _Problem) -> Dict[str, Any]:
+        """In a fork, so that test code leaves nothing behind."""
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.close(read_end)
+                self._pool.close()
+                answer = marshal.dumps(self._judged(request, problem), 2)
+                with open(write_end, "wb") as file:
+                    file.write(answer)
+            finally:
+                os._exit(0)
+        os.close(write_end)
+        try:
+            with open(read_end, "rb") as file:
+                answer = self._read_while_pool_lives(file.fileno())
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        if not answer:
+            raise InfrastructureFailure("the judge process died")
+        return dict(marshal.loads(answer))
+
+    def _read_while_pool_lives(self, descriptor: int) -> bytes:
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        poller.register(self._pool, select.POLLHUP)
+        chunks = []
+        while True:
+            ready = dict(poller.poll())
+            if descriptor in ready:
+                chunk = os.read(descriptor, 1 << 16)
+                if not chunk:
+                    return b"".join(chunks)
+                chunks.append(chunk)
+            elif ready:
+                os._exit(0)  # nobody waits for the answer; the slot's namespace ends with this process
+
+    def _judged(self, request: Dict[str, Any], problem: _Problem) -> Dict[str, Any]:
+        limits, code = request["limits"], request["code"]
+        judge: Union[FunctionJudge, StdioJudge]
+        try:
+            if isinstance(problem, Task):
+                judge = FunctionJudge(self._zygote, problem, code, limits, request["isolate_tests"])
+            else:
+                judge = StdioJudge(self._zygote, problem["tests"], problem["checker"], code, limits)
+            tests = judge.judge(request["stop_on_first_failure"])
+        except InfrastructureFailure as error:
+            return {"infrastructure": str(error)}
+        return {"tests": tests, "cpu_ns": judge.cpu_ns, "peak_bytes": judge.peak_bytes}

@@ -1,0 +1,216 @@
+"""Judge `function` tests: the test code runs here, every call of the program's names runs in the candidate."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import time
+import types
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from .codec import CodecError, unpack
+from .frames import FrameError, receive_frame
+from .outcome import Outcome, ended_early
+from .remote import CandidateEnded, Remote
+from .run import Report, Run
+from .tests import TestCode
+
+_FIRST_FRAME = 1 << 20
+
+
+class Task(NamedTuple):
+    """A problem as the judge holds it."""
+
+    prelude: Any
+    """Code object."""
+    tests: TestCode
+    entry_point: Optional[str]
+
+
+class _TestTimeout(BaseException):
+    """The test code itself, not the candidate, ran for too long."""
+
+
+class _Unusable(Exception):
+    """The program could not be loaded, or a set-up statement failed: no test can be run."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
+class _Session:
+    """One candidate with the program loaded, and the judge's namespace of test code that talks to it."""
+
+    def __init__(self, zygote: socket.socket, task: Task, code: str, limits: Dict[str, Any]) -> None:
+        module = types.ModuleType("tests")
+        sys.modules["tests"] = module
+        self.names = module.__dict__
+        exec(task.prelude, self.names)
+        classes = {
+            name: value
+            for name, value in self.names.items()
+            if isinstance(value, type) and value.__module__ == "tests"
+        }
+        payload = {"mode": "callables", "prelude": task.prelude, "code": code, "classes": list(classes)}
+        self.run = Run(zygote, limits, payload, {})
+        self.remote = Remote(self.run, classes, limits["output_bytes"], limits["cpu_s"], limits["idle_s"])
+        self.is_alive = True
+
+    def load(self, task: Task) -> None:
+        """Wait for the program to be loaded and bind the names the tests take from it. Raises _Unusable."""
+        try:
+            frame = receive_frame(self.run.control, _FIRST_FRAME)
+            header = unpack(frame)[0] if frame else {}
+        except (OSError, FrameError, CodecError):
+            header = {}
+        if "compile_error" in header:
+            raise _Unusable(Outcome("CE", str(header["compile_error"]).strip()))
+        if "raised" in header:
+            if "MemoryError" in header["raised"][:1]:
+                raise _Unusable(Outcome("MLE", "MemoryError while loading the program"))
+            raise _Unusable(Outcome("RE", "loading the program: %s" % _words(header)))
+        if header.get("ok") is not True:
+            raise _Unusable(ended_early(self.end()))
+        self.run.disarm()
+        self.remote.start_test()
+        try:
+            wanted = task.tests.free_names
+            entry = task.entry_point
+            if entry is not None:
+                self.names["candidate"] = self.remote.evaluate(entry)
+            missing = [name for name in wanted if name not in self.names or name == entry]
+            self.names.update((name, value) for name, value in self.remote.names(missing).items() if name in wanted)
+        except CandidateEnded as ended:
+            self.is_alive = False
+            raise _Unusable(ended_early(ended.report)) from None
+        except Exception as error:
+            raise _Unusable(Outcome("RE", "entry point %s: %s" % (task.entry_point, _sentence(error)))) from None
+
+    def end(self) -> Report:
+        """Let the candidate go, and wait until nothing of it is left."""
+        self.is_alive = False
+        self.run.control.close()
+        report = self.run.report()
+        self.run.close()
+        return report
+
+
+class FunctionJudge:
+    """All tests of one submission, in order, with a fresh candidate after each that died."""
+
+    def __init__(
+        self, zygote: socket.socket, task: Task, code: str, limits: Dict[str, Any], isolate_tests: bool
+    ) -> None:
+        self._zygote = zygote
+        self._task = task
+        self._code = code
+        self._limits = limits
+        self._isolate_tests = isolate_tests
+        self._session: Optional[_Session] = None
+        self._unusable: Optional[Outcome] = None
+        self.cpu_ns = 0
+        self.peak_bytes = 0
+
+    def judge(self, stop_on_first_failure: bool) -> List[Tuple[str, str, float]]:
+        """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
+        signal.signal(signal.SIGPROF, _raise_timeout)
+        results: List[Tuple[str, str, float]] = []
+        failed = False
+        for index, unit in enumerate(self._task.tests.units):
+            if not unit.is_test:
+                if self._session is not None and self._session.is_alive and self._unusable is None:
+                    self._set_up(self._session, index)
+                continue
+            if failed and stop_on_first_failure:
+                results.append(("SKIPPED", "an earlier test failed", 0.0))
+                continue
+            started = time.monotonic()
+            outcome = self._test(index)
+            results.append((*outcome, time.monotonic() - started))
+            failed = failed or outcome.verdict != "AC"
+            if self._isolate_tests:
+                self._end_session()
+        self._end_session()
+        return results
+
+    def _test(self, index: int) -> Outcome:
+        if self._session is None or not self._session.is_alive:
+            self._end_session()
+            self._begin(index)
+        if self._unusable is not None or self._session is None:
+            return self._unusable or Outcome("RE", "the program could not be loaded")
+        return self._execute(self._session, index)
+
+    def _begin(self, index: int) -> None:
+        """A fresh candidate, with the set-up statements before `index` executed."""
+        if self._unusable is not None:
+            return
+        left = self._limits["total_cpu_s"] - self.cpu_ns / 1e9
+        if left <= 0:
+            self._unusable = Outcome("TLE", "CPU time limit over all tests exceeded")
+            return
+        self._session = session = _Session(
+            self._zygote, self._task, self._code, {**self._limits, "total_cpu_s": left}
+        )
+        try:
+            session.load(self._task)
+        except _Unusable as error:
+            self._unusable = error.outcome
+            return
+        for position, unit in enumerate(self._task.tests.units[:index]):
+            if not unit.is_test and self._unusable is None:
+                self._set_up(session, position)
+
+    def _set_up(self, session: _Session, index: int) -> None:
+        outcome = self._execute(session, index)
+        if outcome.verdict != "AC":
+            message = outcome.message if outcome.verdict != "WA" else "a set-up statement failed"
+            self._unusable = Outcome("RE" if outcome.verdict == "WA" else outcome.verdict, message)
+
+    def _execute(self, session: _Session, index: int) -> Outcome:
+        session.remote.start_test()
+        signal.setitimer(signal.ITIMER_PROF, max(10.0, self._limits["cpu_s"]))
+        try:
+            exec(self._task.tests.units[index].code, session.names)
+            return Outcome("AC", "")
+        except AssertionError as error:
+            if hasattr(error, "candidate_class"):
+                return Outcome("RE", _sentence(error))
+            return Outcome("WA", str(error)[:500] or "the assertion failed")
+        except CandidateEnded as ended:
+            session.is_alive = False
+            outcome = ended_early(ended.report)
+            return outcome if ended.protocol is None or outcome.verdict != "RE" else Outcome("RE", ended.protocol)
+        except _TestTimeout:
+            return Outcome("TLE", "the test code ran for too long on what the program returned")
+        except MemoryError as error:
+            return Outcome("MLE" if hasattr(error, "candidate_class") else "RE", _sentence(error))
+        except BaseException as error:  # test code may raise anything, SystemExit too
+            return Outcome("RE", _sentence(error))
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+    def _end_session(self) -> None:
+        if self._session is None:
+            return
+        report = self._session.run.report() if not self._session.is_alive else self._session.end()
+        self._session.run.close()
+        self.cpu_ns += report.cpu_ns
+        self.peak_bytes = max(self.peak_bytes, report.peak_bytes)
+        self._session = None
+
+
+def _raise_timeout(signum: int, frame: object) -> None:
+    raise _TestTimeout
+
+
+def _words(header: Dict[str, Any]) -> str:
+    line = header.get("line")
+    place = " (line %d)" % line if type(line) is int else ""
+    return "%s: %s%s" % (header["raised"][0], header["message"], place)
+
+
+def _sentence(error: BaseException) -> str:
+    name = getattr(error, "candidate_class", type(error).__name__)
+    return ("%s: %s" % (name, error)).rstrip(": ")[:500]

@@ -1,0 +1,184 @@
+"""System calls that the standard library lacks. Each raises OSError. Source: the man page of its name."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import signal
+import time
+from typing import Optional
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+CLONE_NEWTIME = 0x00000080
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MNT_DETACH = 2
+
+PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_NO_NEW_PRIVS = 38
+
+_AT_FDCWD = -100
+_AT_RECURSIVE = 0x8000
+_MOUNT_ATTR_RDONLY = 1
+_MOUNT_ATTR_NOSUID = 2
+_MOUNT_ATTR_NODEV = 4
+_SYS_MOUNT_SETATTR = 442  # the same number on every architecture
+_SYS = {
+    "x86_64": {"clone": 56, "capset": 126, "pivot_root": 155, "signalfd4": 289},
+    "aarch64": {"clone": 220, "capset": 91, "pivot_root": 41, "signalfd4": 74},
+}
+
+MACHINE = platform.machine()
+if MACHINE not in _SYS:
+    raise RuntimeError("this machine is %r; the sandbox knows %s" % (MACHINE, ", ".join(_SYS)))
+
+_libc = ctypes.CDLL(None, use_errno=True)
+# PyDLL keeps the interpreter lock: between fork and exec nothing else may run.
+_libc_locked = ctypes.PyDLL(None, use_errno=True)
+_libc_locked.syscall.restype = ctypes.c_long
+_libc.syscall.restype = ctypes.c_long
+_libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
+_libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, "%s: %s" % (what, os.strerror(code)))
+    return result
+
+
+def clone(flags: int) -> int:
+    """fork into new namespaces: 0 in the child, its pid in the parent.
+
+    What os.fork does, around clone(2) instead of fork(2); for a process with one thread only. The child's
+    glibc keeps the parent's cached thread id until it forks itself, which no code of ours in it relies on.
+    """
+    api = ctypes.pythonapi
+    api.PyOS_BeforeFork()
+    none = ctypes.c_void_p(None)
+    pid = _libc_locked.syscall(
+        ctypes.c_long(_SYS[MACHINE]["clone"]), ctypes.c_ulong(flags | signal.SIGCHLD), none, none, none, none
+    )
+    if pid == 0:
+        api.PyOS_AfterFork_Child()
+        return 0
+    code = ctypes.get_errno()
+    api.PyOS_AfterFork_Parent()
+    if pid < 0:
+        raise OSError(code, "clone: %s" % os.strerror(code))
+    return int(pid)
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _check(_libc.unshare(ctypes.c_int(flags)), "unshare")
+
+
+def mount(source: str, target: str, fstype: Optional[str], flags: int, data: str = "") -> None:
+    """mount(2)."""
+    kind = fstype.encode() if fstype else None
+    _check(
+        _libc.mount(os.fsencode(source), os.fsencode(target), kind, flags, data.encode()),
+        "mount %s on %s" % (fstype or source, target),
+    )
+
+
+def unmount(target: str) -> None:
+    """umount2(2), lazily."""
+    _check(_libc.umount2(ctypes.c_char_p(os.fsencode(target)), ctypes.c_int(MNT_DETACH)), "umount2 " + target)
+
+
+def pivot_root(new_root: str, put_old: str) -> None:
+    """pivot_root(2)."""
+    new, old = ctypes.c_char_p(os.fsencode(new_root)), ctypes.c_char_p(os.fsencode(put_old))
+    _check(_libc.syscall(ctypes.c_long(_SYS[MACHINE]["pivot_root"]), new, old), "pivot_root " + new_root)
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")]
+
+
+def make_read_only(target: str, devices: bool = False) -> None:
+    """Make a mount and all below it read-only and nosuid, and nodev unless `devices`."""
+    attributes = _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | (0 if devices else _MOUNT_ATTR_NODEV)
+    attr = _MountAttr(set=attributes)
+    result = _libc.syscall(
+        ctypes.c_long(_SYS_MOUNT_SETATTR),
+        ctypes.c_int(_AT_FDCWD),
+        ctypes.c_char_p(os.fsencode(target)),
+        ctypes.c_uint(_AT_RECURSIVE),
+        ctypes.byref(attr),
+        ctypes.c_size_t(ctypes.sizeof(attr)),
+    )
+    if result == 0:
+        return
+    # Before Linux 5.12: one remount per mount, keeping the flags that a user namespace locks.
+    for point in _mounts_below(target):
+        locked = os.statvfs(point).f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC | 1024 | 2048 | 4096)
+        # statvfs tells noatime, nodiratime and relatime by other bits than mount(2) takes.
+        flags = locked & 15 | (locked & 3072) | ((1 << 21) if locked & 4096 else 0)
+        nodev = 0 if devices else MS_NODEV
+        mount("none", point, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | nodev | flags)
+
+
+def _mounts_below(target: str) -> list[str]:
+    points = []
+    with open("/proc/self/mountinfo", "rb") as lines:
+        for line in lines:
+            point = os.fsdecode(line.split()[4].decode("unicode_escape").encode("latin-1"))
+            if point == target or point.startswith(target.rstrip("/") + "/"):
+                points.append(point)
+    return points
+
+
+def prctl(option: int, value: int) -> None:
+    """prctl(2) with one argument."""
+    _check(_libc.prctl(option, value, 0, 0, 0), "prctl %d" % option)
+
+
+def drop_capabilities() -> None:
+    """Give up every capability: effective, permitted and inheritable; see capabilities(7)."""
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
+    data = (ctypes.c_uint32 * 6)()
+    _check(
+        _libc.syscall(ctypes.c_long(_SYS[MACHINE]["capset"]), ctypes.byref(header), ctypes.byref(data)), "capset"
+    )
+
+
+def signal_fd(number: int) -> int:
+    """signalfd(2): a descriptor that becomes readable when the (blocked) signal arrives; close-on-exec."""
+    mask = ctypes.c_uint64(1 << (number - 1))
+    flags = os.O_CLOEXEC | os.O_NONBLOCK
+    descriptor = _libc.syscall(
+        ctypes.c_long(_SYS[MACHINE]["signalfd4"]),
+        ctypes.c_int(-1),
+        ctypes.byref(mask),
+        ctypes.c_size_t(8),
+        ctypes.c_int(flags),
+    )
+    return int(_check(descriptor, "signalfd4"))
+
+
+def process_cpu_ns(pid: int) -> int:
+    """CPU time of all threads of a process, ns; 0 when it is gone. Source: clock_getcpuclockid(3)."""
+    try:
+        return time.clock_gettime_ns(((~pid) << 3) | 2)
+    except OSError:
+        return 0

@@ -1,0 +1,130 @@
+"""Start a slot: its namespaces and root file system, the zygote, then the broker.
+
+The first process only waits: the slot lives in a process-id namespace whose PID 1 is the broker, so that
+nothing of a slot can outlive its broker.
+"""
+
+from __future__ import annotations
+
+import importlib
+import marshal
+import os
+import signal
+import site
+import socket
+import sys
+import traceback
+from typing import Any, Dict
+
+from . import linux, root, zygote
+from .broker import Broker
+from .frames import receive_frame, send_frame
+from .run import InfrastructureFailure
+
+_NOBODY = 65534
+_NAMESPACES = (
+    linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET
+)
+_PRELOADED = (
+    "abc", "array", "ast", "asyncio", "bisect", "cmath", "collections", "collections.abc", "contextlib", "copy",
+    "ctypes", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "inspect",
+    "io", "itertools", "json", "math", "numbers", "operator", "queue", "random", "re", "statistics", "string",
+    "struct", "textwrap", "threading", "time", "typing", "unicodedata", "unittest", "uuid", "warnings", "weakref",
+    "zlib",
+)  # fmt: skip
+
+
+def main() -> None:
+    """Be a slot; the socket to the pool is the descriptor named by the last argument."""
+    pool = socket.socket(fileno=int(sys.argv[-1]))
+    frame = receive_frame(pool)
+    if frame is None:
+        return
+    spec = marshal.loads(frame)
+    try:
+        _prepare_interpreter(spec)
+        is_root = os.geteuid() == 0 and _is_real_root()
+        _enter_namespaces(is_root)
+        pid = os.fork()
+    except OSError as error:
+        _say(pool, {"unsupported": "namespaces", "why": str(error)})
+        return
+    if pid == 0:
+        _be_slot(pool, spec, is_root)
+    pool.close()
+    os.waitpid(pid, 0)
+
+
+def _prepare_interpreter(spec: Dict[str, Any]) -> None:
+    """The interpreter that every program will find: its modules, its path, its builtins."""
+    sys.path[:] = [path for path in sys.path if path not in spec["remove_from_path"]] + spec["path"]
+    site.setquit()  # -S leaves out exit() and quit(), which programs use
+    site.setcopyright()
+    for name in (*_PRELOADED, *spec["preload"]):
+        importlib.import_module(name)
+    del sys.argv[1:]
+    sys.dont_write_bytecode = True
+
+
+def _is_real_root() -> bool:
+    with open("/proc/self/uid_map") as file:
+        return file.read().split()[:2] == ["0", "0"]
+
+
+def _enter_namespaces(is_root: bool) -> None:
+    if is_root:
+        linux.unshare(_NAMESPACES)
+        return
+    uid, gid = os.geteuid(), os.getegid()
+    linux.unshare(_NAMESPACES | linux.CLONE_NEWUSER)
+    for name, line in (
+        ("setgroups", "deny"),
+        ("uid_map", "%d %d 1" % (uid, uid)),
+        ("gid_map", "%d %d 1" % (gid, gid)),
+    ):
+        with open("/proc/self/" + name, "w") as file:
+            file.write(line)
+
+
+def _be_slot(pool: socket.socket, spec: Dict[str, Any], is_root: bool) -> None:
+    """PID 1 of the slot: never returns."""
+    try:
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        try:
+            root.build(spec)
+            _become_unprivileged(is_root)
+        except OSError as error:
+            _say(pool, {"unsupported": "mounts", "why": str(error)})
+            return
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if os.fork() == 0:
+            pool.close()
+            here.close()
+            zygote.serve(there)
+        there.close()
+        broker = Broker(pool, here)
+        try:
+            guards = broker.measure_guards()
+        except InfrastructureFailure as error:
+            _say(pool, {"unsupported": "candidate", "why": str(error)})
+            return
+        _say(pool, {"guards": guards, "python": sys.version.split()[0]})
+        broker.serve()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def _become_unprivileged(is_root: bool) -> None:
+    if is_root:
+        os.setgroups([])
+        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+        linux.prctl(linux.PR_SET_DUMPABLE, 1)  # setresuid took it; a clone must be able to write its uid map
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+    linux.drop_capabilities()
+
+
+def _say(pool: socket.socket, words: Dict[str, Any]) -> None:
+    send_frame(pool, marshal.dumps(words, 2))

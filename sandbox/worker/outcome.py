@@ -1,0 +1,56 @@
+"""From a run's report to a verdict and a sentence that says why."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any, Dict, NamedTuple, Optional
+
+from .run import Report
+
+_REASONS = {
+    "cpu": ("TLE", "CPU time limit exceeded"),
+    "total_cpu": ("TLE", "CPU time limit over all tests exceeded"),
+    "idle": ("TLE", "idle for longer than the limit"),
+    "memory": ("MLE", "memory limit exceeded"),
+    "output": ("OLE", "output limit exceeded"),
+    "protocol": ("RE", "broke the protocol between program and judge"),
+}
+
+
+class Outcome(NamedTuple):
+    """A verdict by name, and why it is not AC."""
+
+    verdict: str
+    message: str
+
+
+def outcome_of(report: Report, notice: Dict[str, Any]) -> Optional[Outcome]:
+    """None for a script that ended with status 0 within its limits.
+
+    Args:
+        notice: what the candidate's side said last. The program could have said it as well, but only a
+            failing verdict follows from it, so that saying it gains nothing.
+    """
+    if report.reason is not None:
+        return Outcome(*_REASONS.get(report.reason, ("RE", report.reason)))
+    if "compile_error" in notice:
+        return Outcome("CE", str(notice["compile_error"]).strip())
+    if notice.get("memory_error"):
+        return Outcome("MLE", "MemoryError: more memory was asked for than the limit allows")
+    if report.signal is not None:
+        return Outcome("RE", "killed by %s" % _signal_name(report.signal))
+    if report.exit_code != 0:
+        return Outcome("RE", "exited with status %s" % report.exit_code)
+    return None
+
+
+def ended_early(report: Report) -> Outcome:
+    """The outcome where any end is too early."""
+    return outcome_of(report, {}) or Outcome("RE", "exited before the tests were over")
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "signal %d" % number

@@ -1,0 +1,273 @@
+"""The judge's side of a candidate's callables: every operation is a request, every answer plain or a handle.
+
+Nothing that comes back is believed beyond its form: frames are bounded, values are rebuilt from plain data, and
+an answer that breaks the protocol ends the candidate as RE.
+"""
+
+from __future__ import annotations
+
+import builtins
+import select
+import time
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
+
+from .callables import BUILTINS, describe
+from .codec import CodecError, Decoder, Encoder, pack, restore, unpack
+from .frames import FrameError, receive_frame, send_frame
+from .run import Report, Run
+
+_PATIENCE_MS = 5
+"""How long an answer may take before the supervisor is asked to time the test; most take far less."""
+
+
+class CandidateEnded(BaseException):
+    """The candidate's process is gone. BaseException: test code must not catch it with `except Exception`."""
+
+    def __init__(self, report: Report, protocol: Optional[str] = None) -> None:
+        self.report = report
+        self.protocol = protocol
+        super().__init__(protocol or "the program ended before the tests did")
+
+
+class CandidateError(Exception):
+    """Raised by the program, with a type that test code cannot name."""
+
+
+def raise_as_test_sees_it(names: List[str], message: str) -> None:
+    """Raise what the program raised: the nearest builtin exception in its class's ancestry, marked as foreign."""
+    for name in names:
+        cls = getattr(builtins, name, None)
+        if isinstance(cls, type) and issubclass(cls, BaseException):
+            found: Type[BaseException] = cls if issubclass(cls, Exception) else CandidateError
+            try:
+                error = found(message)
+            except TypeError:  # UnicodeDecodeError and its like take more arguments
+                error = CandidateError(message)
+            break
+    else:
+        error = CandidateError(message)
+    error.candidate_class = names[0]  # type: ignore[attr-defined]
+    raise error
+
+
+class Remote:
+    """The program's names and objects, usable from test code.
+
+    Args:
+        run: a run in mode `callables` whose first frame has been read.
+        classes: known helper classes by name.
+        frame_limit: bytes of one answer; more ends the run with reason `output`.
+        cpu_s: for one test. idle_s: likewise.
+    """
+
+    def __init__(self, run: Run, classes: Mapping[str, type], frame_limit: int, cpu_s: float, idle_s: float) -> None:
+        self._run = run
+        self._classes = classes
+        self._class_names = {cls: name for name, cls in classes.items()}
+        self._frame_limit = frame_limit
+        self._limits = (cpu_s, idle_s)
+        self._callbacks: List[Any] = []
+        self._test_started_ns = 0
+        self._armed = False
+        self._handles: Dict[int, "Handle"] = {}
+        self._ended: Optional[CandidateEnded] = None
+        self._poller = select.poll()
+        self._poller.register(run.control, select.POLLIN)
+        self._poller.register(run.status_fd, select.POLLIN)
+
+    def start_test(self) -> None:
+        """Time from now on counts for a new test."""
+        if self._armed and self._ended is None:
+            self._run.disarm()
+        self._armed = False
+        self._test_started_ns = time.monotonic_ns()
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression in the program's names."""
+        return self._request({"op": "evaluate", "expression": expression}, [[], {}])
+
+    def names(self, wanted: List[str]) -> Dict[str, Any]:
+        """Those of the wanted names that the program defines."""
+        found = self._request({"op": "names", "names": wanted}, [[], {}])
+        return found if type(found) is dict else {}
+
+    def operate(self, operation: str, handle: "Handle", *args: Any, **kwargs: Any) -> Any:
+        """Do something to an object of the program."""
+        token = object.__getattribute__(handle, "_token")
+        return self._request({"op": operation, "target": token}, [list(args), kwargs])
+
+    def _request(self, header: Dict[str, Any], arguments: List[Any]) -> Any:
+        encoder = self._encoder()
+        classes, body = encoder.encode(arguments)
+        header["classes"] = classes
+        self._send(pack(header, body))
+        while True:
+            answer, answer_body = self._receive()
+            if "callback" not in answer:
+                break
+            self._answer_callback(answer, answer_body)
+        if "raised" in answer:
+            raise_as_test_sees_it([str(name) for name in answer["raised"]] or ["Exception"], str(answer["message"]))
+        try:
+            existing = {int(row): encoder.rows[origin] for row, origin in answer["same"].items()}
+            decoder = Decoder(self._classes, self._resolve, existing)
+            value = decoder.decode(answer["classes"], answer_body)
+            if len(value) > 1:
+                _bring_back(arguments, value[1], value[2])
+            return value[0]
+        except (CodecError, KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
+            self._break_off("an answer is malformed: %s" % error)
+
+    def _answer_callback(self, request: Dict[str, Any], body: bytes) -> None:
+        try:
+            function = self._callbacks[request["callback"]]
+            args, kwargs = Decoder(self._classes, self._resolve).decode(request["classes"], body)
+        except (CodecError, KeyError, TypeError, IndexError, ValueError) as error:
+            self._break_off("a callback is malformed: %s" % error)
+        try:
+            outcome = ["value", function(*args, **kwargs)]
+        except Exception as error:  # the test's own function raised: the program may catch it
+            words = describe(error)
+            outcome = ["raise", [words["raised"][0], words["message"]]]
+        classes, encoded = self._encoder().encode(outcome)
+        self._send(pack({"op": "return", "classes": classes}, encoded))
+
+    def _send(self, frame: bytes) -> None:
+        if self._ended is not None:
+            raise self._ended
+        try:
+            send_frame(self._run.control, frame)
+        except OSError:
+            self._break_off(None)
+
+    def _receive(self) -> Tuple[Dict[str, Any], bytes]:
+        self._wait()
+        try:
+            frame = receive_frame(self._run.control, self._frame_limit)
+            if frame is not None:
+                return unpack(frame)
+        except FrameError as error:
+            if "announces" in str(error):
+                self._run.kill("output")
+            self._break_off(str(error))
+        except (OSError, CodecError) as error:
+            self._break_off(str(error))
+        self._break_off(None)
+        raise AssertionError  # not reached: _break_off raises
+
+    def _wait(self) -> None:
+        """Until the candidate has something to read, or is gone; slow answers are timed by the supervisor."""
+        waited_ns = time.monotonic_ns() - self._test_started_ns
+        if waited_ns < _PATIENCE_MS * 1_000_000 and self._poller.poll(_PATIENCE_MS):
+            return
+        if not self._armed:
+            self._armed = True
+            self._run.arm(self._test_started_ns, *self._limits)
+        self._poller.poll()
+
+    def _break_off(self, protocol: Optional[str]) -> Any:
+        if protocol is not None:
+            self._run.kill("protocol")
+        self._run.control.close()
+        self._ended = CandidateEnded(self._run.report(), protocol)
+        raise self._ended
+
+    def _encoder(self) -> Encoder:
+        return Encoder(self._class_names, self._refer)
+
+    def _refer(self, value: Any) -> Dict[str, Any]:
+        if type(value) is Handle:
+            if object.__getattribute__(value, "_remote") is not self:
+                raise self._ended or CandidateError("the object belongs to a process that has ended")
+            return {"h": object.__getattribute__(value, "_token")}
+        if callable(value):
+            if type(value) in (type, type(len)) and value in BUILTINS:
+                return {"bi": BUILTINS[value]}
+            self._callbacks.append(value)
+            return {"cb": len(self._callbacks) - 1}
+        raise CodecError("a test passes a %s, which cannot cross to the program" % type(value).__name__)
+
+    def _resolve(self, tag: str, token: Any) -> Any:
+        if type(token) is int and tag == "h":
+            return self._handles.setdefault(token, Handle(self, token))
+        if type(token) is int and tag == "cb" and 0 <= token < len(self._callbacks):
+            return self._callbacks[token]
+        if tag == "bi" and isinstance(token, str) and getattr(builtins, token) in BUILTINS:
+            return getattr(builtins, token)
+        raise CodecError("unknown reference %r" % tag)
+
+
+def _bring_back(arguments: List[Any], args: Any, kwargs: Any) -> None:
+    """In-place changes of the arguments: the caller's own objects get the contents they have over there."""
+    for before, after in zip(arguments[0], args):
+        restore(before, after)
+    for name, before in arguments[1].items():
+        restore(before, kwargs.get(name))
+
+
+class Handle:
+    """An object that stays in the candidate. Equal to itself only: the program has no say in a comparison."""
+
+    __slots__ = ("_remote", "_token")
+
+    def __init__(self, remote: Remote, token: int) -> None:
+        object.__setattr__(self, "_remote", remote)
+        object.__setattr__(self, "_token", token)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return _operate(self, "call", *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return _operate(self, "getattr", name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _operate(self, "setattr", name, value)
+
+    def __delattr__(self, name: str) -> None:
+        _operate(self, "delattr", name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return _operate(self, "getitem", key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        _operate(self, "setitem", key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        _operate(self, "delitem", key)
+
+    def __contains__(self, item: Any) -> bool:
+        return _operate(self, "contains", item) is True
+
+    def __len__(self) -> int:
+        length = _operate(self, "len")
+        return length if type(length) is int and length >= 0 else 0
+
+    def __iter__(self) -> Any:
+        return _operate(self, "iter")
+
+    def __next__(self) -> Any:
+        return _operate(self, "next")
+
+    def __bool__(self) -> bool:
+        return _operate(self, "bool") is True
+
+    def __str__(self) -> str:
+        return _text(_operate(self, "str"))
+
+    def __repr__(self) -> str:
+        return _text(_operate(self, "repr"))
+
+    def __enter__(self) -> Any:
+        return _operate(self, "enter")
+
+    def __exit__(self, *exc_info: object) -> None:
+        _operate(self, "exit")
+
+
+def _operate(handle: Handle, operation: str, *args: Any, **kwargs: Any) -> Any:
+    return object.__getattribute__(handle, "_remote").operate(operation, handle, *args, **kwargs)
+
+
+def _text(value: Any) -> str:
+    return value if type(value) is str else "<object of the program>"
+

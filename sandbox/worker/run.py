@@ -1,0 +1,183 @@
+"""One run as the trusted side sees it: started, fed, drained, ended, and told in a report that is complete."""
+
+from __future__ import annotations
+
+import json
+import marshal
+import os
+import select
+import socket
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from .codec import CodecError, unpack
+from .frames import FrameError, receive_frame, sealed_memory
+from .zygote import request_run
+
+_MAX_NOTICE = 1 << 20
+
+
+class InfrastructureFailure(Exception):
+    """The host could not do a run: verdict IE, never the program's fault."""
+
+
+class Report(NamedTuple):
+    """What became of a run, measured by its supervisor."""
+
+    reason: Optional[str]
+    """Why it was killed: cpu, total_cpu, idle, memory, output; None when it ended by itself."""
+    exit_code: Optional[int]
+    signal: Optional[int]
+    cpu_ns: int
+    wall_ns: int
+    peak_bytes: int
+
+
+class Run:
+    """A candidate that is running. Close it, or let its report come, before the next is started.
+
+    Args:
+        zygote: the zygote's socket.
+        limits: of this run; see sandbox.limits.
+        payload: plain data for the candidate; its `mode` says what to do.
+        descriptors: standard streams by name (stdin, stdout, stderr); the caller's to close.
+
+    Raises:
+        InfrastructureFailure: the zygote is gone.
+    """
+
+    def __init__(
+        self, zygote: socket.socket, limits: Dict[str, Any], payload: Dict[str, Any], descriptors: Dict[str, int]
+    ) -> None:
+        self._status, status_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control, control_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        memory = sealed_memory("payload", marshal.dumps(payload, 2))
+        there = {"status": status_there.fileno(), "control": control_there.fileno(), "payload": memory}
+        self._report: Optional[Report] = None
+        try:
+            request_run(zygote, limits, {**there, **descriptors})
+        except OSError as error:
+            raise InfrastructureFailure("the zygote is gone: %s" % error) from None
+        finally:
+            status_there.close()
+            control_there.close()
+            os.close(memory)
+
+    @property
+    def status_fd(self) -> int:
+        """Readable once the report is there."""
+        return self._status.fileno()
+
+    def arm(self, start_ns: int, cpu_s: float, idle_s: float) -> None:
+        """Time a test from the CLOCK_MONOTONIC instant `start_ns` on; when its limit is passed the run ends."""
+        self._tell("arm %d %d %d" % (start_ns, cpu_s * 1e9, idle_s * 1e9))
+
+    def disarm(self) -> None:
+        """The test that was timed is over."""
+        self._tell("disarm")
+
+    def kill(self, reason: str) -> None:
+        """End the run; the report carries the reason."""
+        self._tell("kill " + reason)
+
+    def _tell(self, message: str) -> None:
+        try:
+            self._status.send(message.encode("ascii"))
+        except OSError:
+            pass  # it has ended already, and the report says how
+
+    def report(self) -> Report:
+        """Wait until nothing of the run is left. Raises InfrastructureFailure when no report comes."""
+        if self._report is None:
+            data = self._status.recv(4096)
+            if not data:
+                raise InfrastructureFailure("the supervisor died without a report")
+            fields = json.loads(data)
+            if "failed" in fields:
+                raise InfrastructureFailure(fields["failed"])
+            self._report = Report(**fields)
+        return self._report
+
+    def notice(self) -> Dict[str, Any]:
+        """What the candidate's own side said of its end; a hint, because the program may have said it."""
+        try:
+            frame = receive_frame(self.control, _MAX_NOTICE)
+            return unpack(frame)[0] if frame else {}
+        except (OSError, FrameError, CodecError):
+            return {}
+
+    def close(self) -> None:
+        """Hang up; the supervisor ends what still runs."""
+        self.control.close()
+        self._status.close()
+
+
+class Output(NamedTuple):
+    """A finished run of a script."""
+
+    report: Report
+    stdout: bytes
+    stderr: bytes
+    notice: Dict[str, Any]
+
+
+def run_program(zygote: socket.socket, limits: Dict[str, Any], code: str, stdin: bytes) -> Output:
+    """Run a script to its end and collect what it wrote, in memory bounded by `limits`.
+
+    Raises:
+        InfrastructureFailure: see Run.
+    """
+    payload = {"mode": "program", "code": code}
+    ours, theirs = [], []
+    for _ in range(2):
+        read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(write_end, True)
+        ours.append(read_end)
+        theirs.append(write_end)
+    standard_input = sealed_memory("stdin", stdin)
+    run: Optional[Run] = None
+    try:
+        names = {"stdin": standard_input, "stdout": theirs[0], "stderr": theirs[1]}
+        try:
+            run = Run(zygote, limits, payload, names)
+        finally:
+            for descriptor in (standard_input, *theirs):
+                os.close(descriptor)
+        stdout, stderr = _drain(run, ours, limits["output_bytes"])
+        return Output(run.report(), stdout, stderr, run.notice())
+    finally:
+        for descriptor in ours:
+            os.close(descriptor)
+        if run is not None:
+            run.close()
+
+
+def _drain(run: Run, pipes: List[int], limit: int) -> List[bytes]:
+    """Read the pipes until the report is there; what exceeds `limit` is thrown away and ends the run."""
+    kept = {pipe: bytearray() for pipe in pipes}
+    poller = select.poll()
+    poller.register(run.status_fd, select.POLLIN)
+    for pipe in pipes:
+        poller.register(pipe, select.POLLIN)
+    ended = False
+    while not ended:
+        for descriptor, _ in poller.poll():
+            if descriptor == run.status_fd:
+                ended = True  # every writer is dead: what is left in the pipes is all there will be
+            elif not _read_some(descriptor, kept[descriptor]):
+                poller.unregister(descriptor)
+            elif len(kept[descriptor]) > limit:
+                run.kill("output")
+                del kept[descriptor][limit + 1 :]
+    for pipe in pipes:
+        while len(kept[pipe]) <= limit and _read_some(pipe, kept[pipe]):
+            pass
+    return [bytes(kept[pipe][: limit + 1]) for pipe in pipes]
+
+
+def _read_some(pipe: int, buffer: bytearray) -> bool:
+    try:
+        chunk = os.read(pipe, 1 << 16)
+    except BlockingIOError:
+        return False
+    buffer += chunk
+    return bool(chunk)

@@ -1,0 +1,78 @@
+"""Test code cut into statements: what is set-up, what is one test, and which names it takes from the program."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from typing import Any, FrozenSet, List, NamedTuple, Sequence
+
+
+class TestCodeError(Exception):
+    """The tests of a problem are no Python, or none of their statements asserts anything."""
+
+
+class Unit(NamedTuple):
+    """One statement."""
+
+    code: Any
+    is_test: bool
+
+
+class TestCode(NamedTuple):
+    """All pieces of a problem's tests."""
+
+    units: List[Unit]
+    free_names: FrozenSet[str]
+    """Names that the statements read and that are not builtins; those the judge lacks come from the program."""
+
+    @property
+    def total(self) -> int:
+        """Number of tests."""
+        return sum(unit.is_test for unit in self.units)
+
+
+def compile_tests(pieces: Sequence[str]) -> TestCode:
+    """Cut and compile. Raises TestCodeError."""
+    units: List[Unit] = []
+    names = set()
+    for index, piece in enumerate(pieces):
+        try:
+            tree = ast.parse(piece, "<test %d>" % index)
+            for statement in _statements(tree):
+                module = ast.Module(body=[statement], type_ignores=[])
+                code = compile(module, "<test %d>" % index, "exec", dont_inherit=True)
+                units.append(Unit(code, _asserts(statement)))
+        except (SyntaxError, ValueError, RecursionError) as error:
+            raise TestCodeError("test %d does not compile: %s" % (index, error)) from None
+        names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    if not any(unit.is_test for unit in units):
+        raise TestCodeError("no statement of the tests asserts anything")
+    return TestCode(units, frozenset(name for name in names if not hasattr(builtins, name)))
+
+
+def _statements(tree: ast.Module) -> List[ast.stmt]:
+    """The module's statements, with the body of `check(candidate)` in the place of its definition."""
+    statements: List[ast.stmt] = []
+    for statement in tree.body:
+        is_check = isinstance(statement, ast.FunctionDef) and statement.name == "check"
+        if is_check and [argument.arg for argument in statement.args.args] == ["candidate"]:  # type: ignore[attr-defined]
+            statements += statement.body  # type: ignore[attr-defined]
+        elif not _calls_check(statement):
+            statements.append(statement)
+    return statements
+
+
+def _calls_check(statement: ast.stmt) -> bool:
+    """`check(f)` at the end of a HumanEval-like test: the judge does that itself."""
+    call = statement.value if isinstance(statement, ast.Expr) else None
+    return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "check"
+
+
+def _asserts(statement: ast.stmt) -> bool:
+    """Whether a statement can fail as a test; `assert True` cannot."""
+    if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return False
+    return any(
+        isinstance(node, ast.Assert) and not (isinstance(node.test, ast.Constant) and bool(node.test.value))
+        for node in ast.walk(statement)
+    )
