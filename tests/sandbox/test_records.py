@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.errors import RecordError
+from sandbox.jsonl import Line, parse_line, write_atomically
+from sandbox.limits import Limits
+from sandbox.problem import CHECKERS, Kind, Problem, StdioTest
+from sandbox.records import (
+    ProblemRecord,
+    ResultRecord,
+    Submission,
+    read_problems,
+    read_results,
+    read_submissions,
+    write_problems,
+)
+from sandbox.result import JudgeResult
+from sandbox.result import TestResult as CaseResult
+from sandbox.verdict import Verdict
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+FINITE = st.floats(min_value=0.001, max_value=1e6)
+LIMITS = st.builds(
+    Limits,
+    cpu_s=FINITE,
+    total_cpu_s=st.none() | FINITE,
+    idle_s=FINITE,
+    memory_bytes=st.integers(32 << 20, 1 << 40),
+    processes=st.integers(1, 1000),
+)
+COMMON = {
+    "id": TEXT.filter(bool),
+    "prompt": TEXT,
+    "limits": LIMITS,
+    "meta": st.dictionaries(TEXT, TEXT, max_size=3),
+    "checker": st.sampled_from(CHECKERS),
+}
+PROBLEMS = st.one_of(
+    st.builds(
+        Problem,
+        kind=st.just(Kind.FUNCTION),
+        tests=st.lists(TEXT, min_size=1, max_size=3).map(tuple),
+        entry_point=st.none() | TEXT,
+        prelude=TEXT,
+        **COMMON,
+    ),
+    st.builds(
+        Problem,
+        kind=st.just(Kind.STDIO),
+        tests=st.lists(st.builds(StdioTest, stdin=TEXT, stdout=TEXT), min_size=1, max_size=3).map(tuple),
+        **COMMON,
+    ),
+)
+ADD = Problem(id="add", tests=("assert add(1, 2) == 3",), entry_point="add")
+RESULT = JudgeResult(
+    verdict=Verdict.WA,
+    passed=1,
+    total=4,
+    tests=(CaseResult(verdict=Verdict.AC, message="", wall_s=0.25),),
+    message="test 2: 3 != 4",
+    cpu_s=0.5,
+    wall_s=0.75,
+    peak_memory_bytes=1 << 20,
+    enforcement="userns",
+    tamper_proof=True,
+)
+
+
+def write(path: Path, *rows: object) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@given(PROBLEMS)
+def test_a_problem_comes_back_as_it_was(problem: Problem) -> None:
+    text = ProblemRecord.from_problem(problem).model_dump_json(exclude_none=True)
+    assert parse_line(ProblemRecord, Line(1, text), Path("p")).to_problem() == problem
+
+
+def test_problems_are_written_and_read_in_order(tmp_path: Path) -> None:
+    echo = Problem(id="Echo", kind=Kind.STDIO, tests=(StdioTest(stdin="a", stdout="a\n"),))
+    write_problems(tmp_path / "p.jsonl", [echo, ADD])
+    assert list(read_problems(tmp_path / "p.jsonl").values()) == [echo, ADD]
+
+
+def test_a_problem_needs_only_an_id_and_tests(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.jsonl", {"id": "a", "tests": ["assert f() == 1"]})
+    assert read_problems(path) == {"a": Problem(id="a", tests=("assert f() == 1",))}
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "reason"),
+    [
+        ({"tests": ["assert True"]}, "id", "required"),
+        ({"id": "b"}, "tests", "required"),
+        ({"id": "b", "tests": []}, "tests", "at least 1"),
+        ({"id": "b", "tests": ["assert True"], "test": 1}, "test", "not permitted"),
+        ({"id": "b", "tests": ["assert True"], "limits": {"cpu": 1}}, "limits.cpu", "not permitted"),
+        ({"id": "b", "tests": ["assert True"], "limits": {"cpu_s": -1}}, "", "Limits.cpu_s is -1"),
+        ({"id": "b", "tests": ["assert True"], "meta": {"level": 3}}, "meta.level", "valid string"),
+        ({"id": "b", "tests": ["assert True"], "kind": "stdio"}, "", "test 0 is a str"),
+        ({"id": "b", "tests": ["assert f( == 1"]}, "", "tests.0 is not Python: line 1"),
+        ({"id": "b", "tests": ["assert True"], "prelude": "import"}, "", "prelude is not Python"),
+        ({"id": "b", "tests": ["assert True"], "checker": "fuzzy"}, "", "fuzzy"),
+        ({"id": "a", "tests": ["assert True"]}, "id", "already the id of line 1"),
+    ],
+)
+def test_a_malformed_problem_is_reported_with_its_place(tmp_path: Path, row: object, field: str, reason: str) -> None:
+    path = write(tmp_path / "p.jsonl", {"id": "a", "tests": ["assert f() == 1"]}, row)
+    with pytest.raises(RecordError, match=reason) as caught:
+        read_problems(path)
+    assert (caught.value.path, caught.value.line, caught.value.field) == (str(path), 2, field)
+
+
+def test_a_file_without_problems_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="at least one"):
+        read_problems(write(tmp_path / "p.jsonl"))
+
+
+def test_submissions_hold_code_or_a_completion(tmp_path: Path) -> None:
+    completion = "```python\nx = 1\n```\nor\n```python\nx = 2\n```"
+    path = write(
+        tmp_path / "s.jsonl",
+        {"problem_id": "add", "code": "```", "id": "s1"},
+        {"problem_id": "add", "completion": completion},
+        {"problem_id": "add", "completion": "I cannot."},
+        {"problem_id": "add", "code": ""},
+    )
+    known = {"add": ADD}
+    assert list(read_submissions(path, known)) == [
+        Submission(ADD, "```", "s1"),
+        Submission(ADD, "x = 2", None),
+        Submission(ADD, None, None),
+        Submission(ADD, "", None),
+    ]
+    assert [submission.code for submission in read_submissions(path, known, "first")][1] == "x = 1"
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "reason"),
+    [
+        ({"problem_id": "sub", "code": ""}, "problem_id", "no problem has the id 'sub'"),
+        ({"problem_id": "add"}, "", "exactly one"),
+        ({"problem_id": "add", "code": "", "completion": ""}, "", "exactly one"),
+        ({"problem_id": "add", "code": 1}, "code", "valid string"),
+        ({"problem_id": "add", "codes": ""}, "codes", "not permitted"),
+    ],
+)
+def test_a_malformed_submission_is_reported_with_its_place(
+    tmp_path: Path, row: object, field: str, reason: str
+) -> None:
+    path = write(tmp_path / "s.jsonl", {"problem_id": "add", "code": ""}, row)
+    with pytest.raises(RecordError, match=reason) as caught:
+        list(read_submissions(path, {"add": ADD}))
+    assert (caught.value.line, caught.value.field) == (2, field)
+
+
+def test_a_result_comes_back_as_it_was_with_its_rate(tmp_path: Path) -> None:
+    record = ResultRecord.from_result(Submission(ADD, "", "s1"), RESULT)
+    write_atomically(tmp_path / "r.jsonl", [record])
+    row = json.loads((tmp_path / "r.jsonl").read_text())
+    assert (row["problem_id"], row["id"], row["verdict"], row["pass_rate"]) == ("add", "s1", "WA", 0.25)
+    assert row["tests"] == [{"verdict": "AC", "message": "", "wall_s": 0.25}]
+    assert [read.to_result() for read in read_results(tmp_path / "r.jsonl")] == [RESULT]
+
+
+def test_a_message_that_utf8_cannot_carry_is_written_as_escapes() -> None:
+    result = JudgeResult(**{name: getattr(RESULT, name) for name in RESULT.__slots__} | {"message": "a\udcffb"})
+    assert '"a\\\\udcffb"' in ResultRecord.from_result(Submission(ADD, "", None), result).model_dump_json()
