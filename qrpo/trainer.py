@@ -1,0 +1,301 @@
+"""QRPO on top of TRL: the only file that touches TRL's internals.
+
+`QRPOTrainer` is TRL's pointwise trainer (KTO) with other rows, another collator and another loss. Loading models,
+references, PEFT, quantisation, accelerate, FSDP, DeepSpeed, fused log-probabilities, evaluation, checkpoints and model
+cards are TRL's. `tests/qrpo/test_trainer.py` pins every hook that is overridden here.
+"""
+
+from __future__ import annotations
+
+import logging
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast_object_list, is_peft_model
+from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
+from datasets.fingerprint import Hasher
+from peft import PeftConfig, PeftModel
+from torch import Tensor, nn
+from transformers import (
+    BitsAndBytesConfig,
+    DataCollator,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+    TrainerCallback,
+)
+from transformers.integrations import is_deepspeed_zero3_enabled
+from trl import KTOTrainer
+from trl.trainer.utils import global_then_local_main_first
+
+from qrpo.encoding import BATCHED, PREPARED, PointwiseCollator, prepare_row
+from qrpo.losses import qrpo_loss, residual
+from qrpo.metrics import COLUMNS, summarise
+from qrpo.quantiles import TRANSFORMS, Clip, all_equal, targets
+from qrpo.ref_logps import RefLogpsCache, hash_frozen, row_digest
+from qrpo.trainer_config import QRPOConfig
+
+__all__ = ["QRPOConfig", "QRPOTrainer"]
+
+log = logging.getLogger(__name__)
+
+AnyDataset = Dataset | IterableDataset
+
+
+class QRPOTrainer(KTOTrainer):
+    """Trains a causal language model by Quantile Reward Policy Optimization (arXiv 2507.08068).
+
+    A row of `train_dataset` and `eval_dataset` has these columns:
+
+    - `prompt_ids` and `completion_ids`, used as they are; or `prompt` and `completion`, both texts or lists of
+      messages, which are tokenised, and completed by the end-of-sequence token unless `truncated`;
+    - `reward`: of the completion, on any scale;
+    - `ref_rewards`: of n >= 1 completions of the same prompt sampled from the reference at temperature 1;
+    - optionally `ref_logps`: log-probability of the completion under the reference, nats; `weight`: factor on the
+      row's loss; `truncated`: cut by a length limit. Other columns are ignored.
+
+    The loss is the mean over rows of weight * (f(q) - beta log Z - beta log(pi / pi_ref))^2.
+
+    Args:
+        model: a path, a name on the hub, or a model.
+        ref_model: the reference; None: `model` as it is now.
+        args: options; None: the defaults.
+        data_collator: makes batches of prepared rows; None: `PointwiseCollator`.
+        train_dataset: rows as above.
+        eval_dataset: the same, or several of them by name.
+        processing_class: the tokenizer; None: the one that lies with the model.
+        callbacks: see `transformers.Trainer`.
+        optimizers: the same.
+        quantization_config: for a model given by name.
+        peft_config: train an adapter; the model without it is then the reference.
+
+    Raises:
+        ValueError: a row cannot be used, or none is left after filtering.
+    """
+
+    _tag_names = ["trl", "qrpo"]  # noqa: RUF012  # a list in the base class
+    _name = "QRPO"
+    _paper = {  # noqa: RUF012  # a dict in the base class
+        "title": "Quantile Reward Policy Optimization: Alignment with Pointwise Regression and Exact Partition "
+        "Functions",
+        "id": "2507.08068",
+        "citation": textwrap.dedent("""\
+            @article{matrenok2025qrpo,
+                title  = {{Quantile Reward Policy Optimization: Alignment with Pointwise Regression and Exact
+                          Partition Functions}},
+                author = {Simon Matrenok and Skander Moalla and Caglar Gulcehre},
+                year   = 2025,
+                eprint = {arXiv:2507.08068},
+            }"""),
+    }
+
+    def __init__(  # noqa: PLR0913, PLR0917  # TRL's signature
+        self,
+        model: str | PreTrainedModel | PeftModel,
+        ref_model: PreTrainedModel | None = None,
+        args: QRPOConfig | None = None,
+        data_collator: DataCollator | None = None,
+        train_dataset: AnyDataset | None = None,
+        eval_dataset: AnyDataset | DatasetDict | IterableDatasetDict | dict[str, AnyDataset] | None = None,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin | None = None,
+        callbacks: list[TrainerCallback] | None = None,
+        optimizers: tuple[torch.optim.Optimizer | None, torch.optim.lr_scheduler.LambdaLR | None] = (None, None),
+        quantization_config: BitsAndBytesConfig | None = None,
+        peft_config: PeftConfig | None = None,
+    ) -> None:
+        if args is None:
+            name = model if isinstance(model, str) else model.config.name_or_path
+            args = QRPOConfig(f"{Path(name).name}-QRPO")
+        self._transform = TRANSFORMS[args.transform]
+        self._clip = Clip(low=args.target_low, high=args.target_high)
+        self._rows: dict[str, list[Tensor]] = {"train": [], "eval": []}
+        super().__init__(
+            model=model,
+            ref_model=ref_model,
+            args=args,
+            data_collator=data_collator or PointwiseCollator(pad_to_multiple_of=args.pad_to_multiple_of),
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=processing_class,
+            callbacks=callbacks,
+            optimizers=optimizers,
+            quantization_config=quantization_config,
+            peft_config=peft_config,
+        )
+
+    def _prepare_dataset(
+        self,
+        dataset: AnyDataset,
+        processing_class: PreTrainedTokenizerBase | ProcessorMixin,  # noqa: ARG002  # the hook's signature
+        args: QRPOConfig,
+        dataset_name: str,
+    ) -> AnyDataset:
+        """Rows as the user gives them to rows as the collator takes them; leaves prepared rows as they are."""
+        columns = list(next(iter(dataset)))
+        if set(PREPARED) <= set(columns):
+            return dataset
+        workers = {"num_proc": args.dataset_num_proc} if isinstance(dataset, Dataset) else {}
+        sizes = [_size(dataset)]
+        with global_then_local_main_first():
+            if args.drop_all_equal:
+                dataset = dataset.filter(_says_something, input_columns=["reward", "ref_rewards"], **workers)
+            sizes.append(_size(dataset))
+            dataset = dataset.map(
+                prepare_row,
+                fn_kwargs={"tokenizer": self._tokenizer},
+                remove_columns=[column for column in columns if column != "ref_logps"],
+                **workers,
+            )
+            if args.max_length is not None:
+                limit = {"max_length": args.max_length}
+                dataset = dataset.filter(_fits, input_columns=["length"], fn_kwargs=limit, **workers)
+            sizes.append(_size(dataset))
+        _report_sizes(dataset_name, sizes, args.max_length)
+        return dataset
+
+    def _set_signature_columns_if_needed(self) -> None:
+        """Which columns reach the collator."""
+        if self._signature_columns is None:
+            self._signature_columns = list(BATCHED)
+
+    def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
+        """Adds the column `ref_logps`, from the rows, from disk, or by TRL's own pass over what is missing."""
+        if "ref_logps" in next(iter(dataset)):
+            return dataset
+        if isinstance(dataset, IterableDataset) or is_deepspeed_zero3_enabled():
+            # ZeRO-3 leaves empty parameters on each rank, so that all models would have the same hash.
+            return super()._precompute_ref_logps(dataset, name, batch_size)
+        dtype = str((self.args.fp16 and "fp16") or (self.args.bf16 and "bf16") or self.model.dtype).removeprefix(
+            "torch."
+        )
+        is_adapter = is_peft_model(self.model) and self.ref_model is None and "ref" not in self.model.peft_config
+        model_hash = hash_frozen(self.model.get_base_model()) if is_adapter else self._precompute_model_hash
+        root = Path(self.args.ref_logps_dir or Path(self.args.output_dir) / "ref_logps")
+        cache = RefLogpsCache(root, model_hash=model_hash, dtype=dtype)
+        digests = [
+            row_digest(row["prompt_ids"], row["completion_ids"])
+            for row in dataset.select_columns(["prompt_ids", "completion_ids"])
+        ]
+        # One process reads and tells: another job may add a file between two processes' reads.
+        message = [cache.load() if self.accelerator.is_main_process else {}]
+        broadcast_object_list(message)
+        [known] = message
+        first_with = {digest: index for index, digest in reversed(list(enumerate(digests))) if digest not in known}
+        if first_with:
+            lengths = dataset["length"]
+            missing = sorted(first_with.values(), key=lambda index: -lengths[index])
+            log.info("%s: reference log-probabilities of %d of %d rows", name, len(missing), len(dataset))
+            # TRL caches by this fingerprint and the weights alone: the same rows in another dtype are others.
+            fingerprint = Hasher.hash((cache.folder.name, [digests[index] for index in missing]))
+            subset = dataset.select(missing, new_fingerprint=fingerprint)
+            computed = super()._precompute_ref_logps(subset, name, batch_size)["ref_logps"]
+            found = {digests[index]: logp for index, logp in zip(missing, computed, strict=True)}
+            if self.accelerator.is_main_process:
+                cache.save(found)
+            known |= found
+        return dataset.add_column("ref_logps", [known[digest] for digest in digests])
+
+    def _ref_logps_cache(self) -> RefLogpsCache:
+        args, model = self.args, self.model
+        if args.bf16 or args.fp16:  # autocast
+            dtype = "bf16" if args.bf16 else "fp16"
+        else:
+            dtype = str((self.ref_model or model).dtype).removeprefix("torch.")
+        # Without the adapter the model is the reference, unless TRL made a frozen copy of a trained adapter ("ref").
+        is_base = self.ref_model is None and is_peft_model(model) and "ref" not in model.peft_config
+        return RefLogpsCache(
+            Path(args.ref_logps_dir or Path(args.output_dir) / "ref_logps"),
+            model_hash=hash_frozen(model.get_base_model()) if is_base else self._precompute_model_hash,
+            dtype=dtype,
+        )
+
+    def _compute_loss(
+        self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool
+    ) -> Tensor | tuple[Tensor, Any]:
+        """The mean weighted loss of a batch; keeps the rows' statistics for the log."""
+        batch = {name: value.to(self.accelerator.device) for name, value in inputs.items()}
+        tokens = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"], "use_cache": False}
+        if self.aux_loss_enabled:
+            tokens["output_router_logits"] = True
+        labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+        outputs = model(**tokens, labels=labels, fused_lm_head=True)
+        # The first token has no prediction; prompt-learning PEFT puts virtual tokens in front.
+        positions = slice(-(labels.shape[1] - 1), None)
+        # In float32: sums of hundreds of bfloat16 log-probabilities have steps of a nat.
+        logps = outputs.log_probs[:, positions].float().sum(-1)
+        if "ref_logps" in batch:
+            ref_logps = batch["ref_logps"]
+        else:
+            ref_logps, _ = self.compute_ref_log_probs(self.ref_model or self.model, batch)
+        target = targets(
+            batch["quantile"], batch["num_refs"], transform=self._transform, beta=self.beta, clip=self._clip
+        )
+        # A mean over rows, not over weights: the same whichever way the rows are split into batches of one size.
+        loss = (batch["weight"] * qrpo_loss(logps, ref_logps, target, beta=self.beta)).mean()
+        counts = batch["completion_mask"][:, 1:]
+        statistics = {
+            "logps": logps,
+            "logratio": logps - ref_logps,
+            "residual": residual(logps, ref_logps, target, beta=self.beta),
+            "target": target,
+            "quantile": batch["quantile"],
+            "tie_width": batch["tie_width"],
+            "reward": batch["reward"],
+            "entropy_sum": (outputs.entropy[:, positions] * counts).sum(-1),
+            "tokens": counts.sum(-1),
+        }
+        rows = torch.stack([statistics[name].detach().float() for name in COLUMNS], dim=1)
+        self._rows["train" if self.model.training else "eval"].append(self.accelerator.gather_for_metrics(rows))
+        if self.aux_loss_enabled:
+            loss = loss + self.router_aux_loss_coef * outputs.aux_loss
+        if return_outputs:  # `predict` wants logits, which the fused head never builds
+            with torch.no_grad():
+                outputs = model(**tokens)
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds the statistics of all rows since the last line."""
+        mode = "train" if self.model.training else "eval"
+        if self._rows[mode]:
+            summary = summarise(torch.cat(self._rows[mode]), pass_reward=self.args.pass_reward)
+            self._metrics[mode].update({name: [value] for name, value in summary.items()})
+            self._rows[mode].clear()
+        super().log(logs, start_time)
+
+
+def _says_something(reward: float, ref_rewards: Sequence[float]) -> bool:
+    return not all_equal([reward, *ref_rewards])
+
+
+def _fits(length: int, max_length: int) -> bool:
+    return length <= max_length
+
+
+def _size(dataset: AnyDataset) -> int | None:
+    return len(dataset) if isinstance(dataset, Dataset) else None
+
+
+def _report_sizes(name: str, sizes: Sequence[int | None], max_length: int | None) -> None:
+    """Says how many rows were left out, and why.
+
+    Args:
+        name: of the dataset.
+        sizes: rows at first, after the filter of equal rewards, after that of long rows; None: a stream.
+        max_length: the limit of the second filter.
+
+    Raises:
+        ValueError: no row is left.
+    """
+    start, informative, end = sizes
+    if start is None or informative is None or end is None:
+        return
+    message = (
+        f"{name}: {end} of {start} rows; left out {start - informative} of prompts whose rewards are all equal "
+        f"(drop_all_equal) and {informative - end} longer than max_length={max_length} tokens"
+    )
+    if end == 0:
+        raise ValueError(message)
+    log.log(logging.WARNING if end < informative else logging.INFO, message)
