@@ -1,0 +1,39 @@
+"""Errors of the pipeline: the caller or the machine is at fault, and the message says what to do.
+
+PipelineError
+├── ConfigError          an option or a config file is not what it should be
+├── ModelError           a model cannot be found or loaded
+└── StaleFolderError     an output folder was made from something else than what is asked for now
+"""
+
+from __future__ import annotations
+
+
+class PipelineError(Exception):
+    """Base of the errors that a user sees as one message, without a traceback."""
+
+
+class ConfigError(PipelineError):
+    """An option is unknown, or its value cannot be used."""
+
+
+class ModelError(PipelineError):
+    """A model cannot be found, or is of no use here."""
+
+
+class StaleFolderError(PipelineError):
+    """A stage's folder was made with another configuration, or from other inputs.
+
+    Attributes:
+        stage: name of the stage. differences: one line per option or input that differs.
+    """
+
+    def __init__(self, stage: str, folder: str, differences: list[str]) -> None:
+        self.stage = stage
+        self.differences = tuple(differences)
+        listed = "\n".join(f"  {line}" for line in differences)
+        super().__init__(
+            f"{folder} was made with a different configuration:\n{listed}\n"
+            f"Give another --output_dir, go back to the old options, or delete that folder "
+            f"(and those of the stages after it) to make it anew."
+        )

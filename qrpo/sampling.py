@@ -1,0 +1,205 @@
+"""Sampling from a causal language model, exactly and reproducibly.
+
+- The distribution is the model's own at the given temperature: nothing of its `generation_config` (top-k 50, for
+  one) takes part, since quantile rewards are uniform only under the policy that the loss names as the reference.
+- The prompt runs through the model once for all of its completions, and completions that have ended leave the batch.
+- Each completion draws from a stream of uniform numbers of its own, found from the seed, the problem and its index.
+  So a batch that is made again gives the same completions, and before and after training the same numbers are used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from transformers import DynamicCache
+
+from qrpo.models import Policy
+from qrpo.records import Completion, FinishReason
+
+_CLOSED_BLOCK = re.compile(r"```[^`\n]*\n(?:.*\n)?[ \t]*```\Z", re.DOTALL)
+_COMPACT_BELOW = 0.85
+"""Copying the cache of the completions still running pays off once this share of the batch is left (measured)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingOptions:
+    """How completions are drawn.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    max_new_tokens: int
+    """Completions are cut there, with finish reason `length`."""
+    temperature: float = 1.0
+    """> 0; the reference completions need 1."""
+    stop_after_code: bool = False
+    """End a completion, with finish reason `stop`, where its first fenced code block closes."""
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
+        if not self.temperature > 0:
+            raise ValueError(f"temperature is {self.temperature}; it must be greater than 0")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Row:
+    """One completion in the making."""
+
+    uniforms: torch.Tensor
+    """Draws in [0, 1), [max_new_tokens], float64."""
+    token_ids: list[int] = field(default_factory=list)
+    finish_reason: FinishReason | None = None
+
+
+def uniforms(seed: int, stream: str, problem_id: str, index: int, count: int) -> torch.Tensor:
+    """The draws of one completion, [count], float64 in [0, 1).
+
+    Args:
+        seed: of the run.
+        stream: what the completion is for, so that evaluation never meets the draws of the training data.
+        problem_id: which prompt.
+        index: which of the prompt's completions.
+        count: how many.
+    """
+    digest = hashlib.sha256(f"{seed}\0{stream}\0{problem_id}\0{index}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big", signed=True))
+    return torch.rand(count, generator=generator, dtype=torch.float64)
+
+
+@torch.inference_mode()
+def sample(
+    policy: Policy,
+    prompts: Sequence[Sequence[int]],
+    draws: Sequence[Sequence[torch.Tensor]],
+    options: SamplingOptions,
+    on_step: Callable[[int], None] = lambda tokens: None,
+) -> list[list[Completion]]:
+    """Completions of a batch of prompts.
+
+    Args:
+        policy: the model.
+        prompts: token ids, one list per prompt.
+        draws: for each prompt, one tensor from `uniforms` per completion, at least `max_new_tokens` long; as many
+            completions for each prompt.
+        options: how to sample.
+        on_step: called after each token with the number of completions it was added to.
+
+    Returns:
+        For each prompt, its completions in the order of `draws`.
+    """
+    repeats = len(draws[0])
+    rows = [_Row(uniforms=draw) for group in draws for draw in group]
+    batch = _Batch(policy, prompts, repeats)
+    alive = list(range(len(rows)))
+    for step in range(options.max_new_tokens):
+        draw = torch.stack([rows[index].uniforms[step] for index in alive])
+        tokens = _pick(batch.logits, draw, options.temperature)
+        running = [index for index in alive if rows[index].finish_reason is None]
+        for index, token in zip(alive, tokens.tolist(), strict=True):
+            if rows[index].finish_reason is None:
+                _extend(rows[index], token, policy, options)
+        on_step(len(running))
+        keep = [place for place, index in enumerate(alive) if rows[index].finish_reason is None]
+        if not keep:
+            break
+        if len(keep) <= _COMPACT_BELOW * len(alive):
+            alive = [alive[place] for place in keep]
+            tokens = batch.keep(torch.tensor(keep, device=policy.device), tokens)
+        batch.advance(tokens)
+    done = [_completion(row, policy) for row in rows]
+    return [done[start : start + repeats] for start in range(0, len(done), repeats)]
+
+
+class _Batch:
+    """The model's state for a batch of completions, one row each.
+
+    Attributes:
+        logits: of the next token, [rows, vocabulary], float32.
+    """
+
+    def __init__(self, policy: Policy, prompts: Sequence[Sequence[int]], repeats: int) -> None:
+        self._model = policy.model
+        longest = max(map(len, prompts))
+        device = policy.device
+        # Padded on the left, so that the next token of every row stands at the same place of the cache.
+        ids = torch.tensor([[policy.pad_id] * (longest - len(ids)) + list(ids) for ids in prompts], device=device)
+        mask = torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts], device=device)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        self._cache = DynamicCache(config=policy.model.config)
+        out = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=self._cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self._cache.batch_repeat_interleave(repeats)
+        self._mask = mask.repeat_interleave(repeats, 0)
+        self._positions = positions[:, -1:].repeat_interleave(repeats, 0)
+        self.logits = out.logits[:, -1].float().repeat_interleave(repeats, 0)
+
+    def keep(self, places: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """Drops all other rows; returns the tokens of those kept."""
+        self._cache.batch_select_indices(places)
+        self._mask = self._mask[places]
+        self._positions = self._positions[places]
+        return tokens[places]
+
+    def advance(self, tokens: torch.Tensor) -> None:
+        """Appends one token, [rows], to each row."""
+        self._mask = torch.cat([self._mask, self._mask.new_ones(len(self._mask), 1)], dim=1)
+        self._positions = self._positions + 1
+        out = self._model(
+            input_ids=tokens[:, None],
+            attention_mask=self._mask,
+            position_ids=self._positions,
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        self.logits = out.logits[:, -1].float()
+
+
+def _pick(logits: torch.Tensor, draw: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Tokens by inversion of the distribution function, [rows].
+
+    Args:
+        logits: [rows, vocabulary], float32.
+        draw: [rows], uniform in [0, 1).
+        temperature: > 0.
+    """
+    # One number per row; torch.multinomial draws one per token of the vocabulary and takes longer than the model.
+    probabilities = torch.softmax(logits / temperature, dim=-1, dtype=torch.float32)
+    cumulative = probabilities.cumsum(-1, dtype=torch.float32)
+    # Scaled by the last entry, which is 1 up to rounding, and kept below it; `right` skips tokens of probability 0.
+    below_one = draw.to(logits.device, torch.float32).clamp(max=1 - 2**-23)
+    return torch.searchsorted(cumulative, below_one[:, None] * cumulative[:, -1:], right=True).squeeze(1)
+
+
+def _extend(row: _Row, token: int, policy: Policy, options: SamplingOptions) -> None:
+    """Adds a token and notes whether the completion has ended."""
+    row.token_ids.append(token)
+    if token in policy.end_ids:
+        row.finish_reason = "stop"
+    elif options.stop_after_code and "`" in policy.decode([token]) and closes_block(policy.decode(row.token_ids)):
+        row.finish_reason = "stop"
+    elif len(row.token_ids) == options.max_new_tokens:
+        row.finish_reason = "length"
+
+
+def closes_block(text: str) -> bool:
+    """Whether a fenced code block closes at the very end of a text in which none closed before."""
+    return _CLOSED_BLOCK.search(text) is not None
+
+
+def _completion(row: _Row, policy: Policy) -> Completion:
+    assert row.finish_reason is not None
+    return Completion(
+        text=policy.decode(row.token_ids), token_ids=tuple(row.token_ids), finish_reason=row.finish_reason
+    )
