@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from sandbox.errors import InfrastructureError, RecordError, UnsupportedHostError
+from sandbox.errors import InfrastructureError, ProblemError, RecordError, UnsupportedHostError
 from sandbox.judging_file import JudgingFile, digest_of
 from sandbox.limits import MIB, Limits
 from sandbox.pool import Sandbox
@@ -106,7 +106,7 @@ def run(
         sys.stderr.buffer.flush()
         if result.stderr and not result.stderr.endswith(b"\n"):
             typer.echo(err=True)
-        typer.echo(" ".join(f"{name}={value}" for name, value in _run_summary(result).items() if value != ""), err=True)
+        typer.echo(_summary_line(result), err=True)
     raise typer.Exit(EXIT_CODES[result.verdict])
 
 
@@ -187,7 +187,7 @@ def _reported_errors() -> Iterator[None]:
     except (InfrastructureError, UnsupportedHostError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(HOST_FAILED) from None
-    except RecordError as error:
+    except (ProblemError, RecordError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(BAD_INPUT) from None
     except OSError as error:
@@ -221,6 +221,14 @@ def _run_summary(result: RunResult) -> dict[str, str | int | None]:
         "level": result.enforcement,
         "message": result.message,
     }
+
+
+def _summary_line(result: RunResult) -> str:
+    """The facts of a run as `name=value` on one line; the message, which may have many, comes last and is cut."""
+    facts = _run_summary(result)
+    message = " ".join(str(facts.pop("message")).split())
+    line = " ".join(f"{name}={value}" for name, value in facts.items() if value is not None)
+    return f"{line} message={message[:200]!r}" if message else line
 
 
 def _decoded_output(result: RunResult) -> dict[str, str]:

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sandbox.cli import EXIT_CODES
+from sandbox.records import read_results
+from sandbox.verdict import Verdict
+
+ADD = {"id": "add", "tests": ["assert add(1, 2) == 3", "assert add(0, 0) == 0"], "entry_point": "add"}
+ECHO = {"id": "echo", "kind": "stdio", "tests": [{"stdin": "a\n", "stdout": "a\n"}]}
+RIGHT = "def add(a, b):\n    return a + b\n"
+WRONG = "def add(a, b):\n    return a - b\n"
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "sandbox.cli", *map(str, arguments)]
+
+
+def call(*arguments: str | Path, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own; exit codes, both streams and tracebacks are what a user gets."""
+    environment = os.environ | {"COLUMNS": "200"} | env
+    return subprocess.run(
+        command(*arguments), input=stdin, capture_output=True, text=True, timeout=120, env=environment, check=False
+    )
+
+
+def write(path: Path, *rows: object) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def program(folder: Path, code: str) -> Path:
+    path = folder / "program.py"
+    path.write_text(code)
+    return path
+
+
+def test_output_passes_through_and_the_last_line_on_stderr_sums_up(tmp_path: Path) -> None:
+    code = "import sys\nprint(input()[::-1])\nprint('careful', end='', file=sys.stderr)"
+    done = call("run", program(tmp_path, code), stdin="hello\n")
+    assert (done.returncode, done.stdout) == (0, "olleh\n")
+    first, last = done.stderr.splitlines()
+    assert first == "careful"
+    assert last.startswith("verdict=AC exit_code=0 cpu_ms=")
+    assert "level=userns" in last
+
+
+@pytest.mark.parametrize(
+    ("code", "options", "verdict"),
+    [
+        ("raise SystemExit(9)", [], Verdict.RE),
+        ("x = (", [], Verdict.CE),
+        ("while True: pass", ["--cpu-s", "0.3"], Verdict.TLE),
+        ("input(); import time; time.sleep(60)", ["--idle-s", "0.3"], Verdict.TLE),
+        ("x = bytearray(200 << 20)\nx[::4096] = b'x' * len(x[::4096])", ["--memory-mib", "100"], Verdict.MLE),
+        ("print('x' * (3 << 20))", ["--output-mib", "1"], Verdict.OLE),
+    ],
+)
+def test_the_exit_code_says_the_verdict(tmp_path: Path, code: str, options: list[str], verdict: Verdict) -> None:
+    done = call("run", program(tmp_path, code), *options, stdin="\n")
+    assert f"verdict={verdict}" in done.stderr.splitlines()[-1]
+    assert done.returncode == EXIT_CODES[verdict] != 0
+
+
+def test_run_as_json_is_one_object(tmp_path: Path) -> None:
+    done = call("run", "--json", program(tmp_path, "print(6 * 7)\n1 / 0"))
+    answer = json.loads(done.stdout)
+    assert (answer["verdict"], answer["stdout"], answer["exit_code"]) == ("RE", "42\n", 1)
+    assert "ZeroDivisionError" in answer["stderr"]
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["run", "absent.py"], "error: absent.py: No such file"),
+        (["run", "program.py", "--cpu-s", "0"], "Limits.cpu_s is 0"),
+        (
+            ["judge", "--problems", "no.jsonl", "--submissions", "s.jsonl", "--out", "r"],
+            "error: no.jsonl: No such file",
+        ),
+        (
+            ["judge", "--problems", "p.jsonl", "--submissions", "bad.jsonl", "--out", "r"],
+            "error: bad.jsonl:2: problem_id: ",
+        ),
+        (["judge", "--problems", "bad.jsonl", "--submissions", "s.jsonl", "--out", "r"], "error: bad.jsonl:1: id: "),
+        (["judge", "--problems", "none.jsonl", "--submissions", "s.jsonl", "--out", "r"], "asserts anything"),
+        (
+            ["judge", "--problems", "p.jsonl", "--submissions", "s.jsonl", "--out", "no/r"],
+            "error: no/r.partial: No such",
+        ),
+    ],
+)
+def test_bad_input_is_one_clear_line_and_exit_code_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    program(tmp_path, "pass")
+    write(tmp_path / "p.jsonl", ADD)
+    write(tmp_path / "none.jsonl", ADD | {"tests": ["add(1, 2)"]})
+    write(tmp_path / "s.jsonl", {"problem_id": "add", "code": RIGHT})
+    write(tmp_path / "bad.jsonl", {"problem_id": "add", "code": RIGHT}, {"problem_id": "sub", "code": RIGHT})
+    done = call(*arguments)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> list[str | Path]:
+    """Options of a small judging with its files."""
+    submissions = [
+        {"problem_id": "add", "code": WRONG, "id": "s0"},
+        {"problem_id": "echo", "completion": "```python\nprint(input())\n```"},
+        {"problem_id": "add", "completion": "I cannot."},
+        {"problem_id": "add", "code": RIGHT},
+        {"problem_id": "add", "completion": f"```python\n{RIGHT}```\n```python\n{WRONG}```"},
+    ]
+    problems = write(tmp_path / "p.jsonl", ADD, ECHO)
+    submitted = write(tmp_path / "s.jsonl", *submissions)
+    return ["--problems", problems, "--submissions", submitted, "--out", tmp_path / "r.jsonl"]
+
+
+def test_results_are_in_input_order_with_every_field(tmp_path: Path, inputs: list[str | Path]) -> None:
+    done = call("judge", *inputs, "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    rows = list(read_results(tmp_path / "r.jsonl"))
+    assert [row.verdict.value for row in rows] == ["WA", "AC", "NO_CODE", "AC", "WA"]
+    assert [row.problem_id for row in rows] == ["add", "echo", "add", "add", "add"]
+    assert (rows[0].id, rows[0].passed, rows[0].total, rows[0].pass_rate) == ("s0", 1, 2, 0.5)
+    assert [test.verdict.value for test in rows[0].tests] == ["WA", "AC"]
+    assert all(row.enforcement == "userns" and row.tamper_proof for row in rows)
+    assert rows[3].cpu_s > 0 < rows[3].peak_memory_bytes
+    assert not (tmp_path / "r.jsonl.partial").exists()
+
+
+def test_the_end_is_a_table_of_verdicts(inputs: list[str | Path]) -> None:
+    done = call("judge", *inputs, NO_COLOR="1", FORCE_COLOR="")
+    words = done.stdout.split()
+    assert words[words.index("NO_CODE") + 2 : words.index("NO_CODE") + 5] == ["1", "│", "20.0%"]
+    assert "5 submissions in" in done.stdout
+    assert "mean pass rate 0.600" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_judge_as_json_is_one_object(tmp_path: Path, inputs: list[str | Path]) -> None:
+    done = call("judge", *inputs, "--json", "--extract", "first")
+    summary = json.loads(done.stdout)
+    assert summary.pop("wall_s") > 0
+    assert summary == {
+        "out": str(tmp_path / "r.jsonl"),
+        "submissions": 5,
+        "verdicts": {"NO_CODE": 1, "WA": 1, "AC": 3},
+        "mean_pass_rate": 0.7,
+        "resumed": 0,
+    }
+
+
+def test_an_interrupted_judging_is_continued(tmp_path: Path) -> None:
+    slow = "import time\ntime.sleep(1.5)\n" + RIGHT
+    rows = [{"problem_id": "add", "code": RIGHT}] * 3 + [{"problem_id": "add", "code": slow}] * 30
+    inputs = [
+        *("--problems", write(tmp_path / "p.jsonl", ADD)),
+        *("--submissions", write(tmp_path / "s.jsonl", *rows)),
+        *("--out", tmp_path / "r.jsonl", "--workers", "1"),
+    ]
+    partial = tmp_path / "r.jsonl.partial"
+    process = subprocess.Popen(command("judge", *inputs), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and (not partial.exists() or partial.read_text().count("\n") < 4):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command again to continue" in stderr
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "r.jsonl").exists()
+
+    kept = partial.read_text().count("\n") - 1
+    assert 3 <= kept < len(rows)
+    # The other inputs refuse to mix with what is kept; the same ones finish without judging that again.
+    other = call("judge", *inputs, "--extract", "first")
+    assert (other.returncode, "other inputs" in other.stderr) == (2, True)
+    partial.write_text(finished(partial.read_text(), len(rows)))
+    done = call("judge", *inputs, "--json")
+    assert json.loads(done.stdout)["resumed"] == len(rows) - 2
+    assert [row.verdict for row in read_results(tmp_path / "r.jsonl")] == [Verdict.AC] * len(rows)
+
+
+def finished(partial: str, total: int) -> str:
+    """The partial file as if all but the last two submissions had been judged before the interruption."""
+    header, first, *_ = partial.splitlines()
+    rows = [json.dumps(json.loads(first) | {"index": index}) for index in range(total - 2)]
+    return "\n".join([header, *rows]) + "\n"
+
+
+def test_doctor_tells_the_level_and_every_guard() -> None:
+    done = call("doctor", "--json")
+    report = json.loads(done.stdout)
+    missing = [check["name"] for check in report["checks"] if check["required"] and not check["ok"]]
+    assert (done.returncode, report["ok"]) == ((1, False) if missing else (0, True))
+    assert {"name", "required", "ok", "detail", "remedy"} == set(report["checks"][0])
+    table = call("doctor", NO_COLOR="1", FORCE_COLOR="")
+    assert table.returncode == done.returncode
+    assert all(check["name"] in table.stdout for check in report["checks"])
+
+
+def test_help_names_the_commands() -> None:
+    done = call("--help")
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in ("run", "judge", "doctor"))
