@@ -1,0 +1,1 @@
+"""The problem set of this project, one topic a file; `rewards.builtin` reads it."""
