@@ -58,9 +58,11 @@ class MbppSanitizedRow(StrictRecord):
 def _entry(task_id: int, text: str, code: str, tests: list[str], prelude: str) -> Entry:
     """The prompt shows the signature: without it a model cannot know the name that the tests call."""
     solution = _unix(code)
+    entry_point = _tested_function(solution, tests[0])
     problem = Problem(
         id=f"mbpp/{task_id}",
-        prompt=code_request(text.strip(), _signature(solution, tests[0])),
+        prompt=code_request(text.strip(), f"def {entry_point.name}({ast.unparse(entry_point.args)}):"),
+        entry_point=entry_point.name,
         tests=tuple(tests),
         prelude=prelude,
         meta={"set": "mbpp"},
@@ -68,8 +70,8 @@ def _entry(task_id: int, text: str, code: str, tests: list[str], prelude: str) -
     return Entry(problem, solution)
 
 
-def _signature(solution: str, test: str) -> str:
-    """The stub of the function that the test calls, with the solution's parameter names.
+def _tested_function(solution: str, test: str) -> ast.FunctionDef:
+    """The function of the solution that the test calls.
 
     Raises:
         ValueError: the solution defines no function that the test calls, or one of them is not Python.
@@ -78,7 +80,7 @@ def _signature(solution: str, test: str) -> str:
     defined = {node.name: node for node in parse(solution).body if isinstance(node, ast.FunctionDef)}
     for name, node in defined.items():
         if name in called:
-            return f"def {name}({ast.unparse(node.args)}):"
+            return node
     raise ValueError(f"the test calls none of the functions that `code` defines: {', '.join(defined) or 'none'}")
 
 

@@ -24,7 +24,7 @@ from .program import compile_program
 BUILTINS = {value: name for name, value in vars(builtins).items() if not name.startswith("_") and callable(value)}
 
 _OPERATIONS: Dict[str, Callable[..., Any]] = {
-    "call": lambda target, *args, **kwargs: target(*args, **kwargs),
+    "call": lambda target, /, *args, **kwargs: target(*args, **kwargs),
     "getattr": getattr,
     "setattr": setattr,
     "delattr": delattr,

@@ -25,15 +25,6 @@ from .program import exit_status, run_program
 CONTROL_FD = 3
 _PAYLOAD_FD = 4
 _STACK_BYTES = 112 << 20  # below the 128 MiB that the kernel always keeps free under the stack
-_ENVIRONMENT = {
-    "HOME": "/tmp",
-    "LANG": "C.UTF-8",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "PYTHONHASHSEED": "0",
-    "TMPDIR": "/tmp",
-}
 
 
 def confine(limits: Dict[str, Any], descriptors: Dict[str, int]) -> None:
@@ -63,8 +54,6 @@ def confine(limits: Dict[str, Any], descriptors: Dict[str, int]) -> None:
     linux.drop_capabilities()
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     seccomp.install()
-    os.environ.clear()
-    os.environ.update(_ENVIRONMENT)
     os.chdir("/tmp")
 
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import socket
 import struct
+from typing import Callable
 
 _HEADER = struct.Struct("=I")
 MAX_TRUSTED = (1 << 32) - 1
@@ -16,19 +17,40 @@ class FrameError(Exception):
     """The peer closed in the middle of a frame, or the frame is larger than allowed."""
 
 
-def send_frame(sock: socket.socket, data: bytes) -> None:
-    """Send one frame. Raises OSError when the peer is gone, FrameError when `data` is 4 GiB or more."""
+def _no_matter() -> None:
+    """For a peer that is trusted to read and to write."""
+
+
+def send_frame(sock: socket.socket, data: bytes, about_to_wait: Callable[[], None] = _no_matter) -> None:
+    """Send one frame.
+
+    Args:
+        about_to_wait: called before each wait for the peer to read, which a hostile peer may never do.
+
+    Raises:
+        OSError: the peer is gone.
+        FrameError: `data` is 4 GiB or more.
+    """
     if len(data) > MAX_TRUSTED:
         raise FrameError("a frame of %d bytes is too large" % len(data))
-    if len(data) < 65536:
-        sock.sendall(_HEADER.pack(len(data)) + data)
-    else:
-        sock.sendall(_HEADER.pack(len(data)))
-        sock.sendall(data)
+    header = _HEADER.pack(len(data))
+    for part in (header + data,) if len(data) < 65536 else (header, data):
+        try:
+            sent = sock.send(part, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(part):
+            about_to_wait()
+            sock.sendall(memoryview(part)[sent:])
 
 
-def receive_frame(sock: socket.socket, limit: int = MAX_TRUSTED) -> bytes | None:
+def receive_frame(
+    sock: socket.socket, limit: int = MAX_TRUSTED, about_to_wait: Callable[[], None] = _no_matter
+) -> bytes | None:
     """Receive one frame of at most `limit` bytes; None when the peer closed between frames.
+
+    Args:
+        about_to_wait: called before each wait for the rest of a frame, which a hostile peer may never send.
 
     Raises:
         FrameError: the frame is larger than `limit` or ends early.
@@ -38,6 +60,7 @@ def receive_frame(sock: socket.socket, limit: int = MAX_TRUSTED) -> bytes | None
         return None
     buffer = bytearray(first)
     while len(buffer) < _HEADER.size:
+        about_to_wait()
         _extend(sock, buffer, _HEADER.size - len(buffer))
     (length,) = _HEADER.unpack_from(buffer)
     if length > limit:
@@ -46,6 +69,7 @@ def receive_frame(sock: socket.socket, limit: int = MAX_TRUSTED) -> bytes | None
     if missing < 0:
         raise FrameError("bytes follow a frame before it was answered")
     while missing > 0:
+        about_to_wait()
         missing -= _extend(sock, buffer, missing)
     del buffer[: _HEADER.size]
     return bytes(buffer)

@@ -14,7 +14,7 @@ from .frames import FrameError, receive_frame
 from .outcome import Outcome, ended_early
 from .remote import CandidateEnded, Remote
 from .run import Report, Run
-from .tests import TestCode
+from .tests import TestCode, Unit
 
 _FIRST_FRAME = 1 << 20
 
@@ -79,7 +79,9 @@ class _Session:
             entry = task.entry_point
             if entry is not None:
                 self.names["candidate"] = self.remote.evaluate(entry)
-            missing = [name for name in wanted if name not in self.names or name == entry]
+                if entry.isidentifier():  # even where it is a builtin's name, or a stub's in the prelude
+                    self.names[entry] = self.names["candidate"]
+            missing = [name for name in wanted if name not in self.names]
             self.names.update((name, value) for name, value in self.remote.names(missing).items() if name in wanted)
         except CandidateEnded as ended:
             self.is_alive = False
@@ -109,6 +111,7 @@ class FunctionJudge:
         self._isolate_tests = isolate_tests
         self._session: Optional[_Session] = None
         self._unusable: Optional[Outcome] = None
+        self._broken_pieces: Dict[int, Outcome] = {}
         self.cpu_ns = 0
         self.peak_bytes = 0
 
@@ -120,7 +123,7 @@ class FunctionJudge:
         for index, unit in enumerate(self._task.tests.units):
             if not unit.is_test:
                 if self._session is not None and self._session.is_alive and self._unusable is None:
-                    self._set_up(self._session, index)
+                    self._set_up(self._session, unit, index)
                 continue
             if failed and stop_on_first_failure:
                 results.append(("SKIPPED", "an earlier test failed", 0.0))
@@ -140,7 +143,8 @@ class FunctionJudge:
             self._begin(index)
         if self._unusable is not None or self._session is None:
             return self._unusable or Outcome("RE", "the program could not be loaded")
-        return self._execute(self._session, index)
+        broken = self._broken_pieces.get(self._task.tests.units[index].piece)
+        return broken or self._execute(self._session, index)
 
     def _begin(self, index: int) -> None:
         """A fresh candidate, with the set-up statements before `index` executed."""
@@ -159,14 +163,16 @@ class FunctionJudge:
             self._unusable = error.outcome
             return
         for position, unit in enumerate(self._task.tests.units[:index]):
-            if not unit.is_test and self._unusable is None:
-                self._set_up(session, position)
+            if not unit.is_test and session.is_alive:
+                self._set_up(session, unit, position)
 
-    def _set_up(self, session: _Session, index: int) -> None:
+    def _set_up(self, session: _Session, unit: Unit, index: int) -> None:
+        """A statement that is no test; where it fails, so do the tests after it in its piece."""
+        if unit.piece in self._broken_pieces:
+            return
         outcome = self._execute(session, index)
         if outcome.verdict != "AC":
-            message = outcome.message if outcome.verdict != "WA" else "a set-up statement failed"
-            self._unusable = Outcome("RE" if outcome.verdict == "WA" else outcome.verdict, message)
+            self._broken_pieces[unit.piece] = outcome
 
     def _execute(self, session: _Session, index: int) -> Outcome:
         session.remote.start_test()

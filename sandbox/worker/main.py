@@ -25,7 +25,16 @@ _NOBODY = 65534
 _NAMESPACES = (
     linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET
 )
-_PRELOADED = (
+_ENVIRONMENT = {
+    "HOME": "/tmp",
+    "LANG": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "PYTHONHASHSEED": "0",
+    "TMPDIR": "/tmp",
+}
+PRELOADED = (
     "abc", "array", "ast", "asyncio", "bisect", "cmath", "collections", "collections.abc", "contextlib", "copy",
     "ctypes", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "inspect",
     "io", "itertools", "json", "math", "numbers", "operator", "queue", "random", "re", "statistics", "string",
@@ -60,8 +69,10 @@ def _prepare_interpreter(spec: Dict[str, Any]) -> None:
     sys.path[:] = [path for path in sys.path if path not in spec["remove_from_path"]] + spec["path"]
     site.setquit()  # -S leaves out exit() and quit(), which programs use
     site.setcopyright()
-    for name in (*_PRELOADED, *spec["preload"]):
+    for name in (*PRELOADED, *spec["preload"]):
         importlib.import_module(name)
+    os.environ.clear()
+    os.environ.update(_ENVIRONMENT)
     del sys.argv[1:]
     sys.dont_write_bytecode = True
 

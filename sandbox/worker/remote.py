@@ -91,7 +91,7 @@ class Remote:
         found = self._request({"op": "names", "names": wanted}, [[], {}])
         return found if type(found) is dict else {}
 
-    def operate(self, operation: str, handle: "Handle", *args: Any, **kwargs: Any) -> Any:
+    def operate(self, operation: str, handle: "Handle", /, *args: Any, **kwargs: Any) -> Any:
         """Do something to an object of the program."""
         token = object.__getattribute__(handle, "_token")
         return self._request({"op": operation, "target": token}, [list(args), kwargs])
@@ -136,14 +136,14 @@ class Remote:
         if self._ended is not None:
             raise self._ended
         try:
-            send_frame(self._run.control, frame)
+            send_frame(self._run.control, frame, self._arm)
         except OSError:
             self._break_off(None)
 
     def _receive(self) -> Tuple[Dict[str, Any], bytes]:
         self._wait()
         try:
-            frame = receive_frame(self._run.control, self._frame_limit)
+            frame = receive_frame(self._run.control, self._frame_limit, self._arm)
             if frame is not None:
                 return unpack(frame)
         except FrameError as error:
@@ -160,10 +160,14 @@ class Remote:
         waited_ns = time.monotonic_ns() - self._test_started_ns
         if waited_ns < _PATIENCE_MS * 1_000_000 and self._poller.poll(_PATIENCE_MS):
             return
+        self._arm()
+        self._poller.poll()
+
+    def _arm(self) -> None:
+        """Have the supervisor time the test, because the candidate may keep us waiting for ever."""
         if not self._armed:
             self._armed = True
             self._run.arm(self._test_started_ns, *self._limits)
-        self._poller.poll()
 
     def _break_off(self, protocol: Optional[str]) -> Any:
         if protocol is not None:
@@ -214,7 +218,7 @@ class Handle:
         object.__setattr__(self, "_remote", remote)
         object.__setattr__(self, "_token", token)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return _operate(self, "call", *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -264,7 +268,7 @@ class Handle:
         _operate(self, "exit")
 
 
-def _operate(handle: Handle, operation: str, *args: Any, **kwargs: Any) -> Any:
+def _operate(handle: Handle, operation: str, /, *args: Any, **kwargs: Any) -> Any:
     return object.__getattribute__(handle, "_remote").operate(operation, handle, *args, **kwargs)
 
 

@@ -16,6 +16,8 @@ class Unit(NamedTuple):
 
     code: Any
     is_test: bool
+    piece: int
+    """Index of the piece of test code it stands in."""
 
 
 class TestCode(NamedTuple):
@@ -41,7 +43,7 @@ def compile_tests(pieces: Sequence[str]) -> TestCode:
             for statement in _statements(tree):
                 module = ast.Module(body=[statement], type_ignores=[])
                 code = compile(module, "<test %d>" % index, "exec", dont_inherit=True)
-                units.append(Unit(code, _asserts(statement)))
+                units.append(Unit(code, _asserts(statement), index))
         except (SyntaxError, ValueError, RecursionError) as error:
             raise TestCodeError("test %d does not compile: %s" % (index, error)) from None
         names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
