@@ -2,21 +2,69 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
+from datasets import Dataset, IterableDataset
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
-from qrpo.quantiles import quantile_among
+from qrpo.quantiles import all_equal, quantile_among
+
+log = logging.getLogger(__name__)
+
+AnyDataset: TypeAlias = "Dataset | IterableDataset"
 
 PREPARED = ("prompt_ids", "completion_ids", "length", "reward", "quantile", "tie_width", "num_refs", "weight")
 """Columns of a prepared row. Nothing here depends on beta, the transform or the clipping."""
 BATCHED = ("prompt_ids", "completion_ids", "reward", "quantile", "tie_width", "num_refs", "weight", "ref_logps")
 """Columns that reach the collator."""
+
+
+def prepare_dataset(
+    dataset: AnyDataset,
+    *,
+    name: str,
+    tokenizer: PreTrainedTokenizerBase,
+    drop_all_equal: bool,
+    max_length: int | None,
+    num_proc: int | None,
+) -> AnyDataset:
+    """Prepared rows, and the column `ref_logps` where there is one.
+
+    Args:
+        dataset: see `QRPOTrainer`.
+        name: for the log.
+        tokenizer: used for rows without token ids.
+        drop_all_equal: leave out rows of prompts whose rewards are all equal.
+        max_length: leave out rows with more tokens; None: no limit.
+        num_proc: processes to use.
+
+    Raises:
+        ValueError: a row cannot be used, or none is left.
+    """
+    # A stream has neither a size nor processes.
+    workers = {"num_proc": num_proc} if isinstance(dataset, Dataset) else {}
+    columns = list(next(iter(dataset)))
+    sizes = [_size(dataset)]
+    if drop_all_equal:
+        dataset = dataset.filter(_says_something, **workers)
+    sizes.append(_size(dataset))
+    dataset = dataset.map(
+        prepare_row,
+        fn_kwargs={"tokenizer": tokenizer},
+        remove_columns=[column for column in columns if column != "ref_logps"],
+        **workers,
+    )
+    if max_length is not None:
+        dataset = dataset.filter(_fits, input_columns=["length"], fn_kwargs={"max_length": max_length}, **workers)
+    sizes.append(_size(dataset))
+    _report_sizes(name, sizes, max_length)
+    return dataset
 
 
 def prepare_row(row: Mapping[str, Any], *, tokenizer: PreTrainedTokenizerBase) -> dict[str, object]:
@@ -35,9 +83,7 @@ def prepare_row(row: Mapping[str, Any], *, tokenizer: PreTrainedTokenizerBase) -
     if not prompt_ids:
         # The first token of a sequence is never predicted, so one completion token would be left out of its sum.
         raise ValueError("a prompt has no tokens; give at least the beginning-of-sequence token")
-    for name in ("reward", "ref_rewards"):
-        if row.get(name) is None:
-            raise ValueError(f"a row has no {name!r}; its columns are {sorted(row)}")
+    _require(row, "reward", "ref_rewards")
     quantile = quantile_among(row["reward"], row["ref_rewards"])
     weight = row.get("weight")
     return {
@@ -88,11 +134,8 @@ def _token_ids(row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> tu
     if row.get("prompt_ids") is not None and row.get("completion_ids") is not None:
         # As sampled. Text, decoded and encoded again, may be other tokens with other log-probabilities.
         return list(row["prompt_ids"]), list(row["completion_ids"])
-    prompt, completion = row.get("prompt"), row.get("completion")
-    if prompt is None or completion is None:
-        raise ValueError(
-            f"a row needs prompt_ids and completion_ids, or prompt and completion; its columns are {sorted(row)}"
-        )
+    _require(row, "prompt", "completion")
+    prompt, completion = row["prompt"], row["completion"]
     if isinstance(prompt, str):
         prompt_ids = tokenizer(prompt)["input_ids"]
     else:
@@ -113,3 +156,48 @@ def _completion_text(completion: Any) -> str:
         text: str = completion[0]["content"]
         return text
     raise ValueError(f"a completion must be a text or one message with a text; got {completion!r}")
+
+
+def _require(row: Mapping[str, Any], *names: str) -> None:
+    missing = [name for name in names if row.get(name) is None]
+    if missing:
+        raise ValueError(
+            f"a row has no {' and no '.join(missing)}, only {sorted(row)}; it needs prompt_ids and completion_ids, or "
+            f"prompt and completion, and reward and ref_rewards"
+        )
+
+
+def _says_something(row: Mapping[str, Any]) -> bool:
+    _require(row, "reward", "ref_rewards")
+    return not all_equal([row["reward"], *row["ref_rewards"]])
+
+
+def _fits(length: int, max_length: int) -> bool:
+    return length <= max_length
+
+
+def _size(dataset: AnyDataset) -> int | None:
+    return len(dataset) if isinstance(dataset, Dataset) else None
+
+
+def _report_sizes(name: str, sizes: Sequence[int | None], max_length: int | None) -> None:
+    """Says how many rows were left out, and why.
+
+    Args:
+        name: of the dataset.
+        sizes: rows at first, after the filter of equal rewards, after that of long rows; None: a stream.
+        max_length: the limit of the second filter.
+
+    Raises:
+        ValueError: no row is left.
+    """
+    start, informative, end = sizes
+    if start is None or informative is None or end is None:
+        return
+    message = (
+        f"{name}: {end} of {start} rows; left out {start - informative} of prompts whose rewards are all equal "
+        f"(drop_all_equal) and {informative - end} longer than max_length={max_length} tokens"
+    )
+    if end == 0:
+        raise ValueError(message)
+    log.log(logging.WARNING if end < informative else logging.INFO, message)

@@ -8,13 +8,13 @@ cards are TRL's. `tests/qrpo/test_trainer.py` pins every hook that is overridden
 from __future__ import annotations
 
 import logging
+import secrets
 import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import broadcast_object_list, is_peft_model
+from accelerate.utils import broadcast_object_list
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from datasets.fingerprint import Hasher
 from peft import PeftConfig, PeftModel
@@ -27,22 +27,20 @@ from transformers import (
     ProcessorMixin,
     TrainerCallback,
 )
-from transformers.integrations import is_deepspeed_zero3_enabled
-from trl import KTOTrainer
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
+from trl.trainer.kto_trainer import KTOTrainer
 from trl.trainer.utils import global_then_local_main_first
 
-from qrpo.encoding import BATCHED, PREPARED, PointwiseCollator, prepare_row
+from qrpo.encoding import BATCHED, PREPARED, AnyDataset, PointwiseCollator, prepare_dataset
 from qrpo.losses import qrpo_loss, residual
 from qrpo.metrics import COLUMNS, summarise
-from qrpo.quantiles import TRANSFORMS, Clip, all_equal, targets
+from qrpo.quantiles import TRANSFORMS, Clip, targets
 from qrpo.ref_logps import RefLogpsCache, hash_frozen, row_digest
 from qrpo.trainer_config import QRPOConfig
 
 __all__ = ["QRPOConfig", "QRPOTrainer"]
 
 log = logging.getLogger(__name__)
-
-AnyDataset = Dataset | IterableDataset
 
 
 class QRPOTrainer(KTOTrainer):
@@ -76,6 +74,9 @@ class QRPOTrainer(KTOTrainer):
         ValueError: a row cannot be used, or none is left after filtering.
     """
 
+    args: QRPOConfig
+    model: PreTrainedModel | PeftModel
+
     _tag_names = ["trl", "qrpo"]  # noqa: RUF012  # a list in the base class
     _name = "QRPO"
     _paper = {  # noqa: RUF012  # a dict in the base class
@@ -107,8 +108,9 @@ class QRPOTrainer(KTOTrainer):
         peft_config: PeftConfig | None = None,
     ) -> None:
         if args is None:
-            name = model if isinstance(model, str) else model.config.name_or_path
+            name = model if isinstance(model, str) else str(model.config.name_or_path)
             args = QRPOConfig(f"{Path(name).name}-QRPO")
+        assert not isinstance(args.pad_to_multiple_of, str)  # TRL's config has turned "auto" into a number or None
         self._transform = TRANSFORMS[args.transform]
         self._clip = Clip(low=args.target_low, high=args.target_high)
         self._rows: dict[str, list[Tensor]] = {"train": [], "eval": []}
@@ -126,7 +128,7 @@ class QRPOTrainer(KTOTrainer):
             peft_config=peft_config,
         )
 
-    def _prepare_dataset(
+    def _prepare_dataset(  # type: ignore[override]  # TRL passes the trainer's own options
         self,
         dataset: AnyDataset,
         processing_class: PreTrainedTokenizerBase | ProcessorMixin,  # noqa: ARG002  # the hook's signature
@@ -134,59 +136,45 @@ class QRPOTrainer(KTOTrainer):
         dataset_name: str,
     ) -> AnyDataset:
         """Rows as the user gives them to rows as the collator takes them; leaves prepared rows as they are."""
-        columns = list(next(iter(dataset)))
-        if set(PREPARED) <= set(columns):
+        if set(PREPARED) <= set(next(iter(dataset))):
             return dataset
-        workers = {"num_proc": args.dataset_num_proc} if isinstance(dataset, Dataset) else {}
-        sizes = [_size(dataset)]
         with global_then_local_main_first():
-            if args.drop_all_equal:
-                dataset = dataset.filter(_says_something, input_columns=["reward", "ref_rewards"], **workers)
-            sizes.append(_size(dataset))
-            dataset = dataset.map(
-                prepare_row,
-                fn_kwargs={"tokenizer": self._tokenizer},
-                remove_columns=[column for column in columns if column != "ref_logps"],
-                **workers,
+            return prepare_dataset(
+                dataset,
+                name=dataset_name,
+                tokenizer=self._tokenizer,
+                drop_all_equal=args.drop_all_equal,
+                max_length=args.max_length,
+                num_proc=args.dataset_num_proc,
             )
-            if args.max_length is not None:
-                limit = {"max_length": args.max_length}
-                dataset = dataset.filter(_fits, input_columns=["length"], fn_kwargs=limit, **workers)
-            sizes.append(_size(dataset))
-        _report_sizes(dataset_name, sizes, args.max_length)
-        return dataset
 
     def _set_signature_columns_if_needed(self) -> None:
         """Which columns reach the collator."""
         if self._signature_columns is None:
-            self._signature_columns = list(BATCHED)
+            self._signature_columns = list(BATCHED)  # type: ignore[assignment]  # declared as None
 
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
         """Adds the column `ref_logps`, from the rows, from disk, or by TRL's own pass over what is missing."""
         if "ref_logps" in next(iter(dataset)):
             return dataset
-        if isinstance(dataset, IterableDataset) or is_deepspeed_zero3_enabled():
-            # ZeRO-3 leaves empty parameters on each rank, so that all models would have the same hash.
-            return super()._precompute_ref_logps(dataset, name, batch_size)
-        dtype = str((self.args.fp16 and "fp16") or (self.args.bf16 and "bf16") or self.model.dtype).removeprefix(
-            "torch."
-        )
-        is_adapter = is_peft_model(self.model) and self.ref_model is None and "ref" not in self.model.peft_config
-        model_hash = hash_frozen(self.model.get_base_model()) if is_adapter else self._precompute_model_hash
-        root = Path(self.args.ref_logps_dir or Path(self.args.output_dir) / "ref_logps")
-        cache = RefLogpsCache(root, model_hash=model_hash, dtype=dtype)
+        if isinstance(dataset, IterableDataset):
+            return super()._precompute_ref_logps(dataset, name, batch_size)  # raises
+        if is_deepspeed_zero3_enabled():  # type: ignore[no-untyped-call]
+            # ZeRO-3 leaves empty parameters on each rank: all models have one hash, and nothing may be shared by it.
+            unique = dataset.select(range(len(dataset)), new_fingerprint=secrets.token_hex(16))
+            return super()._precompute_ref_logps(unique, name, batch_size)
+        cache = self._ref_logps_cache()
         digests = [
             row_digest(row["prompt_ids"], row["completion_ids"])
             for row in dataset.select_columns(["prompt_ids", "completion_ids"])
         ]
         # One process reads and tells: another job may add a file between two processes' reads.
         message = [cache.load() if self.accelerator.is_main_process else {}]
-        broadcast_object_list(message)
-        [known] = message
-        first_with = {digest: index for index, digest in reversed(list(enumerate(digests))) if digest not in known}
-        if first_with:
+        [known] = broadcast_object_list(message)
+        rows = {digest: index for index, digest in enumerate(digests) if digest not in known}  # equal rows once
+        if rows:
             lengths = dataset["length"]
-            missing = sorted(first_with.values(), key=lambda index: -lengths[index])
+            missing = sorted(rows.values(), key=lambda index: -lengths[index])  # batches of similar lengths
             log.info("%s: reference log-probabilities of %d of %d rows", name, len(missing), len(dataset))
             # TRL caches by this fingerprint and the weights alone: the same rows in another dtype are others.
             fingerprint = Hasher.hash((cache.folder.name, [digests[index] for index in missing]))
@@ -204,13 +192,13 @@ class QRPOTrainer(KTOTrainer):
             dtype = "bf16" if args.bf16 else "fp16"
         else:
             dtype = str((self.ref_model or model).dtype).removeprefix("torch.")
-        # Without the adapter the model is the reference, unless TRL made a frozen copy of a trained adapter ("ref").
-        is_base = self.ref_model is None and is_peft_model(model) and "ref" not in model.peft_config
-        return RefLogpsCache(
-            Path(args.ref_logps_dir or Path(args.output_dir) / "ref_logps"),
-            model_hash=hash_frozen(model.get_base_model()) if is_base else self._precompute_model_hash,
-            dtype=dtype,
-        )
+        model_hash = self._precompute_model_hash
+        # Without its adapter the model is the reference, unless TRL made a frozen copy of a trained adapter ("ref").
+        if self.ref_model is None and isinstance(model, PeftModel) and "ref" not in model.peft_config:
+            model_hash = hash_frozen(model.get_base_model())
+        assert model_hash is not None  # TRL has it wherever it asks for reference log-probabilities beforehand
+        folder = Path(args.ref_logps_dir) if args.ref_logps_dir else Path(args.output_dir or ".") / "ref_logps"
+        return RefLogpsCache(folder, model_hash=model_hash, dtype=dtype)
 
     def _compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool
@@ -229,7 +217,7 @@ class QRPOTrainer(KTOTrainer):
         if "ref_logps" in batch:
             ref_logps = batch["ref_logps"]
         else:
-            ref_logps, _ = self.compute_ref_log_probs(self.ref_model or self.model, batch)
+            ref_logps, _ = self.compute_ref_log_probs(self.ref_model or self.model, batch)  # type: ignore[no-untyped-call]
         target = targets(
             batch["quantile"], batch["num_refs"], transform=self._transform, beta=self.beta, clip=self._clip
         )
@@ -264,38 +252,3 @@ class QRPOTrainer(KTOTrainer):
             self._metrics[mode].update({name: [value] for name, value in summary.items()})
             self._rows[mode].clear()
         super().log(logs, start_time)
-
-
-def _says_something(reward: float, ref_rewards: Sequence[float]) -> bool:
-    return not all_equal([reward, *ref_rewards])
-
-
-def _fits(length: int, max_length: int) -> bool:
-    return length <= max_length
-
-
-def _size(dataset: AnyDataset) -> int | None:
-    return len(dataset) if isinstance(dataset, Dataset) else None
-
-
-def _report_sizes(name: str, sizes: Sequence[int | None], max_length: int | None) -> None:
-    """Says how many rows were left out, and why.
-
-    Args:
-        name: of the dataset.
-        sizes: rows at first, after the filter of equal rewards, after that of long rows; None: a stream.
-        max_length: the limit of the second filter.
-
-    Raises:
-        ValueError: no row is left.
-    """
-    start, informative, end = sizes
-    if start is None or informative is None or end is None:
-        return
-    message = (
-        f"{name}: {end} of {start} rows; left out {start - informative} of prompts whose rewards are all equal "
-        f"(drop_all_equal) and {informative - end} longer than max_length={max_length} tokens"
-    )
-    if end == 0:
-        raise ValueError(message)
-    log.log(logging.WARNING if end < informative else logging.INFO, message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from trl import KTOConfig
+from trl.trainer.kto_config import KTOConfig
 
 from qrpo.quantiles import TRANSFORMS, Clip
 
@@ -83,7 +83,7 @@ class QRPOConfig(KTOConfig):
         # transformers 5.23 warns of the old name, which TRL 1.16 sets by default; both mean the same.
         if self.activation_checkpointing is None:
             self.activation_checkpointing = self.gradient_checkpointing
-        super().__post_init__()
+        super().__post_init__()  # type: ignore[no-untyped-call]
         if self.transform not in TRANSFORMS:
             raise ValueError(f"transform must be one of {sorted(TRANSFORMS)}, got {self.transform!r}")
         if not (self.beta > 0 and math.isfinite(self.beta)):
