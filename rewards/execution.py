@@ -41,7 +41,7 @@ class ExecutionReward:
 
     As a batch scorer, `score`; as a reward function of TRL (GRPOTrainer and others of its trainers), the object
     itself: the data set needs a column `problem_id`. A host failure is no reward: `sandbox.InfrastructureError` passes
-    through. Thread-safe as far as the sandbox is. A context manager, which ends the sandbox that it started.
+    through. A context manager, which ends the sandbox that it started.
     """
 
     def __init__(

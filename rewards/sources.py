@@ -54,7 +54,7 @@ def read_rows(
 def _file_rows(path: Path) -> Iterator[SourceRow]:
     name = path.name.removesuffix(".gz")
     if name.endswith(".parquet"):
-        return _numbered(_parquet_rows(path), path)
+        return _numbered(map(_without_nulls, _parquet_rows(path)), path)
     if name.endswith(".json"):
         return _numbered(_array(path), path)
     if name.endswith(".jsonl"):
@@ -107,7 +107,14 @@ def _hub_rows(name: str, split: str | None, subset: str | None, revision: str | 
         if len(loaded) != 1:
             raise ValueError(f"{name} has several splits; name one of them: {', '.join(loaded)}")
         (loaded,) = loaded.values()
-    return _numbered(loaded, name)
+    return _numbered(map(_without_nulls, loaded), name)
+
+
+def _without_nulls(value: object) -> object:
+    """Without the fields that are null: a table has every column in every row, so there null means absent."""
+    if isinstance(value, dict):
+        return {name: _without_nulls(item) for name, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _numbered(rows: Iterable[object], source: Path | str) -> Iterator[SourceRow]:

@@ -10,7 +10,7 @@ import pytest
 from rewards.sources import SourceRow, read_rows
 from sandbox.errors import RecordError
 
-ROWS = [{"id": "a", "tests": ["assert True"], "n": 1.5}, {"id": "é", "tests": ["assert False"], "n": None}]
+ROWS = [{"id": "a", "tests": ["assert True"], "n": 1.5}, {"id": "é", "tests": ["assert False"], "n": 2.0}]
 
 
 def lines(rows: list[dict[str, object]]) -> bytes:
@@ -39,7 +39,15 @@ def test_rows_of_a_parquet_file(tmp_path: Path) -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs the extra `train`")
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / "a.parquet")
-    assert [row.fields for row in read_rows(tmp_path / "a.parquet")] == ROWS
+    assert list(read_rows(tmp_path / "a.parquet")) == [SourceRow(1, ROWS[0]), SourceRow(2, ROWS[1])]
+
+
+def test_null_in_a_table_is_an_absent_field_but_stays_in_a_list(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs the extra `train`")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [{"meta": {"a": "x"}, "cases": [{"in": 1}, None]}, {"meta": {"b": "y"}, "cases": [{"out": 2}]}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    assert [row.fields for row in read_rows(tmp_path / "a.parquet")] == rows
 
 
 @pytest.fixture
