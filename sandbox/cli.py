@@ -116,7 +116,7 @@ def judge(
     problems: Annotated[Path, typer.Option(help="Problems, one JSON object a line.", show_default=False)],
     submissions: Annotated[Path, typer.Option(help="Rows of `problem_id` and `code` or `completion`.")],
     out: Annotated[Path, typer.Option(help="Results, in the order of the submissions.", show_default=False)],
-    workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time [default: one per core].")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time (default: one per core).")] = None,
     extract: Annotated[Extract, typer.Option(help="Which block of a completion is its program.")] = Extract.LAST,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of a table.")] = False,
 ) -> None:
@@ -184,6 +184,9 @@ def _reported_errors() -> Iterator[None]:
     """Turns the errors a user can cause or must know of into one line on stderr and an exit code."""
     try:
         yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     except (InfrastructureError, UnsupportedHostError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(HOST_FAILED) from None

@@ -174,11 +174,11 @@ def test_an_interrupted_judging_is_continued(tmp_path: Path) -> None:
         *("--out", tmp_path / "r.jsonl", "--workers", "1"),
     ]
     partial = tmp_path / "r.jsonl.partial"
-    process = subprocess.Popen(command("judge", *inputs), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command("judge", *inputs), stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and (not partial.exists() or partial.read_text().count("\n") < 4):
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: every process of the sandbox gets it too
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "run the same command again to continue" in stderr

@@ -100,8 +100,8 @@ def test_an_unknown_choice_is_an_error() -> None:
 
 @pytest.mark.parametrize("unit", ["`", "~", " ", "a ", "```\n", "```python\n", "`` ", "\t"])
 def test_time_is_linear_in_the_length_of_a_hostile_completion(unit: str) -> None:
-    completion = "x ```python " + unit * 200_000 + "\n    ```" + unit * 200_000 + "b"
+    completion = "x ```python " + unit * 50_000 + "\n    ```" + unit * 50_000 + "b"
     started = time.process_time()
     extract_code(completion)
-    # A quadratic pattern needs minutes here, a linear one well under a second.
+    # A quadratic pattern needs half a minute and more here, a linear one a fraction of a second.
     assert time.process_time() - started < 5
