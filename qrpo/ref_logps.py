@@ -78,9 +78,9 @@ class RefLogpsCache:
         known: dict[Digest, float] = {}
         for path in sorted(self.folder.glob("*.npz")):
             try:
-                with np.load(path, allow_pickle=False) as arrays:
+                with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
                     digests, logps = arrays["digests"], arrays["logps"]
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
                 log.warning("%s cannot be read (%s); its log-probabilities are computed again", path, error)
                 continue
             known.update((bytes(digest), float(logp)) for digest, logp in zip(digests, logps, strict=True))

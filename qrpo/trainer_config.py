@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import torch
 from trl.trainer.kto_config import KTOConfig
 
 from qrpo.quantiles import TRANSFORMS, Clip
@@ -14,7 +15,8 @@ from qrpo.quantiles import TRANSFORMS, Clip
 class QRPOConfig(KTOConfig):
     """Options of `QRPOTrainer`: those of TRL's `KTOConfig` and of transformers' `TrainingArguments`, and these.
 
-    As everywhere in TRL, `bf16` and `gradient_checkpointing` are on unless switched off.
+    As everywhere in TRL, `bf16` and `gradient_checkpointing` are on unless switched off. Without an accelerator,
+    `use_cpu` need not be given.
     """
 
     beta: float = field(
@@ -80,6 +82,8 @@ class QRPOConfig(KTOConfig):
         Raises:
             ValueError: an option has no usable value.
         """
+        if not torch.accelerator.is_available():
+            self.use_cpu = True  # else TRL's default of bf16 is refused there
         # transformers 5.23 warns of the old name, which TRL 1.16 sets by default; both mean the same.
         if self.activation_checkpointing is None:
             self.activation_checkpointing = self.gradient_checkpointing

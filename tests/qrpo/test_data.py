@@ -1,0 +1,65 @@
+"""Scored completions to training rows."""
+
+import pytest
+
+from qrpo.data import pointwise_rows
+from qrpo.errors import PipelineError
+from qrpo.records import Completion, Message, ScoredRollout
+
+
+def rollout(**changes: object) -> ScoredRollout:
+    fields: dict[str, object] = {
+        "problem_id": "sum/1",
+        "prompt": (Message(role="user", content="Add."),),
+        "prompt_ids": (5, 6),
+        "completions": (
+            Completion(text="a", token_ids=(7, 2), finish_reason="stop"),
+            Completion(text="b c", token_ids=(8, 9), finish_reason="length"),
+        ),
+        "rewards": (1.0, 0.25),
+        "verdicts": ("AC", "WA"),
+    }
+    return ScoredRollout.model_validate(fields | changes)
+
+
+def test_each_completion_is_a_row_with_all_rewards_of_its_prompt() -> None:
+    assert pointwise_rows([rollout()]) == [
+        {
+            "problem_id": "sum/1",
+            "prompt_ids": [5, 6],
+            "completion_ids": [7, 2],
+            "reward": 1.0,
+            "ref_rewards": [1.0, 0.25],
+            "truncated": False,
+        },
+        {
+            "problem_id": "sum/1",
+            "prompt_ids": [5, 6],
+            "completion_ids": [8, 9],
+            "reward": 0.25,
+            "ref_rewards": [1.0, 0.25],
+            "truncated": True,
+        },
+    ]
+
+
+def test_rows_keep_the_order_of_problems_and_completions() -> None:
+    rows = pointwise_rows([rollout(problem_id="b"), rollout(problem_id="a")])
+    assert [(row["problem_id"], row["reward"]) for row in rows] == [("b", 1.0), ("b", 0.25), ("a", 1.0), ("a", 0.25)]
+
+
+def test_cut_completions_that_are_not_trained_on_still_count_as_references() -> None:
+    [row] = pointwise_rows([rollout()], keep_truncated=False)
+    assert row["completion_ids"] == [7, 2]
+    assert row["ref_rewards"] == [1.0, 0.25]
+
+
+def test_a_failure_of_the_host_is_never_a_reward() -> None:
+    with pytest.raises(PipelineError, match=r"'sum/1': completion 1 has the verdict IE"):
+        pointwise_rows([rollout(verdicts=("AC", "IE"))])
+
+
+def test_a_completion_without_tokens_is_refused() -> None:
+    empty = Completion(text="", token_ids=(), finish_reason="stop")
+    with pytest.raises(PipelineError, match="without tokens"):
+        pointwise_rows([rollout(completions=(empty, empty))])
