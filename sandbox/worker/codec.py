@@ -21,8 +21,13 @@ import json
 import sys
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-_SCALARS = frozenset((type(None), bool, int, float, str))
-_MAX_DEPTH = 400
+SCALARS = frozenset((type(None), bool, int, float, str))
+"""Types that are themselves in JSON."""
+_MAX_DEPTH = 200  # times four frames: below the interpreter's own recursion limit
+# A few bytes must not become gigabytes or hours on the judge's side.
+_MAX_RANGE = 10_000_000
+_MAX_ARRAY_BYTES = 1 << 28
+_MAX_FRACTION_BITS = 1 << 16
 _BIG_INT_BITS = 8192  # beyond it decimal text is slow and Python >= 3.11 refuses it; hexadecimal is linear
 
 
@@ -72,12 +77,13 @@ class Encoder:
         while len(table) < len(self._rows):  # rows are found while rows are encoded
             table.append([[name, self._value(field)] for name, field in _fields(self._rows[len(table)])])
         names = [self._class_names[type(row)] for row in self._rows]
-        text = json.dumps([table, body], separators=(",", ":"), check_circular=False)
-        return names, text.encode("ascii")
+        # Not ASCII: as escapes, two lone surrogates in a row would come back as one character.
+        text = json.dumps([table, body], separators=(",", ":"), check_circular=False, ensure_ascii=False)
+        return names, text.encode("utf-8", "surrogatepass")
 
     def _value(self, value: Any) -> Any:
         kind = type(value)
-        if kind in _SCALARS:
+        if kind in SCALARS:
             if kind is int and value.bit_length() > _BIG_INT_BITS:
                 return {"i": hex(value)}
             return value
@@ -118,8 +124,9 @@ class Encoder:
         return self._refer(value)
 
     def _items(self, items: Any) -> List[Any]:
-        if not self._has_big_ints and _SCALARS.issuperset(map(type, items)):
-            return items
+        if not self._has_big_ints and SCALARS.issuperset(map(type, items)):
+            plain: List[Any] = items
+            return plain
         return [self._value(item) for item in items]
 
 
@@ -210,7 +217,7 @@ class Decoder:
             raise CodecError("%s: %s" % (type(error).__name__, error)) from None
 
     def _blank(self, name: str) -> Any:
-        cls = self._classes[name]
+        cls: Any = self._classes[name]
         return cls.__new__(cls)
 
     def _tagged(self, pair: Dict[str, Any]) -> Any:
@@ -221,15 +228,28 @@ class Decoder:
         return decode(token) if decode is not None else self._resolve(tag, token)
 
 
+def _typed(value: Any, *kinds: Any) -> Any:
+    """`value`, of one of these types exactly: a decoder must not iterate what merely looks like its token."""
+    if type(value) not in kinds:
+        raise CodecError("a %s where %s belongs" % (type(value).__name__, kinds[0].__name__))
+    return value
+
+
+def _dict(token: Any) -> Dict[Any, Any]:
+    return {key: value for key, value in _typed(token, list)}  # noqa: C416 - dict() would unroll a range as a pair
+
+
 def _decode_numpy(token: Any) -> Any:
     import numpy  # only where a program returned an array; the judge may be without numpy otherwise
 
     dtype, shape, items = token
-    kind = numpy.dtype(str(dtype))
+    kind = numpy.dtype(_typed(dtype, str))
     if kind.kind not in "biufcUS":
         raise CodecError("array of dtype %r" % dtype)
+    if kind.itemsize * len(_typed(items, list) if shape is not None else "1") > _MAX_ARRAY_BYTES:
+        raise CodecError("an array of more than %d bytes" % _MAX_ARRAY_BYTES)
     if shape is None:
-        return kind.type(items)
+        return kind.type(_typed(items, bool, int, float, complex, str, bytes))
     return numpy.array(items, dtype=kind).reshape(shape)
 
 
@@ -238,23 +258,43 @@ def _decode_time(token: Any) -> Any:
     return kinds[token[0]].fromisoformat(token[1])
 
 
+def _decode_fraction(token: Any) -> fractions.Fraction:
+    numerator, denominator = token
+    if max(_typed(numerator, int).bit_length(), _typed(denominator, int).bit_length()) > _MAX_FRACTION_BITS:
+        raise CodecError("a fraction of more than %d bits" % _MAX_FRACTION_BITS)
+    return fractions.Fraction(numerator, denominator)
+
+
+def _decode_range(token: Any) -> range:
+    start, stop, step = token
+    found = range(_typed(start, int), _typed(stop, int), _typed(step, int))
+    if found[_MAX_RANGE:]:
+        raise CodecError("a range of more than %d numbers" % _MAX_RANGE)
+    return found
+
+
+def _decode_deque(token: Any) -> "collections.deque[Any]":
+    maxlen, items = token
+    return collections.deque(_typed(items, list), maxlen)
+
+
 _DECODERS: Dict[str, Callable[[Any], Any]] = {
-    "t": tuple,
-    "s": set,
-    "f": frozenset,
-    "d": dict,
-    "b": base64.b64decode,
-    "B": lambda token: bytearray(base64.b64decode(token)),
-    "i": lambda token: int(token, 16),
-    "c": lambda token: complex(*token),
-    "r": lambda token: range(*token),
-    "q": lambda token: collections.deque(token[1], token[0]),
-    "C": lambda token: collections.Counter(dict(token)),
-    "O": collections.OrderedDict,
-    "D": decimal.Decimal,
-    "F": lambda token: fractions.Fraction(*token),
+    "t": lambda token: tuple(_typed(token, list)),
+    "s": lambda token: set(_typed(token, list)),
+    "f": lambda token: frozenset(_typed(token, list)),
+    "d": _dict,
+    "b": lambda token: base64.b64decode(_typed(token, str)),
+    "B": lambda token: bytearray(base64.b64decode(_typed(token, str))),
+    "i": lambda token: int(_typed(token, str), 16),
+    "c": lambda token: complex(*(_typed(part, float) for part in _typed(token, list))),
+    "r": _decode_range,
+    "q": _decode_deque,
+    "C": lambda token: collections.Counter(_dict(token)),
+    "O": lambda token: collections.OrderedDict(_dict(token)),
+    "D": lambda token: decimal.Decimal(_typed(token, str)),
+    "F": _decode_fraction,
     "dt": _decode_time,
-    "td": lambda token: datetime.timedelta(*token),
+    "td": lambda token: datetime.timedelta(*(_typed(part, int) for part in _typed(token, list))),
     "np": _decode_numpy,
 }
 
@@ -274,41 +314,3 @@ def unpack(frame: bytes) -> Tuple[Dict[str, Any], bytes]:
     if not newline or type(header) is not dict:
         raise CodecError("the frame has no header")
     return header, body
-
-
-def restore(old: Any, new: Any) -> Optional[bool]:
-    """Give the mutable `old` the contents of `new`, keeping the identity of what it holds where shapes agree.
-
-    Returns:
-        True when `old` now equals `new` in place; None when it cannot, and the caller must replace it.
-    """
-    if type(old) is not type(new):
-        return None
-    if type(old) is list:
-        if len(old) == len(new):
-            for index, (before, after) in enumerate(zip(old, new)):
-                if type(before) in _SCALARS or restore(before, after) is None:
-                    old[index] = after
-        else:
-            old[:] = new
-        return True
-    if type(old) is dict:
-        merged = {}
-        for key, after in new.items():
-            before = old.get(key)
-            merged[key] = before if restore(before, after) else after
-        old.clear()
-        old.update(merged)
-        return True
-    if type(old) in (set, collections.Counter, collections.OrderedDict):
-        old.clear()
-        old.update(new)
-        return True
-    if type(old) in (collections.deque, bytearray):
-        old.clear()
-        old.extend(new)
-        return True
-    if getattr(type(old), "__module__", "") == "numpy" and hasattr(old, "shape") and old.shape == new.shape != ():
-        old[...] = new
-        return True
-    return None

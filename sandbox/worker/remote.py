@@ -12,8 +12,9 @@ import time
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
 
 from .callables import BUILTINS, describe
-from .codec import CodecError, Decoder, Encoder, pack, restore, unpack
+from .codec import CodecError, Decoder, Encoder, pack, unpack
 from .frames import FrameError, receive_frame, send_frame
+from .in_place import restore
 from .run import Report, Run
 
 _PATIENCE_MS = 5
