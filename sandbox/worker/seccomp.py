@@ -50,7 +50,8 @@ _DENIED = {
     "clock_adjtime": (305, 266), "vhangup": (153, 58), "modify_ldt": (154, None), "iopl": (172, None),
     "ioperm": (173, None),
 }  # fmt: skip
-_CLONE, _CLONE3, _SOCKET, _IOCTL = {"x86_64": (56, 435, 41, 16), "aarch64": (220, 435, 198, 29)}[MACHINE]
+# clone, clone3, socket, ioctl: judged by their arguments
+_EXAMINED = {"x86_64": (56, 435, 41, 16), "aarch64": (220, 435, 198, 29)}
 
 _Instruction = Tuple[int, int, int, int]
 
@@ -59,31 +60,32 @@ def _deny(code: int) -> _Instruction:
     return (_RET_K, 0, 0, _ERRNO | code)
 
 
-def filter_program() -> List[_Instruction]:
+def filter_program(machine: str = MACHINE) -> List[_Instruction]:
     """The filter as (code, jump if true, jump if false, operand) rows, at most 4096."""
+    clone, clone3, socket, ioctl = _EXAMINED[machine]
     rows: List[_Instruction] = [
         (_LD_W_ABS, 0, 0, _ARCH),
-        (_JEQ_K, 1, 0, _AUDIT_ARCH[MACHINE]),
+        (_JEQ_K, 1, 0, _AUDIT_ARCH[machine]),
         (_RET_K, 0, 0, _KILL_PROCESS),  # a 32-bit call would be judged by the wrong numbers
         (_LD_W_ABS, 0, 0, _NR),
     ]
-    if MACHINE == "x86_64":
+    if machine == "x86_64":
         rows += [(_JGE_K, 0, 1, _X32_BIT), _deny(errno.ENOSYS)]
-    column = 0 if MACHINE == "x86_64" else 1
+    column = 0 if machine == "x86_64" else 1
     for numbers in _DENIED.values():
         number = numbers[column]
         if number is not None:
             rows += [(_JEQ_K, 0, 1, number), _deny(errno.EPERM)]
     # clone3 hides its flags behind a pointer; ENOSYS makes libc fall back to clone, whose flags are seen here.
-    rows += [(_JEQ_K, 0, 1, _CLONE3), _deny(errno.ENOSYS)]
-    rows += [(_JEQ_K, 0, 4, _CLONE), (_LD_W_ABS, 0, 0, _ARG0), (_JSET_K, 0, 1, _NEW_NAMESPACES)]
+    rows += [(_JEQ_K, 0, 1, clone3), _deny(errno.ENOSYS)]
+    rows += [(_JEQ_K, 0, 4, clone), (_LD_W_ABS, 0, 0, _ARG0), (_JSET_K, 0, 1, _NEW_NAMESPACES)]
     rows += [_deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
-    rows += [(_JEQ_K, 0, 2 + len(_SOCKET_FAMILIES), _SOCKET), (_LD_W_ABS, 0, 0, _ARG0)]
+    rows += [(_JEQ_K, 0, 2 + len(_SOCKET_FAMILIES), socket), (_LD_W_ABS, 0, 0, _ARG0)]
     for index, family in enumerate(_SOCKET_FAMILIES):
         rows.append((_JEQ_K, len(_SOCKET_FAMILIES) - index, 0, family))
     rows += [_deny(errno.EAFNOSUPPORT)]
     # An allowed family falls here with the family in the accumulator, so it cannot match a later number.
-    rows += [(_JEQ_K, 0, 4, _IOCTL), (_LD_W_ABS, 0, 0, _ARG1), (_JEQ_K, 1, 0, _TIOCSTI)]
+    rows += [(_JEQ_K, 0, 4, ioctl), (_LD_W_ABS, 0, 0, _ARG1), (_JEQ_K, 1, 0, _TIOCSTI)]
     rows += [(_JEQ_K, 0, 1, _TIOCLINUX), _deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
     return rows
 
