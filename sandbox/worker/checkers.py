@@ -8,7 +8,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Callable, Dict
 
 _TOLERANCE = 1e-6
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?")
+# Each digit can match in one way only: otherwise a long token of digits takes quadratic time.
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?")
 _INTEGER = re.compile(r"[+-]?\d+")
 
 
