@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import json
 import marshal
 import os
 import resource
+import signal
 import socket
 import traceback
 from typing import Any, Dict
@@ -24,22 +26,28 @@ from .program import exit_status, run_program
 
 CONTROL_FD = 3
 _PAYLOAD_FD = 4
+_STATUS_FD = 5
+_INODES = 16384
 _STACK_BYTES = 112 << 20  # below the 128 MiB that the kernel always keeps free under the stack
 
 
-def confine(limits: Dict[str, Any], descriptors: Dict[str, int]) -> None:
-    """Give this process its standard streams and take everything else away. Raises OSError."""
-    os.setsid()
-    _place(descriptors)
+def confine(limits: Dict[str, Any]) -> None:
+    """Give this process a place of its own and take everything else away. Raises OSError."""
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     linux.prctl(linux.PR_SET_DUMPABLE, 1)  # its own /proc entries; PID 1 stays undumpable
-    with open("/proc/self/oom_score_adj", "w") as score:
-        score.write("1000")
+    linux.map_ids(linux.INSIDE_ID, linux.INSIDE_ID)
     memory, disk = limits["memory_bytes"], limits["disk_bytes"]
+    flags = linux.MS_NOSUID | linux.MS_NODEV
+    linux.mount("tmpfs", "/tmp", "tmpfs", flags, "mode=1777,size=%d,nr_inodes=%d" % (disk, _INODES))
+    os.setsid()
+    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)  # os.open: io's file objects cost several times as much
+    os.write(score, b"1000")
+    os.close(score)
     for kind, value in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, disk),
         (resource.RLIMIT_NOFILE, limits["open_files"]),
-        (resource.RLIMIT_NPROC, limits["processes"] + 1),  # PID 1 counts too
+        (resource.RLIMIT_NPROC, limits["processes"]),
         (resource.RLIMIT_STACK, _STACK_BYTES),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_MEMLOCK, 1 << 20),
@@ -58,13 +66,20 @@ def confine(limits: Dict[str, Any], descriptors: Dict[str, int]) -> None:
 
 
 def _place(descriptors: Dict[str, int]) -> None:
-    targets = (("stdin", 0), ("stdout", 1), ("stderr", 2), ("control", CONTROL_FD), ("payload", _PAYLOAD_FD))
+    targets = (
+        ("stdin", 0),
+        ("stdout", 1),
+        ("stderr", 2),
+        ("control", CONTROL_FD),
+        ("payload", _PAYLOAD_FD),
+        ("status", _STATUS_FD),
+    )
     null = os.open("/dev/null", os.O_RDWR)
     # Out of the way first, so that no source is overwritten before it is used.
     high = {name: _duplicate_high(descriptors.get(name, null)) for name, _ in targets}
     for name, target in targets:
         os.dup2(high[name], target, inheritable=target <= 2)
-    os.closerange(_PAYLOAD_FD + 1, max(high.values()) + 1)
+    os.closerange(_STATUS_FD + 1, max(high.values()) + 1)
 
 
 def _duplicate_high(descriptor: int) -> int:
@@ -72,29 +87,43 @@ def _duplicate_high(descriptor: int) -> int:
 
 
 def run(limits: Dict[str, Any], descriptors: Dict[str, int]) -> None:
-    """Become the candidate and never return."""
-    status = 70
+    """Become the candidate and never return.
+
+    Args:
+        limits: see sandbox.limits.
+        descriptors: by name: control, payload, status (where a failure to set up is told; closed before the
+            program starts), and the standard streams that are not /dev/null.
+    """
+    exit_code = 70
+    status = descriptors["status"]
     try:
-        confine(limits, descriptors)
-        with open(_PAYLOAD_FD, "rb") as file:
-            payload = marshal.loads(file.read())  # from the trusted side: code objects and source text
+        try:
+            _place(descriptors)
+            status = _STATUS_FD
+            confine(limits)
+        except OSError as error:
+            os.write(status, json.dumps({"failed": str(error)}).encode("ascii"))
+            os._exit(exit_code)
+        os.close(status)
+        with open(_PAYLOAD_FD, "rb", buffering=0) as file:
+            payload = marshal.loads(file.readall())  # from the trusted side: code objects and source text
         control = socket.socket(fileno=CONTROL_FD)
         gc.enable()
         mode = payload["mode"]
         if mode == "probe":
             send_frame(control, pack({"guards": measure()}))
-            status = 0
+            exit_code = 0
         elif mode == "program":
-            status = run_program(payload, control)
+            exit_code = run_program(payload, control)
         else:
             serve(payload, control)
-            status = 0
+            exit_code = 0
     except SystemExit as error:
-        status = exit_status(error)
+        exit_code = exit_status(error)
     except MemoryError:
-        status = 1
+        exit_code = 1
     except BaseException:
         traceback.print_exc()
-        status = 1
+        exit_code = 1
     finally:
-        os._exit(status)
+        os._exit(exit_code)

@@ -33,6 +33,8 @@ PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 
+INSIDE_ID = 1000
+
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 _MOUNT_ATTR_RDONLY = 1
@@ -146,6 +148,18 @@ def _mounts_below(target: str) -> list[str]:
             if point == target or point.startswith(target.rstrip("/") + "/"):
                 points.append(point)
     return points
+
+
+def map_ids(outside_uid: int, outside_gid: int) -> None:
+    """Map uid and gid 1000 of this process's new user namespace to the one it was made by; user_namespaces(7)."""
+    for name, line in (
+        ("setgroups", "deny"),
+        ("uid_map", "%d %d 1" % (INSIDE_ID, outside_uid)),
+        ("gid_map", "%d %d 1" % (INSIDE_ID, outside_gid)),
+    ):
+        descriptor = os.open("/proc/self/" + name, os.O_WRONLY)
+        os.write(descriptor, line.encode("ascii"))
+        os.close(descriptor)
 
 
 def prctl(option: int, value: int) -> None:

@@ -11,7 +11,7 @@ import select
 import time
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
 
-from .callables import BUILTINS, describe
+from .callables import BUILTINS, PLAIN_TYPES, describe
 from .codec import CodecError, Decoder, Encoder, pack, unpack
 from .frames import FrameError, receive_frame, send_frame
 from .in_place import restore
@@ -34,12 +34,16 @@ class CandidateError(Exception):
     """Raised by the program, with a type that test code cannot name."""
 
 
-def raise_as_test_sees_it(names: List[str], message: str) -> None:
-    """Raise what the program raised: the nearest builtin exception in its class's ancestry, marked as foreign."""
+def raise_as_test_sees_it(names: List[str], message: str, is_next: bool) -> None:
+    """Raise what the program raised: the nearest builtin exception in its class's ancestry, marked as foreign.
+
+    StopIteration only from `next`: out of a call it would end `all(map(f, cases))` early, as if all were well.
+    """
     for name in names:
         cls = getattr(builtins, name, None)
         if isinstance(cls, type) and issubclass(cls, BaseException):
-            found: Type[BaseException] = cls if issubclass(cls, Exception) else CandidateError
+            is_usual = issubclass(cls, Exception) and (is_next or not issubclass(cls, StopIteration))
+            found: Type[BaseException] = cls if is_usual else CandidateError
             try:
                 error = found(message)
             except TypeError:  # UnicodeDecodeError and its like take more arguments
@@ -108,7 +112,8 @@ class Remote:
                 break
             self._answer_callback(answer, answer_body)
         if "raised" in answer:
-            raise_as_test_sees_it([str(name) for name in answer["raised"]] or ["Exception"], str(answer["message"]))
+            names = [str(name) for name in answer["raised"]] or ["Exception"]
+            raise_as_test_sees_it(names, str(answer["message"]), header["op"] == "next")
         try:
             existing = {int(row): encoder.rows[origin] for row, origin in answer["same"].items()}
             decoder = Decoder(self._classes, self._resolve, existing)
@@ -173,6 +178,7 @@ class Remote:
     def _break_off(self, protocol: Optional[str]) -> Any:
         if protocol is not None:
             self._run.kill("protocol")
+        self._arm()  # it may have hung up and live on
         self._run.control.close()
         self._ended = CandidateEnded(self._run.report(), protocol)
         raise self._ended
@@ -197,7 +203,7 @@ class Remote:
             return self._handles.setdefault(token, Handle(self, token))
         if type(token) is int and tag == "cb" and 0 <= token < len(self._callbacks):
             return self._callbacks[token]
-        if tag == "bi" and isinstance(token, str) and getattr(builtins, token) in BUILTINS:
+        if tag == "bi" and token in PLAIN_TYPES.values():
             return getattr(builtins, token)
         raise CodecError("unknown reference %r" % tag)
 

@@ -1,8 +1,8 @@
-"""PID 1 of one run: makes its namespaces a place to be in, starts the candidate, limits it, reports, ends all.
+"""Limit, measure and end one run, from PID 1 of the namespace that its processes are in.
 
-It holds no task data. It is undumpable, so the program (same uid, no capabilities) can neither trace it nor
-open its /proc files, and as PID 1 it takes no signal from inside its namespace. When it exits, for whatever
-reason, the kernel kills what is left in the namespace and drops the mounts.
+This runs in the zygote, which holds no task data. It is undumpable, so the program (same uid, no capabilities)
+can neither trace it nor open its /proc files, and as PID 1 it takes no signal from inside its namespace that it
+has no handler for.
 
 Over the status socket (SOCK_SEQPACKET) the runner may send
     arm <start_ns> <cpu_ns> <idle_ns>   judge one test: CPU and idle time from that CLOCK_MONOTONIC instant on
@@ -13,22 +13,18 @@ and gets exactly one JSON report, after every process of the run is gone. Hang-u
 
 from __future__ import annotations
 
-import json
 import os
-import resource
 import select
 import signal
 import socket
 import time
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
-from . import candidate, linux
+from . import linux
 
-NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWPID | linux.CLONE_NEWNS | linux.CLONE_NEWIPC
-INSIDE_UID = 1000
 _TICK_NS = 10_000_000
-_INODES = 16384
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 class _Usage(NamedTuple):
@@ -47,78 +43,64 @@ class _Watch:
         self.idle_so_far_ns = 0
 
 
-def supervise(limits: Dict[str, Any], descriptors: Dict[str, int], outside_ids: Dict[str, int]) -> None:
-    """Be PID 1 and never return."""
-    try:
-        status = socket.socket(fileno=descriptors.pop("status"))
-        try:
-            report = _Supervisor(limits, status).run(descriptors, outside_ids)
-        except OSError as error:
-            report = {"failed": "%s" % error}
-        status.send(json.dumps(report).encode("ascii"))
-    finally:
-        os._exit(0)
+class Supervisor:
+    """One run, from the moment its candidate was cloned.
 
+    Args:
+        limits: see sandbox.limits.
+        status: the run's status socket.
+        main: pid of the candidate.
+        child_ended: a signalfd of SIGCHLD.
+    """
 
-def _map_ids(outside_ids: Dict[str, int]) -> None:
-    for name, line in (
-        ("setgroups", "deny"),
-        ("uid_map", "%d %d 1" % (INSIDE_UID, outside_ids["uid"])),
-        ("gid_map", "%d %d 1" % (INSIDE_UID, outside_ids["gid"])),
-    ):
-        descriptor = os.open("/proc/self/" + name, os.O_WRONLY)
-        os.write(descriptor, line.encode("ascii"))
-        os.close(descriptor)
-
-
-def _mount_private(disk_bytes: int) -> None:
-    flags = linux.MS_NOSUID | linux.MS_NODEV
-    linux.mount("tmpfs", "/tmp", "tmpfs", flags, "mode=1777,size=%d,nr_inodes=%d" % (disk_bytes, _INODES))
-    # subset=pid leaves only the processes: no host settings, no kernel counters.
-    linux.mount("proc", "/proc", "proc", flags | linux.MS_NOEXEC, "subset=pid")
-
-
-class _Supervisor:
-    def __init__(self, limits: Dict[str, Any], status: socket.socket) -> None:
-        self._limits = limits
+    def __init__(self, limits: Dict[str, Any], status: socket.socket, main: int, child_ended: int) -> None:
         self._status = status
+        self._main = main
+        self._child_ended = child_ended
         self._memory_bytes = int(limits["memory_bytes"])
         self._total_cpu_ns = int(limits["total_cpu_s"] * 1e9)
+        self._files: Optional[int] = None
         self._peak_bytes = 0
+        self._main_peak_bytes = 0
+        self._reaped_cpu_ns = 0
         self._reason: Optional[str] = None
         self._watch: Optional[_Watch] = _Watch(int(limits["cpu_s"] * 1e9), int(limits["idle_s"] * 1e9), 0)
-        self._sampled_ns = 0
+        self._started_ns = self._sampled_ns = time.monotonic_ns()
         self._last_cpu_ns = 0
 
-    def run(self, descriptors: Dict[str, int], outside_ids: Dict[str, int]) -> Dict[str, Any]:
-        """The report. Raises OSError when the run could not be set up."""
-        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-        _map_ids(outside_ids)
-        _mount_private(int(self._limits["disk_bytes"]))
-        linux.prctl(linux.PR_SET_DUMPABLE, 0)
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
-        child_ended = linux.signal_fd(signal.SIGCHLD)
-        started_ns = time.monotonic_ns()
-        pid = os.fork()
-        if pid == 0:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
-            candidate.run(self._limits, descriptors)
-        for descriptor in descriptors.values():
-            os.close(descriptor)
-        self._sampled_ns = started_ns
-        wait_status = self._wait(pid, child_ended)
-        ended_ns = time.monotonic_ns()
-        return self._report(wait_status, ended_ns - started_ns)
+    def run(self) -> Dict[str, Any]:
+        """Until the candidate has ended and every process of the run is gone; the report."""
+        wait_status = self._wait()
+        wall_ns = time.monotonic_ns() - self._started_ns
+        if self._files is not None:
+            self._peak_bytes = max(self._peak_bytes, self._main_peak_bytes + self._file_bytes())
+        self._end_all()
+        reason = self._reason
+        if self._files is not None:
+            os.close(self._files)
+        if reason is None and self._peak_bytes > self._memory_bytes:
+            reason = "memory"  # between two looks
+        watch = self._watch
+        if reason is None and watch is not None and self._reaped_cpu_ns - watch.cpu_before_ns > watch.cpu_ns:
+            reason = "cpu"
+        return {
+            "reason": reason,
+            "signal": os.WTERMSIG(wait_status) if os.WIFSIGNALED(wait_status) else None,
+            "exit_code": os.WEXITSTATUS(wait_status) if os.WIFEXITED(wait_status) else None,
+            "cpu_ns": self._reaped_cpu_ns,
+            "wall_ns": wall_ns,
+            "peak_bytes": self._peak_bytes,
+        }
 
-    def _wait(self, main: int, child_ended: int) -> int:
+    def _wait(self) -> int:
         poller = select.poll()
-        poller.register(child_ended, select.POLLIN)
+        poller.register(self._child_ended, select.POLLIN)
         poller.register(self._status, select.POLLIN)
         while True:
             ready = dict(poller.poll(self._tick_ms()))
-            if child_ended in ready:
-                os.read(child_ended, 128)
-                status = _reap(main)
+            if self._child_ended in ready:
+                os.read(self._child_ended, 128)
+                status = self._reap()
                 if status is not None:
                     return status
             if self._status.fileno() in ready:
@@ -126,7 +108,38 @@ class _Supervisor:
             if self._reason is None and time.monotonic_ns() - self._sampled_ns >= 1_000_000:
                 self._sample()
             if self._reason is not None:
-                os.kill(main, signal.SIGKILL)
+                os.kill(self._main, signal.SIGKILL)
+
+    def _reap(self) -> Optional[int]:
+        """Collect what has ended, orphans too; the candidate's wait status once it has."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return None
+            if pid == 0:
+                return None
+            self._account(usage)
+            if pid == self._main:
+                self._main_peak_bytes = usage.ru_maxrss * 1024
+                return status
+
+    def _end_all(self) -> None:
+        """Kill and reap whatever is left. A fork cannot slip through: the kernel refuses it to a dying process."""
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        while True:
+            try:
+                self._account(os.wait4(-1, 0)[2])
+            except ChildProcessError:
+                return
+
+    def _account(self, usage: Any) -> None:
+        """A process that ended, with those of its descendants that it waited for."""
+        self._reaped_cpu_ns += int((usage.ru_utime + usage.ru_stime) * 1e9)
+        self._peak_bytes = max(self._peak_bytes, usage.ru_maxrss * 1024)
 
     def _tick_ms(self) -> float:
         """Until the next look: shorter when the watched test is about to use its CPU time up."""
@@ -141,7 +154,7 @@ class _Supervisor:
         except OSError:
             message = []
         if not message:
-            self._reason = "abandoned"
+            self._reason = self._reason or "abandoned"
         elif message[0] == "arm":
             start_ns, cpu_ns, idle_ns = (int(word) for word in message[1:])
             # The CPU time at `start_ns` was not measured; a single thread used at most the wall time since.
@@ -150,7 +163,7 @@ class _Supervisor:
         elif message[0] == "disarm":
             self._watch = None
         else:
-            self._reason = message[1]
+            self._reason = self._reason or message[1]  # the first reason is the cause of the second
 
     def _sample(self) -> None:
         now_ns = time.monotonic_ns()
@@ -158,7 +171,7 @@ class _Supervisor:
         usage = self._usage()
         self._peak_bytes = max(self._peak_bytes, usage.memory_bytes)
         watch = self._watch
-        if usage.memory_bytes > self._memory_bytes and _proportional_bytes() > self._memory_bytes:
+        if usage.memory_bytes > self._memory_bytes:
             self._reason = "memory"
         elif usage.cpu_ns > self._total_cpu_ns:
             self._reason = "total_cpu"
@@ -170,72 +183,39 @@ class _Supervisor:
                 self._reason = "idle"
 
     def _usage(self) -> _Usage:
-        cpu_ns = _reaped_cpu_ns()
-        memory = _disk_bytes()
+        cpu_ns = self._reaped_cpu_ns
+        files = memory = self._file_bytes()
         runnable = False
-        for pid in _processes():
+        pids = _processes()
+        for pid in pids:
             stat = _stat(pid)
             if stat is None:
                 continue
             cpu_ns += linux.process_cpu_ns(pid) + stat.children_cpu_ns
             memory += stat.resident_bytes
             runnable = runnable or stat.state in "RD" or (stat.threads > 1 and _has_runnable_thread(pid))
+        if memory > self._memory_bytes:
+            memory = files + sum(map(_proportional_bytes, pids))
         is_idle = not runnable and cpu_ns - self._last_cpu_ns < 1_000_000
         self._last_cpu_ns = cpu_ns
         return _Usage(cpu_ns, memory, is_idle)
 
-    def _report(self, wait_status: int, wall_ns: int) -> Dict[str, Any]:
-        disk = _disk_bytes()
-        try:
-            os.kill(-1, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        while True:
+    def _file_bytes(self) -> int:
+        """What the run's files hold, which lie in memory; 0 until the candidate has mounted its /tmp."""
+        if self._files is None:
             try:
-                os.waitpid(-1, 0)
-            except ChildProcessError:
-                break
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        peak = max(self._peak_bytes, usage.ru_maxrss * 1024 + disk)
-        cpu_ns = _reaped_cpu_ns()
-        reason = self._reason
-        if reason is None and peak > self._memory_bytes:
-            reason = "memory"  # between two samples
-        if reason is None and self._watch is not None and cpu_ns - self._watch.cpu_before_ns > self._watch.cpu_ns:
-            reason = "cpu"
-        return {
-            "reason": reason,
-            "signal": os.WTERMSIG(wait_status) if os.WIFSIGNALED(wait_status) else None,
-            "exit_code": os.WEXITSTATUS(wait_status) if os.WIFEXITED(wait_status) else None,
-            "cpu_ns": cpu_ns,
-            "wall_ns": wall_ns,
-            "peak_bytes": peak,
-        }
+                files = os.open("/proc/%d/root/tmp" % self._main, os.O_PATH | os.O_CLOEXEC)
+            except OSError:
+                return 0
+            if os.fstat(files).st_dev == os.stat("/tmp").st_dev:
+                os.close(files)
+                return 0
+            self._files = files
+        stats = os.fstatvfs(self._files)
+        return (stats.f_blocks - stats.f_bfree) * stats.f_frsize
 
 
-def _reap(main: int) -> Optional[int]:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return None
-        if pid == main:
-            return status
-        if pid == 0:
-            return None
-
-
-def _reaped_cpu_ns() -> int:
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return int((usage.ru_utime + usage.ru_stime) * 1e9)
-
-
-def _disk_bytes() -> int:
-    stats = os.statvfs("/tmp")
-    return (stats.f_blocks - stats.f_bfree) * stats.f_frsize
-
-
-def _processes() -> list[int]:
+def _processes() -> List[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
 
 
@@ -244,9 +224,6 @@ class _Stat(NamedTuple):
     children_cpu_ns: int
     threads: int
     resident_bytes: int
-
-
-_TICKS_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid: int) -> Optional[_Stat]:
@@ -271,15 +248,14 @@ def _has_runnable_thread(pid: int) -> bool:
     return False
 
 
-def _proportional_bytes() -> int:
-    """Memory of the tree with shared pages counted once: PSS of /proc/PID/smaps_rollup, and the files."""
-    total = _disk_bytes()
-    for pid in _processes():
-        try:
-            with open("/proc/%d/smaps_rollup" % pid, "rb") as file:
-                for line in file:
-                    if line.startswith(b"Pss:"):
-                        total += int(line.split()[1]) * 1024
-        except OSError:
-            pass
-    return total
+def _proportional_bytes(pid: int) -> int:
+    """A process's memory with shared pages counted by share: PSS of smaps_rollup; its RSS where it hides that."""
+    try:
+        with open("/proc/%d/smaps_rollup" % pid, "rb") as file:
+            for line in file:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    stat = _stat(pid)
+    return stat.resident_bytes if stat is not None else 0

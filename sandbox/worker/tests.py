@@ -40,10 +40,11 @@ def compile_tests(pieces: Sequence[str]) -> TestCode:
     for index, piece in enumerate(pieces):
         try:
             tree = ast.parse(piece, "<test %d>" % index)
+            helpers = _asserting_functions(tree)
             for statement in _statements(tree):
                 module = ast.Module(body=[statement], type_ignores=[])
                 code = compile(module, "<test %d>" % index, "exec", dont_inherit=True)
-                units.append(Unit(code, _asserts(statement), index))
+                units.append(Unit(code, _asserts(statement, helpers), index))
         except (SyntaxError, ValueError, RecursionError) as error:
             raise TestCodeError("test %d does not compile: %s" % (index, error)) from None
         names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
@@ -70,11 +71,23 @@ def _calls_check(statement: ast.stmt) -> bool:
     return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "check"
 
 
-def _asserts(statement: ast.stmt) -> bool:
-    """Whether a statement can fail as a test; `assert True` cannot."""
+def _asserting_functions(tree: ast.Module) -> FrozenSet[str]:
+    """Names of the piece's own functions that assert: a statement that calls one is a test."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return frozenset(node.name for node in functions if any(map(_is_assertion, ast.walk(node))))
+
+
+def _asserts(statement: ast.stmt, helpers: FrozenSet[str]) -> bool:
+    """Whether a statement can fail as a test."""
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return False
     return any(
-        isinstance(node, ast.Assert) and not (isinstance(node.test, ast.Constant) and bool(node.test.value))
+        _is_assertion(node)
+        or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in helpers)
         for node in ast.walk(statement)
     )
+
+
+def _is_assertion(node: ast.AST) -> bool:
+    """An assert statement, but for `assert True`, which cannot fail."""
+    return isinstance(node, ast.Assert) and not (isinstance(node.test, ast.Constant) and bool(node.test.value))
