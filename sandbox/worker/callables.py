@@ -20,8 +20,13 @@ from .codec import CodecError, Decoder, Encoder, pack, unpack
 from .frames import receive_frame, send_frame
 from .program import compile_program
 
-# Exactly these classes cross by name, so that `f(int)` or `f(len)` work.
+# Exactly these cross by name to the program, so that `f(int)` or `f(len)` work.
 BUILTINS = {value: name for name, value in vars(builtins).items() if not name.startswith("_") and callable(value)}
+# And these back: called by the judge they make plain values. With a function as well, `decode = eval` would have
+# the judge evaluate, in `decode(encode(x))`, what the program's `encode` returned.
+PLAIN_TYPES = {
+    cls: cls.__name__ for cls in (bool, bytes, bytearray, complex, dict, float, frozenset, int, list, set, str, tuple)
+}
 
 _OPERATIONS: Dict[str, Callable[..., Any]] = {
     "call": lambda target, /, *args, **kwargs: target(*args, **kwargs),
@@ -97,8 +102,8 @@ class _Server:
         callback = getattr(value, "_callback_token", None)
         if type(callback) is int and self._callbacks.get(callback) is value:
             return {"cb": callback}
-        if type(value) in (type, types.BuiltinFunctionType) and value in BUILTINS:
-            return {"bi": BUILTINS[value]}
+        if type(value) is type and value in PLAIN_TYPES:
+            return {"bi": PLAIN_TYPES[value]}
         token = self._handle_of.get(id(value))
         if token is None:
             token = self._handle_of[id(value)] = len(self._handles)
