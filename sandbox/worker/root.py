@@ -11,7 +11,8 @@ from typing import Any, Dict
 from . import linux
 
 _OLD = "/.old"
-_DEVICES = ("null", "zero", "full", "random", "urandom")
+# No /dev/zero: mapped shared it is anonymous shared memory, which the filter denies; see seccomp.py.
+_DEVICES = ("null", "full", "random", "urandom")
 _FILES = {
     "/etc/passwd": "sandbox:x:1000:1000::/tmp:/bin/sh\n",
     "/etc/group": "sandbox:x:1000:\n",

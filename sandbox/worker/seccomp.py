@@ -18,7 +18,7 @@ _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
 _LD_W_ABS, _JEQ_K, _JSET_K, _JGE_K, _RET_K = 0x20, 0x15, 0x45, 0x35, 0x06
 _KILL_PROCESS, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
-_NR, _ARCH, _ARG0, _ARG1 = 0, 4, 16, 24  # offsets in struct seccomp_data; low halves of the arguments
+_NR, _ARCH, _ARG0, _ARG1, _ARG3 = 0, 4, 16, 24, 40  # offsets in struct seccomp_data; low halves of the arguments
 _NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW* flag that clone(2) knows
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _SOCKET_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: the network namespace has no way out
@@ -33,9 +33,13 @@ _DENIED = {
     # other processes
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
     "process_madvise": (440, 440), "kcmp": (312, 272), "pidfd_getfd": (438, 438),
+    # the supervisor's share of a core: the same uid is enough to take it
+    "setpriority": (141, 140), "sched_setparam": (142, 118), "sched_setscheduler": (144, 119),
+    "sched_setattr": (314, 274), "ioprio_set": (251, 30),
     # state that outlives a process, or memory that no process owns
     "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219), "shmget": (29, 194),
     "shmat": (30, 196), "shmctl": (31, 195), "memfd_create": (319, 279), "memfd_secret": (447, 447),
+    "semget": (64, 190), "msgget": (68, 186), "flock": (73, 32),
     # large kernel surfaces no solution needs
     "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
     "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "fanotify_init": (300, 262),
@@ -52,6 +56,12 @@ _DENIED = {
 }  # fmt: skip
 # clone, clone3, socket, ioctl: judged by their arguments
 _EXAMINED = {"x86_64": (56, 435, 41, 16), "aarch64": (220, 435, 198, 29)}
+# prlimit64, sched_setaffinity: on another process they would take the supervisor's means away
+_ON_SELF_ONLY = {"x86_64": (302, 203), "aarch64": (261, 122)}
+_RT_SIGACTION = {"x86_64": 13, "aarch64": 134}
+_SIGCHLD = 17
+_MMAP = {"x86_64": 9, "aarch64": 222}
+_MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS = 0x01, 0x02, 0x20
 
 _Instruction = Tuple[int, int, int, int]
 
@@ -76,6 +86,16 @@ def filter_program(machine: str = MACHINE) -> List[_Instruction]:
         number = numbers[column]
         if number is not None:
             rows += [(_JEQ_K, 0, 1, number), _deny(errno.EPERM)]
+    for number in _ON_SELF_ONLY[machine]:
+        rows += [(_JEQ_K, 0, 4, number), (_LD_W_ABS, 0, 0, _ARG0), (_JEQ_K, 1, 0, 0)]
+        rows += [_deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
+    # The CPU time of children whose parent ignores SIGCHLD is counted nowhere once they have ended.
+    rows += [(_JEQ_K, 0, 4, _RT_SIGACTION[machine]), (_LD_W_ABS, 0, 0, _ARG0), (_JEQ_K, 0, 1, _SIGCHLD)]
+    rows += [_deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
+    # Pages of shared anonymous memory outlive madvise(MADV_DONTNEED) and the process that made them, unmeasured.
+    rows += [(_JEQ_K, 0, 6, _MMAP[machine]), (_LD_W_ABS, 0, 0, _ARG3), (_JSET_K, 0, 3, _MAP_ANONYMOUS)]
+    rows += [(_JSET_K, 2, 0, _MAP_PRIVATE), (_JSET_K, 0, 1, _MAP_SHARED)]
+    rows += [_deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
     # clone3 hides its flags behind a pointer; ENOSYS makes libc fall back to clone, whose flags are seen here.
     rows += [(_JEQ_K, 0, 1, clone3), _deny(errno.ENOSYS)]
     rows += [(_JEQ_K, 0, 4, clone), (_LD_W_ABS, 0, 0, _ARG0), (_JSET_K, 0, 1, _NEW_NAMESPACES)]

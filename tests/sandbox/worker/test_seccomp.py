@@ -152,3 +152,26 @@ def test_the_filter_fits_the_kernel(machine: str) -> None:
     for position, (_, if_true, if_false, _) in enumerate(rows):
         assert position + 1 + max(if_true, if_false) <= len(rows)
         assert max(if_true, if_false) < 256
+
+
+@machines
+def test_limits_and_cores_of_other_processes_stay_as_they_are(machine: str) -> None:
+    for number in seccomp._ON_SELF_ONLY[machine]:
+        assert decide(machine, number, (0, 7)) == ALLOW
+        assert decide(machine, number, (1, 7)) == EPERM
+
+
+@machines
+def test_children_cannot_be_left_uncounted_by_ignoring_their_end(machine: str) -> None:
+    number = seccomp._RT_SIGACTION[machine]
+    assert decide(machine, number, (17,)) == EPERM
+    assert [signal for signal in range(1, 65) if decide(machine, number, (signal,)) != ALLOW] == [17]
+
+
+@machines
+def test_only_shared_anonymous_memory_is_denied(machine: str) -> None:
+    shared, private, anonymous, fixed = 0x01, 0x02, 0x20, 0x10
+    for flags in (private, private | anonymous, private | anonymous | fixed, shared, shared | fixed):
+        assert decide(machine, seccomp._MMAP[machine], (0, 4096, 3, flags, 5)) == ALLOW, flags
+    for flags in (shared | anonymous, shared | anonymous | fixed, shared | anonymous | 0x40000):
+        assert decide(machine, seccomp._MMAP[machine], (0, 4096, 3, flags, 5)) == EPERM, flags
