@@ -10,10 +10,13 @@ from __future__ import annotations
 import logging
 import secrets
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+import trl.trainer.utils as trl_utils
 from accelerate.utils import broadcast_object_list
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from datasets.fingerprint import Hasher
@@ -29,7 +32,6 @@ from transformers import (
 )
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl.trainer.kto_trainer import KTOTrainer
-from trl.trainer.utils import global_then_local_main_first
 
 from qrpo.encoding import BATCHED, PREPARED, AnyDataset, PointwiseCollator, prepare_dataset
 from qrpo.losses import qrpo_loss, residual
@@ -138,7 +140,7 @@ class QRPOTrainer(KTOTrainer):
         """Rows as the user gives them to rows as the collator takes them; leaves prepared rows as they are."""
         if set(PREPARED) <= set(next(iter(dataset))):
             return dataset
-        with global_then_local_main_first():
+        with trl_utils.global_then_local_main_first():
             return prepare_dataset(
                 dataset,
                 name=dataset_name,
@@ -159,7 +161,7 @@ class QRPOTrainer(KTOTrainer):
             return dataset
         if isinstance(dataset, IterableDataset):
             return super()._precompute_ref_logps(dataset, name, batch_size)  # raises
-        if is_deepspeed_zero3_enabled():  # type: ignore[no-untyped-call]
+        if is_deepspeed_zero3_enabled():
             # ZeRO-3 leaves empty parameters on each rank: all models have one hash, and nothing may be shared by it.
             unique = dataset.select(range(len(dataset)), new_fingerprint=secrets.token_hex(16))
             return super()._precompute_ref_logps(unique, name, batch_size)
@@ -179,7 +181,8 @@ class QRPOTrainer(KTOTrainer):
             # TRL caches by this fingerprint and the weights alone: the same rows in another dtype are others.
             fingerprint = Hasher.hash((cache.folder.name, [digests[index] for index in missing]))
             subset = dataset.select(missing, new_fingerprint=fingerprint)
-            computed = super()._precompute_ref_logps(subset, name, batch_size)["ref_logps"]
+            with _head_on_completions_only(self.accelerator.device):
+                computed = super()._precompute_ref_logps(subset, name, batch_size)["ref_logps"]
             found = {digests[index]: logp for index, logp in zip(missing, computed, strict=True)}
             if self.accelerator.is_main_process:
                 cache.save(found)
@@ -209,15 +212,18 @@ class QRPOTrainer(KTOTrainer):
         if self.aux_loss_enabled:
             tokens["output_router_logits"] = True
         labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
-        outputs = model(**tokens, labels=labels, fused_lm_head=True)
+        with _head_on_completions_only(self.accelerator.device):
+            outputs = model(**tokens, labels=labels, fused_lm_head=True)
+            if "ref_logps" in batch:
+                ref_logps = batch["ref_logps"]
+            else:
+                ref_logps, _ = self.compute_ref_log_probs(  # type: ignore[no-untyped-call]
+                    self.ref_model or self.model, batch
+                )
         # The first token has no prediction; prompt-learning PEFT puts virtual tokens in front.
         positions = slice(-(labels.shape[1] - 1), None)
         # In float32: sums of hundreds of bfloat16 log-probabilities have steps of a nat.
         logps = outputs.log_probs[:, positions].float().sum(-1)
-        if "ref_logps" in batch:
-            ref_logps = batch["ref_logps"]
-        else:
-            ref_logps, _ = self.compute_ref_log_probs(self.ref_model or self.model, batch)  # type: ignore[no-untyped-call]
         target = targets(
             batch["quantile"], batch["num_refs"], transform=self._transform, beta=self.beta, clip=self._clip
         )
@@ -252,3 +258,22 @@ class QRPOTrainer(KTOTrainer):
             self._metrics[mode].update({name: [value] for name, value in summary.items()})
             self._rows[mode].clear()
         super().log(logs, start_time)
+
+
+@contextmanager
+def _head_on_completions_only(device: torch.device) -> Iterator[None]:
+    """Lets TRL's fused head skip prompts and padding on the CPU, as it does on a GPU.
+
+    TRL decides by whether Triton runs on the device; elsewhere it scores every position, for the sake of devices that
+    compile one kernel per shape. On a CPU that is waste: SmolLM2-135M's head takes 34% (float32) or 50% (bfloat16) of a
+    step with prompts of 180 and completions of 70 tokens, and 10% or 20% this way.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    decide = trl_utils._use_triton  # noqa: SLF001
+    trl_utils._use_triton = lambda device: True  # noqa: SLF001
+    try:
+        yield
+    finally:
+        trl_utils._use_triton = decide  # noqa: SLF001

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+import trl.trainer.utils as trl_utils
 from datasets import Dataset
 from peft import LoraConfig
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import TrlParser
 from trl.trainer.kto_trainer import KTOTrainer
-from trl.trainer.utils import hash_module
 
 from qrpo.quantiles import TRANSFORMS
 from qrpo.trainer import QRPOConfig, QRPOTrainer
@@ -165,6 +165,26 @@ def test_end_of_sequence_counts_although_it_is_also_the_padding(
     trainer.train()
     by_hand = [logps_by_hand(make_model(), row) for row in rows()]
     assert train_log(trainer)[0]["logps"] == pytest.approx(sum(by_hand) / 8, abs=1e-5)
+
+
+def test_on_the_cpu_the_head_scores_completion_tokens_only(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[int] = []
+    head, decide = trl_utils._ChunkedLogProbFunction, trl_utils._use_triton
+
+    class CountingHead:
+        @staticmethod
+        def apply(hidden: Tensor, *arguments: Any) -> Any:
+            scored.append(len(hidden))
+            return head.apply(hidden, *arguments)
+
+    monkeypatch.setattr(trl_utils, "_ChunkedLogProbFunction", CountingHead)
+    make_trainer(rows(), max_steps=1).train()
+    # once for the reference, where the equal rows 0 and 6 are computed once, and once in training
+    total = sum(len(row["completion_ids"]) for row in rows())
+    assert scored == [total - len(rows()[6]["completion_ids"]), total]
+    assert trl_utils._use_triton is decide
 
 
 def test_precomputed_reference_equals_plain_log_probabilities(make_trainer: MakeTrainer, make_model: MakeModel) -> None:
@@ -482,7 +502,7 @@ def test_hash_under_an_adapter_is_the_hash_of_the_model_without_it(
 ) -> None:
     config = LoraConfig(r=2, target_modules=["q_proj", "down_proj"], modules_to_save=["norm"], task_type="CAUSAL_LM")
     trainer = make_trainer(rows(), peft_config=config)
-    assert trainer._ref_logps_cache().folder.name.startswith(hash_module(make_model())[:32])
+    assert trainer._ref_logps_cache().folder.name.startswith(trl_utils.hash_module(make_model())[:32])
 
 
 # --- the optimum --------------------------------------------------------------------------------------------------
