@@ -62,8 +62,13 @@ class Stage:
 
     @property
     def seconds(self) -> float:
-        """Wall time spent on the stage so far, earlier attempts included, s."""
+        """Wall time spent on the stage as the manifest has it, over all attempts, s."""
         return self._manifest.seconds
+
+    @property
+    def elapsed(self) -> float:
+        """The same with the time since it was last written, s."""
+        return self.seconds + time.monotonic() - self._since
 
     def finish(self, outputs: Sequence[str]) -> None:
         """Marks the stage as done.

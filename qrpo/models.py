@@ -9,11 +9,13 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from trl import ModelConfig, get_quantization_config
 
-from qrpo.artifacts import hash_file
+from qrpo.artifacts import hash_file, hash_path
 from qrpo.errors import ModelError
 from qrpo.records import Message
 
@@ -55,7 +57,7 @@ class Policy:
             raise ModelError(f"the tokenizer of {self.tokenizer.name_or_path} has no chat template; use a chat model")
         messages = [message.model_dump() for message in prompt]
         ids = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-        return [int(token) for token in ids]
+        return cast("list[int]", ids)
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of tokens, without the special ones."""
@@ -88,6 +90,18 @@ def local_model(name: str, cache: Path) -> str:
     if not path.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise ModelError(f"there is no folder {path}")
     return str(path) if path.is_dir() else name
+
+
+def fingerprint(name: str) -> str:
+    """What identifies a model's content: the hash of its files, or its name where it lies on the hub.
+
+    Raises:
+        ModelError: the demo package is missing.
+    """
+    path = demo_file() if name == DEMO else Path(name).expanduser()
+    if path.is_file():
+        return hash_file(path)
+    return hash_path(path) if path.is_dir() else name
 
 
 def demo_file() -> Path:
@@ -127,8 +141,33 @@ def load_policy(name: str, *, dtype: str, revision: str = "main", attn_implement
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"the model {name!r} cannot be loaded: {error}") from error
-    model = model.to(default_device()).eval()
+    model.to(default_device())  # type: ignore[arg-type]  # a decorator hides torch's signature
+    model.eval()
     return Policy(model=model, tokenizer=tokenizer, end_ids=end_ids(model, tokenizer))
+
+
+def load_trainable(options: ModelConfig, name: str) -> PreTrainedModel:
+    """Loads a model to be trained; TRL puts it where it belongs.
+
+    Args:
+        options: revision, number format, quantisation, attention.
+        name: a folder or an id on the hub (see `local_model`).
+
+    Raises:
+        ModelError: it cannot be loaded; says why.
+    """
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            name,
+            revision=options.model_revision,
+            dtype=options.dtype,
+            attn_implementation=options.attn_implementation,
+            quantization_config=get_quantization_config(options),
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the model {name!r} cannot be loaded: {error}") from error
+    assert isinstance(model, PreTrainedModel)
+    return model
 
 
 def load_tokenizer(name: str, *, revision: str = "main") -> PreTrainedTokenizerBase:
@@ -178,10 +217,12 @@ def sampling_dtype(name: str) -> torch.dtype:
 
 
 def has_fast_bfloat16() -> bool:
-    """Whether bfloat16 matrix products are faster here than float32: on processors without AMX or AVX512-BF16 it is
-    emulated, and slower."""
+    """Whether bfloat16 matrix products are faster here than float32.
+
+    On processors without instructions for them they are emulated, and slower.
+    """
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     flags = Path("/proc/cpuinfo")
     return flags.is_file() and "avx512_bf16" in flags.read_text(encoding="utf-8", errors="replace")
 
@@ -200,7 +241,7 @@ def _convert_gguf(file: Path, cache: Path) -> Path:
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file.name)
         model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file.name, dtype=torch.float32)
         # The weights are plain tensors by now; transformers still counts the model as quantised and would not save it.
-        model.hf_quantizer = None
+        model.hf_quantizer = None  # type: ignore[assignment]
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
         model.save_pretrained(draft)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -78,7 +78,6 @@ def sample(
     prompts: Sequence[Sequence[int]],
     draws: Sequence[Sequence[torch.Tensor]],
     options: SamplingOptions,
-    on_step: Callable[[int], None] = lambda tokens: None,
 ) -> list[list[Completion]]:
     """Completions of a batch of prompts.
 
@@ -88,7 +87,6 @@ def sample(
         draws: for each prompt, one tensor from `uniforms` per completion, at least `max_new_tokens` long; as many
             completions for each prompt.
         options: how to sample.
-        on_step: called after each token with the number of completions it was added to.
 
     Returns:
         For each prompt, its completions in the order of `draws`.
@@ -100,11 +98,9 @@ def sample(
     for step in range(options.max_new_tokens):
         draw = torch.stack([rows[index].uniforms[step] for index in alive])
         tokens = _pick(batch.logits, draw, options.temperature)
-        running = [index for index in alive if rows[index].finish_reason is None]
         for index, token in zip(alive, tokens.tolist(), strict=True):
             if rows[index].finish_reason is None:
                 _extend(rows[index], token, policy, options)
-        on_step(len(running))
         keep = [place for place, index in enumerate(alive) if rows[index].finish_reason is None]
         if not keep:
             break
@@ -185,9 +181,10 @@ def _pick(logits: torch.Tensor, draw: torch.Tensor, temperature: float) -> torch
 def _extend(row: _Row, token: int, policy: Policy, options: SamplingOptions) -> None:
     """Adds a token and notes whether the completion has ended."""
     row.token_ids.append(token)
-    if token in policy.end_ids:
-        row.finish_reason = "stop"
-    elif options.stop_after_code and "`" in policy.decode([token]) and closes_block(policy.decode(row.token_ids)):
+    ends_block = (
+        options.stop_after_code and "`" in policy.decode([token]) and closes_block(policy.decode(row.token_ids))
+    )
+    if token in policy.end_ids or ends_block:
         row.finish_reason = "stop"
     elif len(row.token_ids) == options.max_new_tokens:
         row.finish_reason = "length"

@@ -1,0 +1,302 @@
+"""Options of the pipeline: one dataclass per stage, filled from YAML and the command line by TRL's parser."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import yaml
+from trl import ModelConfig, TrlParser
+
+from qrpo.errors import ConfigError
+from qrpo.models import has_fast_bfloat16
+from qrpo.paths import RunPaths
+from qrpo.trainer_config import QRPOConfig
+
+STAGES = ("generate", "score", "train", "evaluate", "report")
+CONFIGS = Path(__file__).with_name("configs")
+DEFAULT_CONFIG = "smollm2_cpu"
+
+# Options of TrainingArguments that change where output goes or how it is shown, and no number in it.
+_COSMETIC = frozenset(
+    {
+        *("output_dir", "run_name", "report_to", "project", "trackio_space_id", "disable_tqdm", "ref_logps_dir"),
+        *("logging_dir", "logging_first_step", "log_level", "log_level_replica", "log_on_each_node"),
+        *("save_strategy", "save_steps", "save_total_limit", "save_on_each_node", "resume_from_checkpoint"),
+        *("dataloader_num_workers", "dataloader_pin_memory", "dataset_num_proc", "include_num_input_tokens_seen"),
+        *("push_to_hub", "hub_model_id", "hub_strategy", "hub_token", "hub_private_repo", "hub_always_push"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """What to do."""
+
+    stage: str = field(
+        default="all", metadata={"help": "One stage alone, or all in order.", "choices": ["all", *STAGES]}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Which problems."""
+
+    train_problems: str = field(
+        default="builtin",
+        metadata={"help": "Problems to train on: builtin, a file of any format that rewards loads, or a hub id."},
+    )
+    train_split: str | None = field(
+        default=None, metadata={"help": "Split of a hub data set; builtin always gives its training topics."}
+    )
+    heldout_problems: str | None = field(
+        default="builtin",
+        metadata={"help": "Problems that only evaluation sees, given like train_problems. null: none."},
+    )
+    heldout_split: str | None = field(
+        default=None, metadata={"help": "As train_split; builtin always gives its held-out topics."}
+    )
+    max_train_problems: int | None = field(default=None, metadata={"help": "Use only the first so many. null: all."})
+    max_heldout_problems: int | None = field(default=None, metadata={"help": "The same for held-out problems."})
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _at_least(1, self, "max_train_problems", "max_heldout_problems")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateConfig:
+    """Reference completions; always from the whole distribution at temperature 1."""
+
+    num_completions: int = field(default=20, metadata={"help": "Reference completions per training problem."})
+    max_new_tokens: int = field(default=1024, metadata={"help": "Completions are cut there, in every stage."})
+    stop_after_code: bool = field(
+        default=False,
+        metadata={
+            "help": "End completions where their first code block closes, in every stage. What would follow can then "
+            "neither earn nor cost a reward, and is never sampled nor trained on."
+        },
+    )
+    batch_completions: int = field(default=128, metadata={"help": "Completions sampled at a time, in every stage."})
+    sampling_dtype: str = field(
+        default="auto",
+        metadata={
+            "help": "Number format for sampling; auto: bfloat16 where it is fast.",
+            "choices": ["auto", "float32", "bfloat16", "float16"],
+        },
+    )
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _at_least(1, self, "num_completions", "max_new_tokens", "batch_completions")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreConfig:
+    """How completions are judged."""
+
+    which_block: str = field(
+        default="last",
+        metadata={"help": "Which code block of a completion is the program.", "choices": ["last", "first"]},
+    )
+    reward: str = field(
+        default="fraction",
+        metadata={"help": "fraction of tests passed, or 1 where all pass, else 0.", "choices": ["fraction", "all"]},
+    )
+    sandbox_workers: int | None = field(
+        default=None, metadata={"help": "Programs judged at a time. null: one per core."}
+    )
+    score_chunk: int = field(default=32, metadata={"help": "Problems judged between two writes to disk."})
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _at_least(1, self, "sandbox_workers", "score_chunk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateConfig:
+    """How the model is compared before and after."""
+
+    eval_completions: int = field(default=8, metadata={"help": "Completions per problem, before and after each."})
+    eval_temperature: float = field(default=1.0, metadata={"help": "1 is the policy that was trained."})
+    pass_k: int | None = field(
+        default=None, metadata={"help": "k of the second pass@k beside pass@1. null: eval_completions."}
+    )
+    kl_completions: int = field(
+        default=2, metadata={"help": "Completions per problem over which the KL to the reference is estimated."}
+    )
+    bootstrap_samples: int = field(default=10_000, metadata={"help": "Resamplings of the problems for intervals."})
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        _at_least(1, self, "eval_completions", "pass_k", "kl_completions", "bootstrap_samples")
+        if not self.eval_temperature > 0:
+            raise ValueError(f"eval_temperature is {self.eval_temperature}; it must be greater than 0")
+        for name in ("pass_k", "kl_completions"):
+            value = getattr(self, name)
+            if value is not None and value > self.eval_completions:
+                raise ValueError(f"{name} is {value}; it cannot exceed eval_completions={self.eval_completions}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineConfig:
+    """All options of a run."""
+
+    run: RunConfig
+    data: DataConfig
+    model: ModelConfig
+    generate: GenerateConfig
+    score: ScoreConfig
+    train: QRPOConfig
+    evaluate: EvaluateConfig
+
+    @property
+    def paths(self) -> RunPaths:
+        """The folder of the run."""
+        assert self.train.output_dir is not None
+        return RunPaths(Path(self.train.output_dir))
+
+    @property
+    def model_name(self) -> str:
+        """The model, as `qrpo.models.local_model` takes it."""
+        assert self.model.model_name_or_path is not None  # `parse` refuses to go without
+        return str(self.model.model_name_or_path)
+
+    def stage_options(self, stage: str) -> dict[str, object]:
+        """The options that the outputs of a stage depend on, beyond its input files; by name, JSON values."""
+        data, generate = _plain(self.data), _plain(self.generate)
+        model = {name: getattr(self.model, name) for name in ("model_name_or_path", "model_revision")}
+        how = {"attn_implementation": self.model.attn_implementation}
+        sampling = {**generate, **how, "seed": self.train.seed}
+        judging = {name: getattr(self.score, name) for name in ("which_block", "reward")}
+        match stage:
+            case "generate":
+                return {**_only(data, "train"), **model, **sampling}
+            case "score":
+                return {**judging, **_only(data, "train")}
+            case "train":
+                return {**model, **_changed(self.model), **_training_options(self.train)}
+            case "evaluate":
+                sampling.pop("num_completions")
+                return {**data, **model, **sampling, **judging, **_plain(self.evaluate)}
+            case "report":
+                return {}
+        raise ValueError(f"there is no stage {stage!r}; known are {', '.join(STAGES)}")
+
+    def to_yaml(self) -> str:
+        """All options as a file for `--config`; where it equals the default, TrainingArguments is left out."""
+        sections = {
+            "Data": _plain(self.data),
+            "Model": {"model_name_or_path": self.model.model_name_or_path, **_changed(self.model)},
+            "Generate": _plain(self.generate),
+            "Score": _plain(self.score),
+            "Train": {
+                "output_dir": str(self.paths.root),
+                "use_cpu": self.train.use_cpu,
+                **_changed_training(self.train),
+            },
+            "Evaluate": _plain(self.evaluate),
+        }
+        return "".join(f"# {title}\n{yaml.safe_dump(part, sort_keys=False)}" for title, part in sections.items())
+
+
+def parse(argv: Sequence[str]) -> PipelineConfig:
+    """Options from the command line, over those of `--config` (default: the shipped `smollm2_cpu`).
+
+    Raises:
+        ConfigError: an option is unknown or has a value that cannot be used; or the file cannot be read.
+        SystemExit: `--help`, or argparse's own complaint about the command line.
+    """
+    rest, path = _config_file(list(argv))
+    try:
+        parser = TrlParser(
+            # transformers calls a type of dataclasses what no dataclass's type is
+            (RunConfig, DataConfig, ModelConfig, GenerateConfig, ScoreConfig, QRPOConfig, EvaluateConfig),  # type: ignore[arg-type]
+            prog="python -m qrpo.train_code",
+            description="Take a language model to a QRPO-aligned one: generate -> score -> train -> evaluate -> "
+            "report. Files go to --output_dir; started again with the same options, a run continues where it was. "
+            f"--config takes a YAML file or one of: {', '.join(shipped_configs())} (default {DEFAULT_CONFIG}).",
+        )
+        # transformers refuses bf16 on a machine without a GPU unless it is told so; TRL's default is bf16 everywhere.
+        parser.set_defaults_with_config(use_cpu=not torch.cuda.is_available(), bf16=has_fast_bfloat16())
+        *parts, in_file, in_command = parser.parse_args_and_config(
+            [*rest, "--config", str(path)], return_remaining_strings=True, separate_remaining_strings=True
+        )
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ConfigError(f"{error} (options of the command line and of {path})") from error
+    for unknown, place in ((list(in_file), str(path)), (list(in_command), "the command line")):
+        if unknown:
+            raise ConfigError(f"unknown options in {place}: {' '.join(unknown)} (--help lists all)")
+    run, data, model, generate, score, train, evaluate = parts
+    config = PipelineConfig(
+        run=run, data=data, model=model, generate=generate, score=score, train=train, evaluate=evaluate
+    )
+    if not config.model.model_name_or_path:
+        raise ConfigError("no model is named; give --model_name_or_path")
+    return config
+
+
+def shipped_configs() -> list[str]:
+    """Names of the configurations that come with the package."""
+    return sorted(file.stem for file in CONFIGS.glob("*.yaml"))
+
+
+def _config_file(argv: list[str]) -> tuple[list[str], Path]:
+    """The command line without `--config`, and the file it names."""
+    rest: list[str] = []
+    name = DEFAULT_CONFIG
+    words = iter(argv)
+    for word in words:
+        if word == "--config":
+            name = next(words, "")
+        elif word.startswith("--config="):
+            name = word.removeprefix("--config=")
+        else:
+            rest.append(word)
+    path = CONFIGS / f"{name}.yaml" if name in shipped_configs() else Path(name)
+    if not path.is_file():
+        raise ConfigError(f"--config {name}: no such file, nor one of {', '.join(shipped_configs())}")
+    return rest, path
+
+
+def _training_options(train: QRPOConfig) -> dict[str, object]:
+    """Options of the trainer that differ from its defaults and change its numbers."""
+    return {name: value for name, value in _changed_training(train).items() if name not in _COSMETIC}
+
+
+def _changed_training(train: QRPOConfig) -> dict[str, object]:
+    """Options of the trainer that differ from its defaults, and those whose default is found on the machine."""
+    default = QRPOConfig(output_dir=train.output_dir, use_cpu=train.use_cpu)
+    return {"seed": train.seed, "bf16": train.bf16, **_changed(train, default)}
+
+
+def _changed(config: ModelConfig | QRPOConfig, default: ModelConfig | QRPOConfig | None = None) -> dict[str, object]:
+    """Fields that differ from a default instance, as JSON values."""
+    default = type(config)() if default is None else default
+    names = [item.name for item in dataclasses.fields(config) if item.init]
+    return {name: _json(getattr(config, name)) for name in names if getattr(config, name) != getattr(default, name)}
+
+
+def _plain(config: DataConfig | GenerateConfig | ScoreConfig | EvaluateConfig) -> dict[str, object]:
+    return dataclasses.asdict(config)
+
+
+def _only(options: Mapping[str, object], word: str) -> dict[str, object]:
+    return {name: value for name, value in options.items() if word in name.split("_")}
+
+
+def _json(value: object) -> object:
+    """Enumerations and paths as text, the rest as it is."""
+    plain: object = json.loads(json.dumps(value, default=str))
+    return plain
+
+
+def _at_least(low: int, config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and value < low:
+            raise ValueError(f"{name} is {value}; it must be at least {low}")

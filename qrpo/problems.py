@@ -1,0 +1,54 @@
+"""Which problems a run trains on and which it only looks at."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+from qrpo.config import DataConfig
+from qrpo.errors import ConfigError
+from rewards import load_builtin, load_problems
+from sandbox import Problem
+
+Split = Literal["train", "heldout"]
+BUILTIN = "builtin"
+
+
+def load_split(data: DataConfig, split: Split) -> list[Problem]:
+    """The problems of one side, in their data set's order; none where no held-out problems are asked for.
+
+    Raises:
+        ConfigError: the data set cannot be read.
+        RecordError: one of its rows is malformed.
+    """
+    training = split == "train"
+    source = data.train_problems if training else data.heldout_problems
+    if source is None:
+        return []
+    if source == BUILTIN:
+        entries = load_builtin(split)
+    else:
+        try:
+            entries = load_problems(source, split=data.train_split if training else data.heldout_split)
+        except (OSError, ValueError, ImportError) as error:
+            raise ConfigError(f"{split} problems cannot be read from {source!r}: {error}") from error
+    problems = [entry.problem for entry in entries]
+    return problems[: data.max_train_problems if training else data.max_heldout_problems]
+
+
+def digest(problems: Sequence[Problem]) -> str:
+    """SHA-256 over all that is shown to the model or judged by, in hex."""
+    sha = hashlib.sha256()
+    for problem in problems:
+        fields = {item.name: getattr(problem, item.name) for item in dataclasses.fields(problem) if item.name != "meta"}
+        sha.update(json.dumps(fields, default=_plain, sort_keys=True).encode() + b"\n")
+    return sha.hexdigest()
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return str(value)

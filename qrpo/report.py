@@ -1,0 +1,248 @@
+"""Stage 5: what happened -> report/report.json, report/report.html and a table on the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import NamedTuple
+
+import jinja2
+from pydantic import BaseModel, ConfigDict
+from rich.table import Table
+
+from qrpo.artifacts import Manifest, Stage, read_manifest, write_atomically
+from qrpo.config import STAGES, PipelineConfig
+from qrpo.data import pointwise_rows
+from qrpo.display import Display, duration
+from qrpo.journal import read_records
+from qrpo.plots import Pair, histograms, per_problem, training_curves, verdict_bars
+from qrpo.quantiles import all_equal, quantile_among
+from qrpo.records import ScoredRollout
+
+REPORT_JSON = "report.json"
+REPORT_HTML = "report.html"
+_SPLITS = {"train": "training problems", "heldout": "held-out problems"}
+_PERCENT = ("pass_fraction", "pass_at_", "compile_rate", "extraction_rate", "stop_rate")
+_LABELS = {
+    "pass_fraction": "fraction of tests passed",
+    "compile_rate": "programs that compile",
+    "extraction_rate": "completions with a code block",
+    "stop_rate": "completions that end by themselves",
+    "tokens": "tokens per completion",
+}
+
+
+class MetricResult(BaseModel):
+    """A metric before and after; `diff_low` to `diff_high` is the 95% interval of `diff`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    before: float
+    after: float
+    diff: float
+    diff_low: float
+    diff_high: float
+
+    @property
+    def outcome(self) -> str:
+        """`up`, `down`, or `open` where the interval holds 0."""
+        if self.diff_low > 0:
+            return "up"
+        return "down" if self.diff_high < 0 else "open"
+
+
+class SplitResult(BaseModel):
+    """What evaluation found on one set of problems."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    problems: int
+    completions: int
+    metrics: dict[str, MetricResult]
+    kl: dict[str, float]
+    verdicts: dict[str, dict[str, int]]
+
+
+class Example(NamedTuple):
+    """A completion before and after, for the same problem and the same random numbers."""
+
+    problem_id: str
+    prompt: str
+    before: str
+    before_verdict: str
+    after: str
+    after_verdict: str
+
+
+def report(config: PipelineConfig, stage: Stage, display: Display) -> None:
+    """Writes the report where it is missing, and prints the table."""
+    found = json.loads(config.paths.metrics.read_text(encoding="utf-8"))
+    results = {split: SplitResult.model_validate(result) for split, result in found.items()}
+    if not stage.done:
+        content: dict[str, object] = {
+            split: {
+                **{name: metric.model_dump() for name, metric in result.metrics.items()},
+                "kl": result.kl,
+                "problems": result.problems,
+                "completions": result.completions,
+            }
+            for split, result in results.items()
+        }
+        seconds = {name: _manifest(config, name).seconds for name in STAGES if name != "report"}
+        html = render(config, results, seconds)
+        content["seconds"] = {**seconds, "report": stage.elapsed}
+        write_atomically(stage.path / REPORT_HTML, html)
+        write_atomically(stage.path / REPORT_JSON, json.dumps(content, indent=1) + "\n")
+        stage.finish([REPORT_JSON, REPORT_HTML])
+    print_table(results, display)
+    display.note(f"report: {stage.path / REPORT_HTML}")
+    display.note(f"model:  {config.paths.model}")
+
+
+def print_table(results: Mapping[str, SplitResult], display: Display) -> None:
+    """Metrics of each set of problems, before and after."""
+    for split, result in results.items():
+        table = Table(
+            title=f"{result.problems} {_SPLITS[split]}, {result.completions} completions each",
+            title_justify="left",
+            title_style="bold",
+        )
+        for heading in ("", "before", "after", "change", "95% interval"):
+            table.add_column(heading, justify="left" if not heading else "right", no_wrap=True)
+        for name, metric in result.metrics.items():
+            colour = {"up": "green", "down": "red", "open": "default"}[metric.outcome]
+            if name == "tokens":
+                colour = "default"
+            cells = shown(name, metric)
+            table.add_row(label(name), *cells[:2], f"[{colour}]{cells[2]}[/{colour}]", cells[3])
+        display.console.print(table)
+        display.note(f"KL to the reference: {result.kl['k1']:.2f} (k1), {result.kl['k3']:.2f} (k3) nats per completion")
+
+
+def shown(name: str, metric: MetricResult) -> tuple[str, str, str, str]:
+    """Before, after, change and interval, as text."""
+    if name.startswith(_PERCENT):
+        return (
+            f"{metric.before:.1%}",
+            f"{metric.after:.1%}",
+            f"{100 * metric.diff:+.1f}",
+            f"{100 * metric.diff_low:+.1f} … {100 * metric.diff_high:+.1f}",
+        )
+    return (
+        f"{metric.before:.1f}",
+        f"{metric.after:.1f}",
+        f"{metric.diff:+.1f}",
+        f"{metric.diff_low:+.1f} … {metric.diff_high:+.1f}",
+    )
+
+
+def label(name: str) -> str:
+    """A metric's name for people."""
+    return _LABELS.get(name, name.replace("pass_at_", "pass@"))
+
+
+def headline(split: str, result: SplitResult) -> str:
+    """What happened on one set of problems, in a sentence that claims no more than the interval."""
+    metric = result.metrics["pass_fraction"]
+    before, after, change, interval = shown("pass_fraction", metric)
+    verb = {"up": "rose", "down": "fell", "open": "did not change beyond chance:"}[metric.outcome]
+    return (
+        f"On {_SPLITS[split]} the mean fraction of tests passed {verb} from {before} to {after} "
+        f"({change} points, 95% interval {interval})."
+    ).replace("chance: from", "chance: it went from")
+
+
+def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: Mapping[str, float]) -> str:
+    """The page, with everything in it."""
+    scored = read_records(config.paths.scored, ScoredRollout)
+    rows = [row for row in pointwise_rows(scored) if not all_equal([row["reward"], *row["ref_rewards"]])]
+    evaluated = {
+        (when, split): read_records(config.paths.evaluated(when, split), ScoredRollout)
+        for split in results
+        for when in ("before", "after")
+    }
+    log = [json.loads(line) for line in config.paths.training_log.read_text(encoding="utf-8").splitlines()]
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(resources.files("qrpo").joinpath("report.html.j2").read_text(encoding="utf-8"))
+    sampled = sum(len(rollout.completions) for rollout in scored)
+    return template.render(
+        model=config.model_name,
+        results=results,
+        names=_SPLITS,
+        headlines={split: headline(split, result) for split, result in results.items()},
+        table={
+            split: [(label(name), shown(name, metric), metric.outcome) for name, metric in result.metrics.items()]
+            for split, result in results.items()
+        },
+        plots={
+            "problems": [
+                per_problem(_pairs(evaluated["before", split], evaluated["after", split]), _SPLITS[split].capitalize())
+                for split in results
+            ],
+            "histograms": histograms(
+                [value for rollout in scored for value in rollout.rewards],
+                [quantile_among(row["reward"], row["ref_rewards"]).value for row in rows],
+            ),
+            "curves": training_curves(log),
+            "verdicts": verdict_bars(
+                {
+                    f"{_SPLITS[split].removesuffix(' problems')}, {when}": result.verdicts[when]
+                    for split, result in results.items()
+                    for when in ("before", "after")
+                }
+            ),
+        },
+        sampled=sampled,
+        prompts=len(scored),
+        trained=len(rows),
+        beta=config.train.beta,
+        examples={split: examples(evaluated["before", split], evaluated["after", split]) for split in results},
+        seconds={name: duration(value) for name, value in seconds.items()},
+        total=duration(sum(seconds.values())),
+        options=config.to_yaml(),
+        versions=_manifest(config, "train").versions,
+    )
+
+
+def examples(before: Sequence[ScoredRollout], after: Sequence[ScoredRollout]) -> list[Example]:
+    """The problem that gained most and the one that lost most, if any did; a completion of each, before and after."""
+    changes = [
+        (sum(new.rewards) / len(new.rewards) - sum(old.rewards) / len(old.rewards), old, new)
+        for old, new in zip(before, after, strict=True)
+    ]
+    best, worst = max(changes, key=lambda change: change[0]), min(changes, key=lambda change: change[0])
+    found = []
+    for wanted, (change, old, new) in ((1, best), (-1, worst)):
+        if change * wanted <= 0:
+            continue
+        # The completion that shows the change most plainly.
+        index = max(range(len(old.rewards)), key=lambda place: wanted * (new.rewards[place] - old.rewards[place]))
+        found.append(
+            Example(
+                problem_id=old.problem_id,
+                prompt=old.prompt[-1].content,
+                before=old.completions[index].text,
+                before_verdict=_outcome(old, index),
+                after=new.completions[index].text,
+                after_verdict=_outcome(new, index),
+            )
+        )
+    return found
+
+
+def _outcome(rollout: ScoredRollout, index: int) -> str:
+    return f"{rollout.verdicts[index]}, {rollout.rewards[index]:.0%} of tests"
+
+
+def _pairs(before: Sequence[ScoredRollout], after: Sequence[ScoredRollout]) -> list[Pair]:
+    return [
+        Pair(old.problem_id, sum(old.rewards) / len(old.rewards), sum(new.rewards) / len(new.rewards))
+        for old, new in zip(before, after, strict=True)
+    ]
+
+
+def _manifest(config: PipelineConfig, stage: str) -> Manifest:
+    manifest = read_manifest(config.paths.stage(stage))
+    assert manifest is not None  # it is an input's neighbour: `open_stage` found the files it describes
+    return manifest

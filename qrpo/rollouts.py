@@ -1,0 +1,94 @@
+"""Completions of many prompts, batch by batch into a journal; shared by generation and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qrpo.display import Display
+from qrpo.journal import Journal
+from qrpo.models import Policy
+from qrpo.records import Completion, Message, Rollout
+from qrpo.sampling import SamplingOptions, sample, uniforms
+from sandbox import Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutPlan:
+    """What is sampled.
+
+    Raises:
+        ValueError: a number is out of range.
+    """
+
+    problems: tuple[Problem, ...]
+    completions: int
+    """Per problem."""
+    options: SamplingOptions
+    seed: int
+    stream: str
+    """Keeps the random numbers of different purposes apart."""
+    batch_completions: int
+    """Completions at a time; a problem's are never split over batches."""
+
+    def __post_init__(self) -> None:
+        if self.completions < 1 or self.batch_completions < 1:
+            raise ValueError(
+                f"completions is {self.completions} and batch_completions {self.batch_completions}; "
+                "both must be at least 1"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prompt:
+    problem_id: str
+    messages: tuple[Message, ...]
+    ids: tuple[int, ...]
+
+
+def sample_rollouts(policy: Policy, plan: RolloutPlan, path: Path, display: Display, what: str) -> list[Rollout]:
+    """Samples what is missing in the journal at `path`.
+
+    Returns:
+        One for each problem, in the plan's order.
+    """
+    prompts = [_prompt(problem, policy) for problem in plan.problems]
+    # Prompts of like length share a batch and waste little on padding; the longest first, so that a batch too big
+    # for the memory fails at once. The order depends on nothing but the prompts, so a resumed run batches alike.
+    ordered = sorted(prompts, key=lambda prompt: (-len(prompt.ids), prompt.problem_id))
+    size = max(1, plan.batch_completions // plan.completions)
+    batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    journal = Journal(path, Rollout, [len(batch) for batch in batches])
+    total = len(prompts) * plan.completions
+    done = sum(len(batch) for batch in batches[: journal.batches_done]) * plan.completions
+    with display.bar(what, total=total, done=done, unit="completions") as bar:
+        for batch in batches[journal.batches_done :]:
+            rollouts = _sample_batch(policy, plan, batch)
+            journal.append(rollouts)
+            bar.advance(len(batch) * plan.completions)
+    by_id = {rollout.problem_id: rollout for rollout in journal.read()}
+    return [by_id[problem.id] for problem in plan.problems]
+
+
+def _sample_batch(policy: Policy, plan: RolloutPlan, batch: Sequence[_Prompt]) -> list[Rollout]:
+    draws = [
+        [
+            uniforms(plan.seed, plan.stream, prompt.problem_id, index, plan.options.max_new_tokens)
+            for index in range(plan.completions)
+        ]
+        for prompt in batch
+    ]
+    sampled = sample(policy, [prompt.ids for prompt in batch], draws, plan.options)
+    return [_rollout(prompt, completions) for prompt, completions in zip(batch, sampled, strict=True)]
+
+
+def _prompt(problem: Problem, policy: Policy) -> _Prompt:
+    messages = (Message(role="user", content=problem.prompt),)
+    return _Prompt(problem_id=problem.id, messages=messages, ids=tuple(policy.encode(messages)))
+
+
+def _rollout(prompt: _Prompt, completions: Sequence[Completion]) -> Rollout:
+    return Rollout(
+        problem_id=prompt.problem_id, prompt=prompt.messages, prompt_ids=prompt.ids, completions=tuple(completions)
+    )

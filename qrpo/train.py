@@ -1,0 +1,189 @@
+# ruff: noqa: ARG001, ARG002 -- callbacks and hooks have the signatures of transformers and torch
+"""Stage 3: the scored completions to a trained model -> train/model, train/log.jsonl."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from peft import PeftModel
+from torch import nn
+from transformers import (
+    PreTrainedModel,
+    PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+from trl import get_peft_config
+
+from qrpo.artifacts import Stage, write_atomically
+from qrpo.config import PipelineConfig
+from qrpo.data import pointwise_rows
+from qrpo.display import Bar, Display
+from qrpo.interrupts import Interrupts
+from qrpo.journal import read_records
+from qrpo.models import load_tokenizer, load_trainable, local_model
+from qrpo.records import ScoredRollout
+from qrpo.trainer import QRPOConfig, QRPOTrainer
+
+log = logging.getLogger(__name__)
+
+MODEL = "model"
+LOG = "log.jsonl"
+_STATE = "trainer_state.json"
+"""The file of a checkpoint that transformers writes last."""
+
+
+def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: Interrupts) -> None:
+    """Trains from the last checkpoint, or from the start.
+
+    A first Ctrl-C lets the current step end and saves a checkpoint, from which the same numbers follow as in a run
+    that was never stopped.
+
+    Raises:
+        PipelineError: a completion has no reward.
+        ValueError: no row is left to train on.
+    """
+    rollouts = read_records(config.paths.scored, ScoredRollout)
+    rows = pointwise_rows(rollouts)
+    name = local_model(config.model_name, config.paths.reference)
+    used = {rollout.problem_id for rollout in rollouts if len(set(rollout.rewards)) > 1}
+    display.note(
+        f"{len(rows)} completions of {len(rollouts)} prompts; "
+        f"{len(used)} prompts have rewards that differ"
+        + (", the others are left out" if config.train.drop_all_equal else "")
+    )
+    model = load_trainable(config.model, name)
+    with _forward_bar(model, display, "reference log-probabilities", len(rows)):
+        trainer = QRPOTrainer(
+            model=model,
+            args=_arguments(config, stage.path),
+            train_dataset=Dataset.from_list([dict(row) for row in rows]),
+            processing_class=load_tokenizer(name, revision=config.model.model_revision),
+            peft_config=get_peft_config(config.model),
+        )
+    trainer.remove_callback(PrinterCallback)
+    checkpoint = last_checkpoint(stage.path)
+    if checkpoint is not None:
+        display.note(f"continuing from {checkpoint.name}")
+    callback = _Progress(display, interrupts)
+    trainer.add_callback(callback)
+    notice = "Finishing this step and saving a checkpoint; press Ctrl-C again to stop at once."
+    try:
+        with interrupts.deferred(notice):
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+    finally:
+        callback.close()
+    _save(trainer, stage)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint; removes those that were being written when the process was killed."""
+    whole: list[Path] = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / _STATE).is_file():
+            whole.append(path)
+        else:
+            shutil.rmtree(path)
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+class _Progress(TrainerCallback):
+    """Shows the steps, and ends training after the step in which the user asked for it."""
+
+    def __init__(self, display: Display, interrupts: Interrupts) -> None:
+        self._display = display
+        self._interrupts = interrupts
+        self._bar: Bar | None = None
+        self._note = ""
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Starts the bar when the first step is about to run, so that its rate means steps."""
+        if self._bar is None:
+            self._bar = Bar(self._display, "training", state.max_steps, state.global_step, "steps")
+            self._bar.start()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Advances the bar; saves and stops where a signal came."""
+        assert self._bar is not None
+        self._bar.advance(note=self._note)
+        if self._interrupts.requested:
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: object,
+    ) -> None:
+        """Keeps the latest numbers for the bar."""
+        if logs is not None and "loss" in logs:
+            shown = {"loss": "loss", "logratio_pass": "log-ratio pass", "logratio_fail": "fail"}
+            self._note = "  ".join(f"{label} {float(logs[key]):.2f}" for key, label in shown.items() if key in logs)
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+@contextmanager
+def _forward_bar(model: PreTrainedModel, display: Display, what: str, rows: int) -> Iterator[None]:
+    """Shows how many rows ran through the model inside the block; nothing where none did."""
+    with ExitStack() as stack:
+        bars: list[Bar] = []
+
+        def count(module: nn.Module, args: object, kwargs: dict[str, torch.Tensor], output: object) -> None:
+            if not bars:
+                bars.append(stack.enter_context(display.bar(what, total=rows, unit="completions at most")))
+            bars[0].advance(len(kwargs["input_ids"]))
+
+        stack.callback(model.register_forward_hook(count, with_kwargs=True).remove)
+        yield
+
+
+def _arguments(config: PipelineConfig, folder: Path) -> QRPOConfig:
+    """The trainer's options as given, with what the pipeline decides."""
+    args = copy.copy(config.train)
+    args.output_dir = str(folder)
+    args.disable_tqdm = True
+    args.ref_logps_dir = args.ref_logps_dir or str(config.paths.reference / "logps")
+    return args
+
+
+def _save(trainer: QRPOTrainer, stage: Stage) -> None:
+    """Writes the model, whole even where an adapter was trained, and the log."""
+    folder = stage.path / MODEL
+    outputs = [MODEL, LOG]
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if isinstance(model, PeftModel):
+        trainer.save_model(str(stage.path / "adapter"))
+        outputs.append("adapter")
+        model.merge_and_unload().save_pretrained(folder)
+    else:
+        trainer.save_model(str(folder))
+    assert trainer.processing_class is not None
+    trainer.processing_class.save_pretrained(folder)
+    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle with paths in it; the options lie in config.yaml
+    lines = [entry for entry in trainer.state.log_history if "loss" in entry]
+    write_atomically(stage.path / LOG, "".join(json.dumps(entry) + "\n" for entry in lines))
+    stage.finish(outputs)
+    del trainer, model
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

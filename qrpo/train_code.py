@@ -1,0 +1,159 @@
+"""The pipeline as a command: `python -m qrpo.train_code [--config FILE] [--any-option value]`.
+
+generate -> score -> train -> evaluate -> report, each in a folder of its own below --output_dir. A stage that is done
+is skipped, one that was interrupted goes on, and a folder made with other options is refused. `--stage NAME` runs one
+stage alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qrpo.interrupts import Interrupts
+
+if TYPE_CHECKING:
+    from qrpo.artifacts import Stage
+    from qrpo.config import PipelineConfig
+    from qrpo.display import Display
+
+_INTERRUPTED = 130
+"""Exit status of a program that Ctrl-C ended: 128 + SIGINT."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    interrupts = Interrupts()
+    interrupts.install()
+    _prepare_environment()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        # Slow imports (torch, transformers: seconds) stand here, so that Ctrl-C is answered during them too.
+        from qrpo.config import parse
+        from qrpo.display import Display
+        from qrpo.errors import PipelineError
+        from sandbox import SandboxError
+
+        display = Display()
+        try:
+            config = parse(arguments)
+            run(config, display, interrupts)
+        except (PipelineError, SandboxError) as error:
+            sys.stderr.write(f"error: {error}\n")
+            return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted. Nothing is lost: the same command continues here.\n")
+        return _INTERRUPTED
+    return 0
+
+
+def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> None:
+    """Runs the stages that the configuration asks for.
+
+    Raises:
+        PipelineError: a folder was made with other options, or an input is missing.
+        SandboxError: the sandbox cannot start, or failed.
+        KeyboardInterrupt: the user asked to stop.
+    """
+    from qrpo.artifacts import check_folder, open_stage, write_atomically
+    from qrpo.config import STAGES
+    from qrpo.display import duration
+
+    _quieten_libraries()
+    wanted = STAGES if config.run.stage == "all" else (config.run.stage,)
+    # Before any work: an hour of sampling should not end in a refusal.
+    for name in wanted:
+        check_folder(config.paths.stage(name), stage=name, config=config.stage_options(name))
+    config.paths.root.mkdir(parents=True, exist_ok=True)
+    write_atomically(config.paths.config, config.to_yaml())
+    for name in wanted:
+        number = STAGES.index(name) + 1
+        with open_stage(
+            config.paths.stage(name), stage=name, config=config.stage_options(name), inputs=_inputs(config, name)
+        ) as stage:
+            if stage.done:
+                state = f"[green]done[/green] before, in {duration(stage.seconds)}"
+            else:
+                state = f"continuing after {duration(stage.seconds)}" if stage.seconds > 1 else ""
+            display.stage(number, len(STAGES), name, state)
+            if not stage.done or name == "report":  # which also prints its table again
+                _run_stage(name, config, stage, display, interrupts)
+        interrupts.check()
+
+
+def _run_stage(name: str, config: PipelineConfig, stage: Stage, display: Display, interrupts: Interrupts) -> None:
+    """Calls a stage; imported one by one, since the first needs no trainer and the last no model."""
+    match name:
+        case "generate":
+            from qrpo.generate import generate
+
+            generate(config, stage, display)
+        case "score":
+            from qrpo.score import score
+
+            score(config, stage, display)
+        case "train":
+            from qrpo.train import train
+
+            train(config, stage, display, interrupts)
+        case "evaluate":
+            from qrpo.evaluate import evaluate
+
+            evaluate(config, stage, display)
+        case _:
+            from qrpo.report import report
+
+            report(config, stage, display)
+
+
+def _inputs(config: PipelineConfig, stage: str) -> Mapping[str, Path | str]:
+    """What a stage is made from, beyond its options: files of earlier stages, problems, the model."""
+    from qrpo.models import fingerprint
+    from qrpo.problems import digest, load_split
+
+    paths = config.paths
+    model: dict[str, Path | str] = {"model": fingerprint(config.model_name)}
+    problems: dict[str, Path | str] = {"train problems": digest(load_split(config.data, "train"))}
+    match stage:
+        case "generate":
+            return {**model, **problems}
+        case "score":
+            return {**problems, "completions": paths.completions}
+        case "train":
+            return {**model, "scored completions": paths.scored}
+        case "evaluate":
+            heldout = digest(load_split(config.data, "heldout"))
+            return {**model, **problems, "held-out problems": heldout, "trained model": paths.model}
+    evaluation: dict[str, Path | str] = {"metrics": paths.metrics, "evaluation": paths.stage("evaluate")}
+    return {"scored completions": paths.scored, "training log": paths.training_log, **evaluation}
+
+
+def _quieten_libraries() -> None:
+    """Leaves the terminal to the pipeline's own bars; warnings of our own modules still show."""
+    import datasets
+    import transformers
+
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    # Deprecations between transformers, TRL and accelerate are nothing that a user of this command can act on.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|trl|accelerate|peft)\b")
+
+
+def _prepare_environment() -> None:
+    """Settings of libraries that must stand before they are imported; the user's own are kept."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # the libraries' own bars; ours say more
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # Threads that wait spin by default; beside any other load on the machine that costs tens of times the time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
