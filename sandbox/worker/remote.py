@@ -80,6 +80,11 @@ class Remote:
         self._poller.register(run.control, select.POLLIN)
         self._poller.register(run.status_fd, select.POLLIN)
 
+    @property
+    def ended(self) -> Optional[CandidateEnded]:
+        """How the candidate ended, once the tests have noticed."""
+        return self._ended
+
     def start_test(self) -> None:
         """Time from now on counts for a new test."""
         if self._armed and self._ended is None:
@@ -178,6 +183,8 @@ class Remote:
     def _break_off(self, protocol: Optional[str]) -> Any:
         if protocol is not None:
             self._run.kill("protocol")
+        else:
+            self._arm()  # it may have closed the channel only
         self._arm()  # it may have hung up and live on
         self._run.control.close()
         self._ended = CandidateEnded(self._run.report(), protocol)

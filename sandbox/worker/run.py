@@ -88,7 +88,10 @@ class Run:
     def report(self) -> Report:
         """Wait until nothing of the run is left. Raises InfrastructureFailure when no report comes."""
         if self._report is None:
-            data = self._status.recv(4096)
+            try:
+                data = self._status.recv(4096)
+            except ConnectionResetError:  # it ended with a message of ours unread; the report lies behind the error
+                data = self._status.recv(4096)
             if not data:
                 raise InfrastructureFailure("the supervisor died without a report")
             fields = json.loads(data)

@@ -55,7 +55,7 @@ def cross(value: object) -> Any:
     return decode(*encode(value))
 
 
-def same(one: Any, other: Any) -> bool:  # noqa: PLR0911 - one line a type
+def same(one: Any, other: Any) -> bool:
     """Equal with equal types, all the way down; NaN is NaN and -0.0 is not 0.0."""
     if type(one) is not type(other):
         return False
