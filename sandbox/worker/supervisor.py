@@ -25,12 +25,16 @@ from . import linux
 _TICK_NS = 10_000_000
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_DISK_WAIT_SHARE = 0.1
+"""Part of the time in which processes wait only for a disk that is idle time: vfork(2) keeps a parent in that state
+for as long as its child likes, and a slow file system must not fail a program."""
+_IDLE_SHARES = {b"R": 0.0, b"D": _DISK_WAIT_SHARE}
 
 
 class _Usage(NamedTuple):
     cpu_ns: int
     memory_bytes: int
-    is_idle: bool
+    idle_share: float
 
 
 class _Watch:
@@ -176,7 +180,7 @@ class Supervisor:
         elif usage.cpu_ns > self._total_cpu_ns:
             self._reason = "total_cpu"
         elif watch is not None:
-            watch.idle_so_far_ns += since_ns if usage.is_idle else 0
+            watch.idle_so_far_ns += int(since_ns * usage.idle_share)
             if usage.cpu_ns - watch.cpu_before_ns > watch.cpu_ns:
                 self._reason = "cpu"
             elif watch.idle_so_far_ns > watch.idle_ns:
@@ -185,7 +189,7 @@ class Supervisor:
     def _usage(self) -> _Usage:
         cpu_ns = self._reaped_cpu_ns
         files = memory = self._file_bytes()
-        runnable = False
+        idle_share = 1.0
         pids = _processes()
         for pid in pids:
             stat = _stat(pid)
@@ -193,12 +197,13 @@ class Supervisor:
                 continue
             cpu_ns += linux.process_cpu_ns(pid) + stat.children_cpu_ns
             memory += stat.resident_bytes
-            runnable = runnable or stat.state in "RD" or (stat.threads > 1 and _has_runnable_thread(pid))
+            idle_share = min(idle_share, stat.idle_share)
         if memory > self._memory_bytes:
             memory = files + sum(map(_proportional_bytes, pids))
-        is_idle = not runnable and cpu_ns - self._last_cpu_ns < 1_000_000
+        if cpu_ns - self._last_cpu_ns >= 1_000_000:
+            idle_share = 0.0
         self._last_cpu_ns = cpu_ns
-        return _Usage(cpu_ns, memory, is_idle)
+        return _Usage(cpu_ns, memory, idle_share)
 
     def _file_bytes(self) -> int:
         """What the run's files hold, which lie in memory; 0 until the candidate has mounted its /tmp."""
@@ -220,32 +225,36 @@ def _processes() -> List[int]:
 
 
 class _Stat(NamedTuple):
-    state: str
     children_cpu_ns: int
-    threads: int
     resident_bytes: int
+    idle_share: float
 
 
 def _stat(pid: int) -> Optional[_Stat]:
-    """Fields of /proc/PID/stat, proc(5); None when the process is gone."""
+    """CPU time, memory and state of a process; None when it is gone."""
     try:
-        with open("/proc/%d/stat" % pid, "rb") as file:
-            fields = file.read().rpartition(b") ")[2].split()
+        fields = _stat_fields("/proc/%d/stat" % pid)
+        resident, idle_share = int(fields[21]), _IDLE_SHARES.get(fields[0], 1.0)
+        threads = os.listdir("/proc/%d/task" % pid) if fields[17] != b"1" and idle_share else []
     except OSError:
         return None
-    children = (int(fields[13]) + int(fields[14])) * _TICKS_NS
-    return _Stat(fields[0].decode("ascii"), children, int(fields[17]), int(fields[21]) * _PAGE)
+    for thread in threads:
+        try:
+            of_thread = _stat_fields("/proc/%d/task/%s/stat" % (pid, thread))
+        except OSError:
+            continue
+        # The first thread may have exited: then it shows no memory any more, but the process has it.
+        resident = max(resident, int(of_thread[21]))
+        idle_share = min(idle_share, _IDLE_SHARES.get(of_thread[0], 1.0))
+        if resident and not idle_share:
+            break
+    return _Stat((int(fields[13]) + int(fields[14])) * _TICKS_NS, resident * _PAGE, idle_share)
 
 
-def _has_runnable_thread(pid: int) -> bool:
-    try:
-        for thread in os.listdir("/proc/%d/task" % pid):
-            with open("/proc/%d/task/%s/stat" % (pid, thread), "rb") as file:
-                if file.read().rpartition(b") ")[2][:1] in b"RD":
-                    return True
-    except OSError:
-        pass
-    return False
+def _stat_fields(path: str) -> List[bytes]:
+    """Of a process or thread, from the state on, proc(5). Raises OSError when it is gone."""
+    with open(path, "rb") as file:
+        return file.read().rpartition(b") ")[2].split()
 
 
 def _proportional_bytes(pid: int) -> int:
