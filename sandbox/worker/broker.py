@@ -11,10 +11,11 @@ import collections
 import gc
 import marshal
 import os
+import resource
 import select
 import signal
 import socket
-from typing import Any, Dict, Union
+from typing import Any, Dict, List, Union
 
 from .checkers import CHECKERS
 from .codec import unpack
@@ -27,6 +28,8 @@ from .tests import TestCodeError, compile_tests
 
 _MAX_PROBLEM_BYTES = 64 << 20
 """Source text of the problems kept; more would make every fork slower."""
+_MAX_JUDGE_BYTES = 4 << 30
+"""Private memory of a judge: what a program returns must not fill the host through it."""
 _PROBE_LIMITS = {
     "cpu_s": 5.0, "total_cpu_s": 10.0, "idle_s": 5.0, "memory_bytes": 256 << 20, "output_bytes": 1 << 20,
     "processes": 8, "disk_bytes": 1 << 20, "open_files": 256,
@@ -123,6 +126,7 @@ class Broker:
             try:
                 os.close(read_end)
                 self._pool.close()
+                resource.setrlimit(resource.RLIMIT_DATA, (_MAX_JUDGE_BYTES, _MAX_JUDGE_BYTES))
                 answer = marshal.dumps(self._judged(request, problem), 2)
                 with open(write_end, "wb") as file:
                     file.write(answer)
@@ -134,7 +138,10 @@ class Broker:
                 answer = self._read_while_pool_lives(file.fileno())
         finally:
             os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
+            _, status = os.waitpid(pid, 0)
+        if isinstance(problem, Task) and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
+            why = "what the program returned kept the judge busy for too long"
+            return {"tests": [("TLE", why, 0.0)] * problem.tests.total, "cpu_ns": 0, "peak_bytes": 0}
         if not answer:
             raise InfrastructureFailure("the judge process died")
         return dict(marshal.loads(answer))
@@ -143,7 +150,7 @@ class Broker:
         poller = select.poll()
         poller.register(descriptor, select.POLLIN)
         poller.register(self._pool, select.POLLHUP)
-        chunks = []
+        chunks: List[bytes] = []
         while True:
             ready = dict(poller.poll())
             if descriptor in ready:

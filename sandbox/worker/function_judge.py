@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import socket
 import sys
@@ -17,6 +18,8 @@ from .run import Report, Run
 from .tests import TestCode, Unit
 
 _FIRST_FRAME = 1 << 20
+_MIN_CPU_S = 10.0
+"""CPU time of the judge itself for one statement; more where a test may use more."""
 
 
 class Task(NamedTuple):
@@ -50,7 +53,7 @@ class _Session:
         classes = {
             name: value
             for name, value in self.names.items()
-            if isinstance(value, type) and value.__module__ == "tests"
+            if isinstance(value, type) and value.__module__ == "tests" and value.__new__ is object.__new__
         }
         payload = {"mode": "callables", "prelude": task.prelude, "code": code, "classes": list(classes)}
         self.run = Run(zygote, limits, payload, {})
@@ -67,11 +70,12 @@ class _Session:
         if "compile_error" in header:
             raise _Unusable(Outcome("CE", str(header["compile_error"]).strip()))
         if "raised" in header:
-            if "MemoryError" in header["raised"][:1]:
+            words = _words(header)
+            if words.startswith("MemoryError"):
                 raise _Unusable(Outcome("MLE", "MemoryError while loading the program"))
-            raise _Unusable(Outcome("RE", "loading the program: %s" % _words(header)))
+            raise _Unusable(Outcome("RE", "loading the program: %s" % words))
         if header.get("ok") is not True:
-            raise _Unusable(ended_early(self.end()))
+            raise _Unusable(ended_early(self.report()))
         self.run.disarm()
         self.remote.start_test()
         try:
@@ -86,10 +90,19 @@ class _Session:
         except CandidateEnded as ended:
             self.is_alive = False
             raise _Unusable(ended_early(ended.report)) from None
+        except _TestTimeout:
+            self.end()
+            raise _Unusable(Outcome("TLE", "what the program defines kept the judge busy for too long")) from None
         except Exception as error:
             raise _Unusable(Outcome("RE", "entry point %s: %s" % (task.entry_point, _sentence(error)))) from None
 
     def end(self) -> Report:
+        """End the candidate, which may not want to."""
+        if self.is_alive:
+            self.run.kill("over")
+        return self.report()
+
+    def report(self) -> Report:
         """Let the candidate go, and wait until nothing of it is left."""
         self.is_alive = False
         self.run.control.close()
@@ -112,12 +125,13 @@ class FunctionJudge:
         self._session: Optional[_Session] = None
         self._unusable: Optional[Outcome] = None
         self._broken_pieces: Dict[int, Outcome] = {}
+        self._is_late = False
         self.cpu_ns = 0
         self.peak_bytes = 0
 
     def judge(self, stop_on_first_failure: bool) -> List[Tuple[str, str, float]]:
         """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
-        signal.signal(signal.SIGPROF, _raise_timeout)
+        signal.signal(signal.SIGPROF, self._time_out)
         results: List[Tuple[str, str, float]] = []
         failed = False
         for index, unit in enumerate(self._task.tests.units):
@@ -154,9 +168,8 @@ class FunctionJudge:
         if left <= 0:
             self._unusable = Outcome("TLE", "CPU time limit over all tests exceeded")
             return
-        self._session = session = _Session(
-            self._zygote, self._task, self._code, {**self._limits, "total_cpu_s": left}
-        )
+        self._session = session = _Session(self._zygote, self._task, self._code, {**self._limits, "total_cpu_s": left})
+        self._limit_own_cpu()
         try:
             session.load(self._task)
         except _Unusable as error:
@@ -176,47 +189,81 @@ class FunctionJudge:
 
     def _execute(self, session: _Session, index: int) -> Outcome:
         session.remote.start_test()
-        signal.setitimer(signal.ITIMER_PROF, max(10.0, self._limits["cpu_s"]))
+        self._is_late = False
+        self._limit_own_cpu()
         try:
-            exec(self._task.tests.units[index].code, session.names)
-            return Outcome("AC", "")
-        except AssertionError as error:
-            if hasattr(error, "candidate_class"):
-                return Outcome("RE", _sentence(error))
-            return Outcome("WA", str(error)[:500] or "the assertion failed")
-        except CandidateEnded as ended:
+            outcome = _outcome_of_statement(self._task.tests.units[index].code, session.names)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        except _TestTimeout:
+            pass  # as below
+        # Test code may have caught either of these two with a bare `except`.
+        if self._is_late:
+            session.end()  # half of an exchange may have been done: what comes next would not be what was asked
+            return Outcome("TLE", "the test code ran for too long on what the program returned")
+        ended = session.remote.ended
+        if ended is not None:
             session.is_alive = False
             outcome = ended_early(ended.report)
             return outcome if ended.protocol is None or outcome.verdict != "RE" else Outcome("RE", ended.protocol)
-        except _TestTimeout:
-            return Outcome("TLE", "the test code ran for too long on what the program returned")
-        except MemoryError as error:
-            return Outcome("MLE" if hasattr(error, "candidate_class") else "RE", _sentence(error))
-        except BaseException as error:  # test code may raise anything, SystemExit too
-            return Outcome("RE", _sentence(error))
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
+        return outcome
+
+    def _time_out(self, *_: object) -> None:
+        self._is_late = True
+        raise _TestTimeout
+
+    def _limit_own_cpu(self) -> None:
+        """For one statement. What a program returns can keep the judge busy: a huge int, keys that collide.
+
+        A signal's handler stops Python code; one long operation in C is stopped by the kernel, with the judge.
+        """
+        cpu_s = max(_MIN_CPU_S, self._limits["cpu_s"])
+        signal.setitimer(signal.ITIMER_PROF, cpu_s)
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + cpu_s) + 2, hard))
 
     def _end_session(self) -> None:
         if self._session is None:
             return
-        report = self._session.run.report() if not self._session.is_alive else self._session.end()
-        self._session.run.close()
+        report = self._session.end()
         self.cpu_ns += report.cpu_ns
         self.peak_bytes = max(self.peak_bytes, report.peak_bytes)
         self._session = None
 
 
-def _raise_timeout(signum: int, frame: object) -> None:
-    raise _TestTimeout
+def _outcome_of_statement(code: Any, names: Dict[str, Any]) -> Outcome:
+    """What a statement of the tests says; whether the candidate lived through it is asked elsewhere."""
+    try:
+        exec(code, names)
+        return Outcome("AC", "")
+    except _TestTimeout:
+        raise
+    except AssertionError as error:
+        if hasattr(error, "candidate_class"):
+            return Outcome("RE", _sentence(error))
+        return Outcome("WA", _message(error)[:500] or "the assertion failed")
+    except MemoryError as error:
+        return Outcome("MLE" if hasattr(error, "candidate_class") else "RE", _sentence(error))
+    except BaseException as error:  # test code may raise anything, SystemExit too
+        return Outcome("RE", _sentence(error))
 
 
 def _words(header: Dict[str, Any]) -> str:
-    line = header.get("line")
+    line, names = header.get("line"), header["raised"]
     place = " (line %d)" % line if type(line) is int else ""
-    return "%s: %s%s" % (header["raised"][0], header["message"], place)
+    name = names[0] if type(names) is list and names else "an exception"  # the program may have sent the header
+    return "%s: %s%s" % (name, header.get("message"), place)
 
 
 def _sentence(error: BaseException) -> str:
     name = getattr(error, "candidate_class", type(error).__name__)
-    return ("%s: %s" % (name, error)).rstrip(": ")[:500]
+    return ("%s: %s" % (name, _message(error))).rstrip(": ")[:500]
+
+
+def _message(error: BaseException) -> str:
+    """Its text, which may hold an object of the program, whose `__str__` may do anything."""
+    try:
+        return str(error)
+    except _TestTimeout:
+        raise
+    except BaseException:
+        return "(its message cannot be shown)"
