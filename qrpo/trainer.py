@@ -8,7 +8,6 @@ cards are TRL's. `tests/qrpo/test_trainer.py` pins every hook that is overridden
 from __future__ import annotations
 
 import logging
-import secrets
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,11 +16,11 @@ from typing import Any
 
 import torch
 import trl.trainer.utils as trl_utils
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, tqdm
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
-from datasets.fingerprint import Hasher
 from peft import PeftConfig, PeftModel
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from transformers import (
     BitsAndBytesConfig,
     DataCollator,
@@ -31,6 +30,7 @@ from transformers import (
     TrainerCallback,
 )
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
+from trl.models import prepare_deepspeed
 from trl.trainer.kto_trainer import KTOTrainer
 
 from qrpo.encoding import BATCHED, PREPARED, AnyDataset, PointwiseCollator, prepare_dataset
@@ -156,38 +156,56 @@ class QRPOTrainer(KTOTrainer):
             self._signature_columns = list(BATCHED)  # type: ignore[assignment]  # declared as None
 
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
-        """Adds the column `ref_logps`, from the rows, from disk, or by TRL's own pass over what is missing."""
+        """Adds the column `ref_logps`: from the rows, from disk, or computed.
+
+        TRL's own method passes them between processes through a file that lies in a temporary folder of each process
+        if the rows were made in memory.
+        """
         if "ref_logps" in next(iter(dataset)):
             return dataset
         if isinstance(dataset, IterableDataset):
-            return super()._precompute_ref_logps(dataset, name, batch_size)  # raises
-        if is_deepspeed_zero3_enabled():
-            # ZeRO-3 leaves empty parameters on each rank: all models have one hash, and nothing may be shared by it.
-            unique = dataset.select(range(len(dataset)), new_fingerprint=secrets.token_hex(16))
-            return super()._precompute_ref_logps(unique, name, batch_size)
-        cache = self._ref_logps_cache()
+            raise ValueError("a stream of rows needs a column ref_logps, or precompute_ref_log_probs=False")
+        # ZeRO-3 leaves empty parameters on each process: all models have one hash, and nothing may be shared by it.
+        cache = None if is_deepspeed_zero3_enabled() else self._ref_logps_cache()
+        is_main = self.accelerator.is_main_process
+        # One process reads and tells: another job may add a file between two processes' reads.
+        [known] = broadcast_object_list([cache.load() if cache is not None and is_main else {}])
         digests = [
             row_digest(row["prompt_ids"], row["completion_ids"])
             for row in dataset.select_columns(["prompt_ids", "completion_ids"])
         ]
-        # One process reads and tells: another job may add a file between two processes' reads.
-        message = [cache.load() if self.accelerator.is_main_process else {}]
-        [known] = broadcast_object_list(message)
         rows = {digest: index for index, digest in enumerate(digests) if digest not in known}  # equal rows once
         if rows:
             lengths = dataset["length"]
             missing = sorted(rows.values(), key=lambda index: -lengths[index])  # batches of similar lengths
-            log.info("%s: reference log-probabilities of %d of %d rows", name, len(missing), len(dataset))
-            # TRL caches by this fingerprint and the weights alone: the same rows in another dtype are others.
-            fingerprint = Hasher.hash((cache.folder.name, [digests[index] for index in missing]))
-            subset = dataset.select(missing, new_fingerprint=fingerprint)
-            with _head_on_completions_only(self.accelerator.device):
-                computed = super()._precompute_ref_logps(subset, name, batch_size)["ref_logps"]
+            computed = self._ref_logps(dataset.select(missing), name, batch_size)
             found = {digests[index]: logp for index, logp in zip(missing, computed, strict=True)}
-            if self.accelerator.is_main_process:
+            if cache is not None and is_main:
                 cache.save(found)
             known |= found
         return dataset.add_column("ref_logps", [known[digest] for digest in digests])
+
+    def _ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> list[float]:
+        """Log-probabilities of the rows under the reference, nats, the same on all processes."""
+        model = self.ref_model or self.model
+        if self.ref_model is None and self.is_deepspeed_enabled:
+            # The policy is not yet on the device. The engine is TRL's, kept because making one costs memory.
+            if self._precompute_engine is None:
+                self._precompute_engine = prepare_deepspeed(self.model, self.accelerator)
+            model = self._precompute_engine  # type: ignore[assignment]  # declared as None
+        loader = DataLoader(dataset, batch_size=batch_size, collate_fn=self.data_collator)
+        batches = tqdm(
+            self.accelerator.prepare(loader),
+            desc=f"Reference, {name} rows",
+            disable=self.args.disable_tqdm,
+            leave=False,
+        )
+        logps: list[float] = []
+        with _head_on_completions_only(self.accelerator.device):
+            for batch in batches:
+                sums, _ = self.compute_ref_log_probs(model, batch)  # type: ignore[no-untyped-call]
+                logps += self.accelerator.gather_for_metrics(sums.float()).tolist()
+        return logps
 
     def _ref_logps_cache(self) -> RefLogpsCache:
         args, model = self.args, self.model

@@ -1,13 +1,18 @@
 """A tiny Llama and a word-level tokenizer, made here: nothing is downloaded."""
 
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+
+from qrpo.trainer import QRPOConfig, QRPOTrainer
 
 torch.set_num_threads(1)
 
@@ -121,3 +126,65 @@ def toy_problems(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("problems") / "toy.jsonl"
     path.write_text("".join(json.dumps(problem) + "\n" for problem in TOY_PROBLEMS))
     return path
+
+
+@pytest.fixture(scope="session")
+def rows() -> Callable[..., list[dict[str, Any]]]:
+    """Makes rows: two prompts, completions of different lengths that end in EOS (which is also the pad token)."""
+
+    def make(count: int = 8, **columns: Any) -> list[dict[str, Any]]:
+        return [
+            {
+                "prompt_ids": [1, 3 + k % 2, 4][: 2 + k % 2],
+                "completion_ids": [*[3 + k % 6, 4 + k % 5, 5][: 1 + k % 3], 0],
+                "reward": float(k // 2 % 4),
+                "ref_rewards": [0.0, 1.0, 2.0, 3.0],
+                **{name: value[k] for name, value in columns.items()},
+            }
+            for k in range(count)
+        ]
+
+    return make
+
+
+@pytest.fixture
+def make_trainer(
+    make_model: Callable[..., LlamaForCausalLM], tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> Callable[..., QRPOTrainer]:
+    """Makes a trainer of the tiny model in float32 on the CPU; keywords are options or constructor arguments."""
+    arguments_of_trainer = set(inspect.signature(QRPOTrainer.__init__).parameters) - {"self", "args", "train_dataset"}
+
+    def make(data: list[dict[str, Any]], **options: Any) -> QRPOTrainer:
+        arguments = {"model": make_model(), "processing_class": tokenizer}
+        arguments |= {name: options.pop(name) for name in list(options) if name in arguments_of_trainer}
+        defaults = {
+            "output_dir": str(tmp_path / "out"),
+            "use_cpu": True,
+            "bf16": False,
+            "gradient_checkpointing": False,
+            "report_to": "none",
+            "disable_tqdm": True,
+            "per_device_train_batch_size": 8,
+            "train_sampling_strategy": "sequential",
+            "logging_steps": 1,
+            "max_steps": 3,
+            "learning_rate": 1e-2,
+            "save_strategy": "no",
+        }
+        return QRPOTrainer(args=QRPOConfig(**(defaults | options)), train_dataset=Dataset.from_list(data), **arguments)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def logps_by_hand() -> Callable[[LlamaForCausalLM, dict[str, Any]], float]:
+    """Sums a completion's log-probabilities: one sequence, no padding, plain log_softmax."""
+
+    def logps(model: LlamaForCausalLM, row: dict[str, Any]) -> float:
+        prompt, completion = row["prompt_ids"], row["completion_ids"]
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + completion])).logits[0].double()
+        picked = logits.log_softmax(-1)[len(prompt) - 1 : -1].gather(1, torch.tensor(completion)[:, None])
+        return picked.sum().item()
+
+    return logps
