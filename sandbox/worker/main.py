@@ -70,12 +70,30 @@ def _prepare_interpreter(spec: Dict[str, Any]) -> None:
     sys.path[:] = [path for path in sys.path if path not in spec["remove_from_path"]] + spec["path"]
     site.setquit()  # -S leaves out exit() and quit(), which programs use
     site.setcopyright()
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        _reopen_as_pipe(number, name)
     for name in PRELOADED:
         importlib.import_module(name)
     os.environ.clear()
     os.environ.update(_ENVIRONMENT)
     del sys.argv[1:]
     sys.dont_write_bytecode = True
+
+
+def _reopen_as_pipe(number: int, name: str) -> None:
+    """Streams remember whether their file can be sought. The interpreter found /dev/null; programs write to pipes."""
+    null = os.dup(number)
+    read_end, write_end = os.pipe()
+    os.dup2(write_end, number)
+    old = getattr(sys, name)
+    stream: Any = open(number, "w", encoding=old.encoding, errors=old.errors, closefd=False)
+    stream.reconfigure(line_buffering=old.line_buffering)
+    stream.mode, stream.buffer.raw.name = old.mode, old.name
+    setattr(sys, name, stream)
+    setattr(sys, "__%s__" % name, stream)
+    os.dup2(null, number)
+    for descriptor in (null, read_end, write_end):
+        os.close(descriptor)
 
 
 def _is_real_root() -> bool:

@@ -44,8 +44,9 @@ def run_program(payload: Dict[str, Any], control: socket.socket) -> int:
         status = 1
         if type(error) is MemoryError:
             send_frame(control, pack({"memory_error": True}))
-        traceback_ = error.__traceback__
-        sys.excepthook(type(error), error, traceback_.tb_next if traceback_ else None)
+        ours = error.__traceback__
+        error.__traceback__ = ours.tb_next if ours else None  # the program's own frames only
+        sys.excepthook(type(error), error, error.__traceback__)
     # The interpreter's own shutdown without taking it apart: non-daemon threads, atexit, buffers.
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()

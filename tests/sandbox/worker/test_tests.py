@@ -103,7 +103,10 @@ def test_tests_that_are_no_python_name_the_piece(piece: str) -> None:
 
 def test_the_names_tests_take_from_elsewhere_are_known() -> None:
     code = compile_tests(
-        ["import math\nassert math.isclose(f(len('a')), TABLE[x], rel_tol=1e-9)\nassert Solution().g([y for y in z])"]
+        [
+            "import math\nassert math.isclose(f(len('a')), TABLE[x], rel_tol=1e-9)",
+            "assert Solution().g([y for y in z])",
+        ]
     )
     assert {"f", "TABLE", "x", "Solution", "z"} <= code.free_names
     assert not {"len", "print", "isclose", "rel_tol"} & code.free_names
