@@ -11,6 +11,7 @@ _REASONS = {
     "cpu": ("TLE", "CPU time limit exceeded"),
     "total_cpu": ("TLE", "CPU time limit over all tests exceeded"),
     "idle": ("TLE", "idle for longer than the limit"),
+    "wall": ("TLE", "wall time guard: 10 times the CPU time limit"),
     "memory": ("MLE", "memory limit exceeded"),
     "output": ("OLE", "output limit exceeded"),
     "protocol": ("RE", "broke the protocol between program and judge"),

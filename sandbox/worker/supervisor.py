@@ -23,6 +23,7 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from . import linux
 
 _TICK_NS = 10_000_000
+_WALL_OVER_CPU = 10
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _DISK_WAIT_SHARE = 0.1
@@ -40,11 +41,13 @@ class _Usage(NamedTuple):
 class _Watch:
     """The test that is being timed."""
 
-    def __init__(self, cpu_ns: int, idle_ns: int, cpu_before_ns: int) -> None:
+    def __init__(self, cpu_ns: int, idle_ns: int, cpu_before_ns: int, start_ns: int) -> None:
         self.cpu_ns = cpu_ns
         self.idle_ns = idle_ns
         self.cpu_before_ns = cpu_before_ns
         self.idle_so_far_ns = 0
+        # No program needs it: for those that find a way to be neither idle nor running, such as a slow vfork.
+        self.last_ns = start_ns + _WALL_OVER_CPU * cpu_ns + idle_ns
 
 
 class Supervisor:
@@ -68,8 +71,10 @@ class Supervisor:
         self._main_peak_bytes = 0
         self._reaped_cpu_ns = 0
         self._reason: Optional[str] = None
-        self._watch: Optional[_Watch] = _Watch(int(limits["cpu_s"] * 1e9), int(limits["idle_s"] * 1e9), 0)
         self._started_ns = self._sampled_ns = time.monotonic_ns()
+        self._watch: Optional[_Watch] = _Watch(
+            int(limits["cpu_s"] * 1e9), int(limits["idle_s"] * 1e9), 0, self._started_ns
+        )
         self._last_cpu_ns = 0
 
     def run(self) -> Dict[str, Any]:
@@ -163,7 +168,7 @@ class Supervisor:
             start_ns, cpu_ns, idle_ns = (int(word) for word in message[1:])
             # The CPU time at `start_ns` was not measured; a single thread used at most the wall time since.
             now = self._usage().cpu_ns
-            self._watch = _Watch(cpu_ns, idle_ns, max(0, now - (time.monotonic_ns() - start_ns)))
+            self._watch = _Watch(cpu_ns, idle_ns, max(0, now - (time.monotonic_ns() - start_ns)), start_ns)
         elif message[0] == "disarm":
             self._watch = None
         else:
@@ -185,6 +190,8 @@ class Supervisor:
                 self._reason = "cpu"
             elif watch.idle_so_far_ns > watch.idle_ns:
                 self._reason = "idle"
+            elif now_ns > watch.last_ns:
+                self._reason = "wall"
 
     def _usage(self) -> _Usage:
         cpu_ns = self._reaped_cpu_ns
