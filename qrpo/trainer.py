@@ -109,6 +109,8 @@ class QRPOTrainer(KTOTrainer):
         quantization_config: BitsAndBytesConfig | None = None,
         peft_config: PeftConfig | None = None,
     ) -> None:
+        if isinstance(train_dataset, Dataset) and len(train_dataset) == 0:
+            raise ValueError("train_dataset has no rows")
         if args is None:
             name = model if isinstance(model, str) else str(model.config.name_or_path)
             args = QRPOConfig(f"{Path(name).name}-QRPO")

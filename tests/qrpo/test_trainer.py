@@ -189,6 +189,12 @@ def test_log_ratios_are_split_into_passing_and_failing(
     assert line["logratio_fail"] == pytest.approx(0.0, abs=1e-5)
 
 
+def test_each_line_of_the_log_is_about_the_rows_since_the_last(make_trainer: MakeTrainer, rows: MakeRows) -> None:
+    trainer = make_trainer(rows(8), per_device_train_batch_size=2, max_steps=4, logging_steps=2)
+    trainer.train()
+    assert [line["reward"] for line in train_log(trainer)] == [0.5, 2.5]  # of 0, 0, 1, 1 and of 2, 2, 3, 3
+
+
 # --- the data -----------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +272,11 @@ def test_rows_longer_than_the_limit_are_left_out_not_cut(make_trainer: MakeTrain
     lengths = [len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows()]
     assert list(trainer.train_dataset["length"]) == [length for length in lengths if length <= 5]
     assert max(lengths) > 5
+
+
+def test_no_rows_is_an_error(make_trainer: MakeTrainer) -> None:
+    with pytest.raises(ValueError, match="no rows"):
+        make_trainer([])
 
 
 def test_an_empty_training_set_is_an_error_that_says_why(make_trainer: MakeTrainer, rows: MakeRows) -> None:
