@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 MIB = 1 << 20
@@ -12,7 +13,7 @@ class Limits:
     """What a program may use. Checked when built.
 
     Raises:
-        ValueError: a limit is not positive, or below what an interpreter needs.
+        ValueError: a limit is not a positive number, or below what an interpreter needs.
     """
 
     cpu_s: float = 10.0
@@ -35,7 +36,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("cpu_s", "total_cpu_s", "idle_s", "output_bytes", "processes", "disk_bytes", "open_files"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"Limits.{name} is {value!r}; it must be greater than 0")
-        if self.memory_bytes < 32 * MIB:
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"Limits.{name} is {value!r}; it must be a number greater than 0")
+        if not 32 * MIB <= self.memory_bytes < math.inf:
             raise ValueError(f"Limits.memory_bytes is {self.memory_bytes}; an interpreter needs at least {32 * MIB}")

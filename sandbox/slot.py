@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -24,12 +24,14 @@ LEVEL = "userns"
 class Runtime(Protocol):
     """A place to run in; see `containers`."""
 
-    preload: tuple[str, ...]
+    @property
+    def preload(self) -> tuple[str, ...]:
+        """Modules imported once, before any program."""
 
     def root(self) -> dict[str, object]:
         """The root file system to build."""
 
-    def start(self, program: list[str], descriptor: int) -> subprocess.Popen[bytes]:
+    def start(self, program: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
         """Start Python in it."""
 
 
@@ -53,13 +55,16 @@ class Slot:
     """
 
     def __init__(self, runtime: Runtime) -> None:
-        self._sock, theirs = socket.socketpair()
+        spec = {**runtime.root(), "preload": list(runtime.preload), "remove_from_path": ["", _SANDBOX_FOLDER]}
         self._known: set[str] = set()
+        self._sock, theirs = socket.socketpair()
         try:
             self._process = runtime.start(["-c", _BOOT], theirs.fileno())
+        except BaseException:
+            self._sock.close()
+            raise
         finally:
             theirs.close()
-        spec = {**runtime.root(), "preload": list(runtime.preload), "remove_from_path": ["", _SANDBOX_FOLDER]}
         try:
             self._sock.settimeout(_START_TIMEOUT_S)
             self.enforcement = self._check(self._exchange(spec))

@@ -22,7 +22,7 @@ from .codec import unpack
 from .frames import FrameError, receive_frame, send_frame
 from .function_judge import FunctionJudge, Task
 from .outcome import outcome_of
-from .run import InfrastructureFailure, Run, run_program
+from .run import Abandoned, InfrastructureFailure, Run, run_program
 from .stdio_judge import StdioJudge
 from .tests import TestCodeError, compile_tests
 
@@ -72,6 +72,8 @@ class Broker:
             request = marshal.loads(frame)
             try:
                 answer = self._answer(request)
+            except Abandoned:
+                return
             except InfrastructureFailure as error:
                 answer = {"infrastructure": str(error)}
             except TestCodeError as error:
@@ -91,7 +93,7 @@ class Broker:
 
     def _run(self, request: Dict[str, Any]) -> Dict[str, Any]:
         limits = request["limits"]
-        output = run_program(self._zygote, limits, request["code"], request["stdin"])
+        output = run_program(self._zygote, limits, request["code"], request["stdin"], self._pool)
         outcome = outcome_of(output.report, output.notice)
         report = output.report._asdict()
         return {

@@ -50,11 +50,7 @@ class _Session:
         sys.modules["tests"] = module
         self.names = module.__dict__
         exec(task.prelude, self.names)
-        classes = {
-            name: value
-            for name, value in self.names.items()
-            if isinstance(value, type) and value.__module__ == "tests" and value.__new__ is object.__new__
-        }
+        classes = {name: value for name, value in self.names.items() if _crosses_by_fields(value)}
         payload = {"mode": "callables", "prelude": task.prelude, "code": code, "classes": list(classes)}
         self.run = Run(zygote, limits, payload, {})
         self.remote = Remote(self.run, classes, limits["output_bytes"], limits["cpu_s"], limits["idle_s"])
@@ -245,6 +241,14 @@ def _outcome_of_statement(code: Any, names: Dict[str, Any]) -> Outcome:
         return Outcome("MLE" if hasattr(error, "candidate_class") else "RE", _sentence(error))
     except BaseException as error:  # test code may raise anything, SystemExit too
         return Outcome("RE", _sentence(error))
+
+
+def _crosses_by_fields(value: Any) -> bool:
+    """A class of the prelude whose instances are made of their fields alone; a named tuple or an enum is not."""
+    if not isinstance(value, type) or value.__module__ != "tests":
+        return False
+    make: Any = value.__new__
+    return make is object.__new__
 
 
 def _words(header: Dict[str, Any]) -> str:

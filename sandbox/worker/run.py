@@ -20,6 +20,10 @@ class InfrastructureFailure(Exception):
     """The host could not do a run: verdict IE, never the program's fault."""
 
 
+class Abandoned(Exception):  # noqa: N818 - no error: a notice
+    """Whoever wanted the run has gone."""
+
+
 class Report(NamedTuple):
     """What became of a run, measured by its supervisor."""
 
@@ -123,11 +127,17 @@ class Output(NamedTuple):
     notice: Dict[str, Any]
 
 
-def run_program(zygote: socket.socket, limits: Dict[str, Any], code: str, stdin: bytes) -> Output:
+def run_program(
+    zygote: socket.socket, limits: Dict[str, Any], code: str, stdin: bytes, caller: Optional[socket.socket] = None
+) -> Output:
     """Run a script to its end and collect what it wrote, in memory bounded by `limits`.
+
+    Args:
+        caller: whose hanging up ends the run.
 
     Raises:
         InfrastructureFailure: see Run.
+        Abandoned: the caller hung up.
     """
     payload = {"mode": "program", "code": code}
     ours, theirs = [], []
@@ -145,8 +155,11 @@ def run_program(zygote: socket.socket, limits: Dict[str, Any], code: str, stdin:
         finally:
             for descriptor in (standard_input, *theirs):
                 os.close(descriptor)
-        stdout, stderr = _drain(run, ours, limits["output_bytes"])
-        return Output(run.report(), stdout, stderr, run.notice())
+        stdout, stderr = _drain(run, ours, limits["output_bytes"], caller)
+        report = run.report()
+        if report.reason is None and max(len(stdout), len(stderr)) > limits["output_bytes"]:
+            report = report._replace(reason="output")  # it ended before it could be ended
+        return Output(report, stdout, stderr, run.notice())
     finally:
         for descriptor in ours:
             os.close(descriptor)
@@ -154,18 +167,22 @@ def run_program(zygote: socket.socket, limits: Dict[str, Any], code: str, stdin:
             run.close()
 
 
-def _drain(run: Run, pipes: List[int], limit: int) -> List[bytes]:
+def _drain(run: Run, pipes: List[int], limit: int, caller: Optional[socket.socket]) -> List[bytes]:
     """Read the pipes until the report is there; what exceeds `limit` is thrown away and ends the run."""
     kept = {pipe: bytearray() for pipe in pipes}
     poller = select.poll()
     poller.register(run.status_fd, select.POLLIN)
     for pipe in pipes:
         poller.register(pipe, select.POLLIN)
+    if caller is not None:
+        poller.register(caller, select.POLLHUP)
     ended = False
     while not ended:
         for descriptor, _ in poller.poll():
             if descriptor == run.status_fd:
                 ended = True  # every writer is dead: what is left in the pipes is all there will be
+            elif descriptor not in kept:
+                raise Abandoned
             elif not _read_some(descriptor, kept[descriptor]):
                 poller.unregister(descriptor)
             elif len(kept[descriptor]) > limit:

@@ -29,17 +29,13 @@ def test_each_top_level_assert_is_one_test() -> None:
 
 
 def test_imports_assignments_and_definitions_are_set_up() -> None:
-    assert kinds("import math\nx = 1\ndef helper(a): return a\nclass C: pass\nf(1)\nassert f(x) == 1") == [
-        False, False, False, False, False, True,
-    ]  # fmt: skip
+    set_up = "import math\nx = 1\ndef helper(a): return a\nclass C: pass\nf(1)"
+    assert kinds(f"{set_up}\nassert f(x) == 1") == [False, False, False, False, False, True]
 
 
 def test_each_statement_of_check_that_asserts_is_one_test() -> None:
-    code = compile_tests(
-        [
-            "METADATA = {}\n\n\ndef check(candidate):\n    x = 2\n    assert candidate(1) == 1\n    assert candidate(x) == 3\n"
-        ]
-    )
+    check = "def check(candidate):\n    x = 2\n    assert candidate(1) == 1\n    assert candidate(x) == 3\n"
+    code = compile_tests([f"METADATA = {{}}\n\n\n{check}"])
     assert [unit.is_test for unit in code.units] == [False, False, True, True]
     assert failures(code, {"candidate": lambda value: value}) == [False, True]
 

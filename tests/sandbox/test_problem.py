@@ -1,0 +1,41 @@
+import dataclasses
+
+import pytest
+
+from sandbox import Kind, Limits, Problem, StdioTest
+
+CASE = StdioTest(stdin="1", stdout="2")
+
+
+def test_the_defaults() -> None:
+    problem = Problem(id="p", tests=("assert f()",))
+    assert (problem.kind, problem.checker, problem.entry_point) == (Kind.FUNCTION, "tokens", None)
+    assert problem.limits == Limits()
+    assert dict(problem.meta) == {}
+
+
+def test_a_problem_without_tests_cannot_be_made() -> None:
+    for kind in Kind:
+        with pytest.raises(ValueError, match=r"'p' has no tests"):
+            Problem(id="p", kind=kind, tests=())
+
+
+def test_tests_must_fit_the_kind() -> None:
+    Problem(id="p", kind=Kind.STDIO, tests=(CASE,))
+    with pytest.raises(ValueError, match=r"'p': test 1 is a StdioTest; kind 'function' takes str"):
+        Problem(id="p", tests=("assert f()", CASE))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"'p': test 0 is a str; kind 'stdio' takes StdioTest"):
+        Problem(id="p", kind=Kind.STDIO, tests=("assert f()",))
+
+
+def test_an_unknown_checker_names_the_known() -> None:
+    with pytest.raises(ValueError, match="checker is 'fuzzy'; known are exact, tokens, floats"):
+        Problem(id="p", kind=Kind.STDIO, tests=(CASE,), checker="fuzzy")
+
+
+def test_problems_and_their_defaults_cannot_be_changed() -> None:
+    problem = Problem(id="p", tests=("assert f()",))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        problem.id = "q"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        problem.meta["a"] = "b"  # type: ignore[index]

@@ -1,0 +1,218 @@
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from containers.host import HostRuntime
+from sandbox import InfrastructureError, UnsupportedHostError
+from sandbox.slot import Slot
+
+LIMITS = {
+    "cpu_s": 10.0, "total_cpu_s": 100.0, "idle_s": 3.0, "memory_bytes": 1 << 28, "output_bytes": 1 << 20,
+    "processes": 16, "disk_bytes": 1 << 20, "open_files": 64,
+}  # fmt: skip
+GUARDS = {
+    "unprivileged", "capabilities", "no_new_privileges", "seccomp", "processes", "supervisor_memory", "network",
+    "read_only_root", "hidden_files", "writable_memory", "descriptors", "environment", "process_limit",
+}  # fmt: skip
+
+
+class OtherRuntime:
+    """The host, with something about it changed."""
+
+    def __init__(
+        self,
+        start: Callable[[Sequence[str]], Sequence[str]] = lambda program: program,
+        root: Callable[[dict[str, object]], dict[str, object]] = lambda spec: spec,
+        preload: tuple[str, ...] = (),
+        packages: tuple[str, ...] = (),
+    ) -> None:
+        self._change_start = start
+        self._change_root = root
+        self._host = HostRuntime(packages=packages)
+        self.preload = preload
+
+    def root(self) -> dict[str, object]:
+        return self._change_root(self._host.root())
+
+    def start(self, program: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+        return self._host.start(self._change_start(program), descriptor)
+
+
+@pytest.fixture(scope="module")
+def slot() -> Iterator[Slot]:
+    slot = Slot(HostRuntime())
+    yield slot
+    slot.close()
+
+
+def judging(key: str, code: str) -> dict[str, object]:
+    return {
+        "op": "judge", "key": key, "code": code, "limits": LIMITS,
+        "stop_on_first_failure": False, "isolate_tests": False,
+    }  # fmt: skip
+
+
+def problem(*tests: str) -> dict[str, object]:
+    return {"kind": "function", "prelude": "", "tests": list(tests), "entry_point": None, "checker": "tokens"}
+
+
+def verdicts(answer: dict[str, object]) -> list[str]:
+    tests = answer["tests"]
+    assert isinstance(tests, list)
+    return [test[0] for test in tests]
+
+
+def test_every_guard_is_measured_and_holds(slot: Slot) -> None:
+    assert slot.enforcement.level == "userns"
+    assert slot.enforcement.guards.keys() >= GUARDS
+    assert set(slot.enforcement.guards.values()) == {""}
+    assert slot.enforcement.python == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_what_was_measured_cannot_be_changed(slot: Slot) -> None:
+    with pytest.raises(TypeError):
+        slot.enforcement.guards["network"] = "open"  # type: ignore[index]
+
+
+def test_a_problem_is_sent_once_and_judged_many_times(slot: Slot) -> None:
+    sent = problem("assert f() == 1")
+    assert verdicts(slot.request(judging("once", "def f(): return 1"), sent)) == ["AC"]
+    other = problem("assert f() == 2")  # by its key it is the same: nothing is sent again
+    assert verdicts(slot.request(judging("once", "def f(): return 1"), other)) == ["AC"]
+
+
+def test_a_problem_the_broker_does_not_have_is_sent_when_it_asks(slot: Slot) -> None:
+    slot._known.add("forgotten")
+    assert verdicts(slot.request(judging("forgotten", "def f(): return 3"), problem("assert f() == 3"))) == ["AC"]
+
+
+def test_a_problem_the_broker_dropped_for_its_size_is_sent_again(slot: Slot) -> None:
+    large = [problem(f"x = {str(number) * (34 << 20)!r}\nassert f(len(x))") for number in range(2)]
+    for number in (0, 1, 0, 0):
+        answer = slot.request(judging(f"large {number}", "def f(n): return n == 34 << 20"), large[number])
+        assert verdicts(answer) == ["AC"]
+
+
+def test_a_bad_problem_is_told_and_the_slot_goes_on(slot: Slot) -> None:
+    for _ in range(2):
+        answer = slot.request(judging("bad", "def f(): return 1"), problem("assert ("))
+        assert "does not compile" in answer["problem"]
+    assert verdicts(slot.request(judging("good", "def f(): return 1"), problem("assert f()"))) == ["AC"]
+
+
+def test_a_script_is_run(slot: Slot) -> None:
+    answer = slot.request({"op": "run", "code": "print(input())", "stdin": b"hi", "limits": LIMITS})
+    assert (answer["verdict"], answer["stdout"], answer["exit_code"]) == ("AC", b"hi\n", 0)
+
+
+def test_a_closed_slot_leaves_no_process_and_answers_nothing(
+    descendants: Callable[[int], list[int]], is_alive: Callable[[int], bool]
+) -> None:
+    slot = Slot(HostRuntime())
+    family = [slot._process.pid, *descendants(slot._process.pid)]
+    assert len(family) >= 3  # who waits, the broker, the zygote
+    slot.close()
+    assert not any(map(is_alive, family))
+    with pytest.raises(InfrastructureError):
+        slot.request({"op": "run", "code": "", "stdin": b"", "limits": LIMITS})
+    slot.close()
+
+
+def test_a_slot_whose_broker_died_says_so(descendants: Callable[[int], list[int]]) -> None:
+    slot = Slot(HostRuntime())
+    os.kill(descendants(slot._process.pid)[0], signal.SIGKILL)
+    with pytest.raises(InfrastructureError, match="broker"):
+        slot.request({"op": "run", "code": "", "stdin": b"", "limits": LIMITS})
+    slot.close()
+
+
+# --- starting ---
+
+
+def test_a_runtime_that_ends_at_once_is_an_infrastructure_error() -> None:
+    with pytest.raises(InfrastructureError, match=r"the slot's broker (is gone|failed)"):
+        Slot(OtherRuntime(start=lambda program: [program[0], "pass"]))
+
+
+def test_a_runtime_that_cannot_be_started_is_told() -> None:
+    class Broken(OtherRuntime):
+        def start(self, program: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+            return subprocess.Popen(["/no/such/program"])
+
+    with pytest.raises(FileNotFoundError):
+        Slot(Broken())
+
+
+def test_a_root_that_cannot_be_built_names_the_mount_and_the_doctor() -> None:
+    def with_missing(spec: dict[str, object]) -> dict[str, object]:
+        return {**spec, "binds": {**spec["binds"], "/missing": "/no/such/folder"}}  # type: ignore[dict-item]
+
+    with pytest.raises(UnsupportedHostError, match=r"mounts.*/no/such/folder.*doctor"):
+        Slot(OtherRuntime(root=with_missing))
+
+
+def test_a_guard_that_does_not_hold_stops_the_start() -> None:
+    def with_secrets(spec: dict[str, object]) -> dict[str, object]:
+        return {**spec, "binds": {**spec["binds"], "/etc/shadow": "/etc/passwd"}}  # type: ignore[dict-item]
+
+    with pytest.raises(UnsupportedHostError, match=r"hidden_files: visible: /etc/shadow"):
+        Slot(OtherRuntime(root=with_secrets))
+
+
+def test_a_guard_is_tried_and_not_assumed() -> None:
+    without_filter = "import worker.seccomp as s; s.install = lambda: None; main()"
+
+    def patched(program: Sequence[str]) -> Sequence[str]:
+        return [program[0], program[1].replace("main()", without_filter)]
+
+    with pytest.raises(UnsupportedHostError, match=r"guards that must hold do not: .*seccomp: "):
+        Slot(OtherRuntime(start=patched))
+
+
+def test_preloaded_modules_are_there_before_the_program() -> None:
+    code = "import sys\nprint('numpy' in sys.modules, 'sortedcontainers' in sys.modules)"
+    for preload, expected in ((("numpy",), b"True False\n"), ((), b"False False\n")):
+        slot = Slot(OtherRuntime(preload=preload, packages=("numpy", "sortedcontainers")))
+        try:
+            answer = slot.request({"op": "run", "code": code, "stdin": b"", "limits": LIMITS})
+            assert answer["stdout"] == expected
+        finally:
+            slot.close()
+
+
+def _interpreters() -> list[str]:
+    """Other versions of Python on this machine, from 3.8 on, as pyenv lays them out."""
+    folders = sorted((Path.home() / ".pyenv/versions").glob("3.*.*"))
+    return [str(folder / "bin/python3") for folder in folders if int(folder.name.split(".")[1]) >= 8]
+
+
+@pytest.mark.parametrize("python", _interpreters())
+def test_the_worker_runs_under_other_versions_of_python(python: str) -> None:
+    prefix = str(Path(python).parent.parent)
+
+    class Other(OtherRuntime):
+        def start(self, program: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+            return subprocess.Popen(
+                [python, "-S", "-s", "-B", "-X", "utf8", *program, str(descriptor)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                pass_fds=(descriptor,), env={"PYTHONHASHSEED": "0"}, cwd="/",
+            )  # fmt: skip
+
+    slot = Slot(Other(root=lambda spec: {**spec, "binds": {**spec["binds"], prefix: prefix}}))  # type: ignore[dict-item]
+    try:
+        code = (
+            "class C:\n    def __init__(self): self.n = [1]\ndef f(x):\n    x.append({2: (1.5, None)})\n    return C()"
+        )
+        test = "x = []\nassert f(x).n == [1] and x == [{2: (1.5, None)}]"
+        assert verdicts(slot.request(judging("k", code), problem(test))) == ["AC"]
+        answer = slot.request(
+            {"op": "run", "code": "import sys\nprint(sys.version.split()[0])", "stdin": b"", "limits": LIMITS}
+        )
+        assert answer["stdout"].decode().strip() == slot.enforcement.python
+    finally:
+        slot.close()
