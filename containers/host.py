@@ -42,11 +42,11 @@ class HostRuntime:
         binds: dict[str, str] = {}
         links: dict[str, str] = {}
         for folder in _SYSTEM_FOLDERS:
-            if os.path.islink(folder):
-                links[folder] = os.readlink(folder)
-            elif os.path.isdir(folder):
+            if Path(folder).is_symlink():
+                links[folder] = str(Path(folder).readlink())
+            elif Path(folder).is_dir():
                 binds[folder] = folder
-        binds |= {path: os.path.realpath(path) for path in _SYSTEM_FILES if os.path.exists(path)}
+        binds |= {path: os.path.realpath(path) for path in _SYSTEM_FILES if Path(path).exists()}
         for prefix in {sys.base_prefix, sys.base_exec_prefix}:
             for path in {prefix, os.path.realpath(prefix)}:
                 if not path.startswith("/usr"):
@@ -93,4 +93,4 @@ def _site_folders() -> list[str]:
     folders |= {str(path) for path in Path("/usr/lib").glob("python3*/dist-packages")}
     folders |= {str(path) for path in Path("/usr/local/lib").glob("python3*/*-packages")}
     folders |= {str(path) for path in Path("/usr").glob("lib*/python3*/site-packages")}
-    return sorted(folder for folder in folders if os.path.isdir(folder))
+    return sorted(folder for folder in folders if Path(folder).is_dir())

@@ -8,11 +8,10 @@ import hashlib
 import os
 import queue
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from containers.host import HostRuntime
 from sandbox.errors import ClosedError, InfrastructureError, ProblemError
@@ -38,7 +37,6 @@ class _Job:
     request: dict[str, Any]
     problem: Mapping[str, Any] | None
     future: concurrent.futures.Future[dict[str, Any]]
-    started: float
 
 
 class Sandbox:
@@ -118,9 +116,7 @@ class Sandbox:
         isolate: Isolation = "submission",
     ) -> list[JudgeResult]:
         """Judge many, in parallel; results in input order. Raises as `judge`."""
-        found = dict(
-            self.judge_as_completed(submissions, stop_on_first_failure=stop_on_first_failure, isolate=isolate)
-        )
+        found = dict(self.judge_as_completed(submissions, stop_on_first_failure=stop_on_first_failure, isolate=isolate))
         return [found[index] for index in range(len(found))]
 
     def judge_as_completed(
@@ -202,7 +198,7 @@ class Sandbox:
             thread.join()
         self._fail_queued()
 
-    def __enter__(self) -> Sandbox:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -213,7 +209,7 @@ class Sandbox:
     def _submit_run(self, code: str, stdin: str | bytes, limits: Limits | None) -> concurrent.futures.Future[RunResult]:
         data = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
         request = {"op": "run", "code": code, "stdin": data, "limits": _plain_limits(limits or Limits())}
-        return _then(self._enqueue(request, None)[0], self._run_result)
+        return _then(self._enqueue(request, None), self._run_result)
 
     def _submit(
         self, problem: Problem, code: str | None, stop_on_first_failure: bool, isolate: Isolation
@@ -233,8 +229,7 @@ class Sandbox:
             "stop_on_first_failure": stop_on_first_failure,
             "isolate_tests": isolate == "test",
         }
-        answered, started = self._enqueue(request, definition)
-        return _then(answered, lambda answer: self._judge_result(problem, answer, time.monotonic() - started))
+        return _then(self._enqueue(request, definition), self._judge_result)
 
     def _definition(self, problem: Problem) -> tuple[str, Mapping[str, Any]]:
         """The problem's content hash and its plain form, remembered while the object lives."""
@@ -257,8 +252,8 @@ class Sandbox:
 
     def _enqueue(
         self, request: dict[str, Any], problem: Mapping[str, Any] | None
-    ) -> tuple[concurrent.futures.Future[dict[str, Any]], float]:
-        job = _Job(request, problem, concurrent.futures.Future(), time.monotonic())
+    ) -> concurrent.futures.Future[dict[str, Any]]:
+        job = _Job(request, problem, concurrent.futures.Future())
         while not self._closed.is_set():
             try:
                 self._queue.put(job, timeout=0.2)
@@ -266,7 +261,7 @@ class Sandbox:
                 continue
             if self._closed.is_set():
                 self._fail_queued()
-            return job.future, job.started
+            return job.future
         raise ClosedError("this Sandbox is closed; make a new one")
 
     def _serve(self, index: int) -> None:
@@ -280,7 +275,7 @@ class Sandbox:
                 continue
             try:
                 job.future.set_result(self._answer(index, job))
-            except BaseException as error:  # to whoever waits for the result
+            except BaseException as error:  # noqa: BLE001 - to whoever waits for the result
                 job.future.set_exception(error)
         slot = self._slots.pop(index, None)
         if slot is not None:
@@ -330,7 +325,7 @@ class Sandbox:
             enforcement=self.enforcement.level,
         )
 
-    def _judge_result(self, problem: Problem, answer: dict[str, Any], wall_s: float) -> JudgeResult:
+    def _judge_result(self, answer: dict[str, Any]) -> JudgeResult:
         tests = tuple(
             TestResult(verdict=Verdict(verdict), message=message, wall_s=test_wall_s)
             for verdict, message, test_wall_s in answer["tests"]
@@ -390,7 +385,7 @@ def _then(
             return
         try:
             target.set_result(convert(done.result()))
-        except BaseException as error:  # to whoever waits for the target
+        except BaseException as error:  # noqa: BLE001 - to whoever waits for the target
             target.set_exception(error)
 
     source.add_done_callback(finish)

@@ -82,18 +82,21 @@ class _Server:
         args, kwargs = decoder.decode(header["classes"], body)
         name = header["op"]
         if name == "evaluate":
-            result = eval(header["expression"], self._namespace)
+            result = eval(header["expression"], self._namespace)  # noqa: S307 - where the program may do all it can
         elif name == "names":
             result = {name: self._namespace[name] for name in header["names"] if name in self._namespace}
         else:
             result = _OPERATIONS[name](self._handles[header["target"]], *args, **kwargs)
-        encoder = Encoder(self._class_names, self._refer)
-        unchanged = not args and not kwargs or Encoder(self._class_names, self._refer).encode([args, kwargs])[1] == body
+        encoder = self._encoder()
+        unchanged = (not args and not kwargs) or self._encoder().encode([args, kwargs])[1] == body
         value = [result] if unchanged else [result, args, kwargs, decoder.rows]
         classes, encoded = encoder.encode(value)
         origin = {id(row): index for index, row in enumerate(decoder.rows)}
         same = {str(index): origin[id(row)] for index, row in enumerate(encoder.rows) if id(row) in origin}
         return pack({"ok": True, "classes": classes, "same": same}, encoded)
+
+    def _encoder(self) -> Encoder:
+        return Encoder(self._class_names, self._refer)
 
     def _decoder(self) -> Decoder:
         return Decoder(self._classes, self._resolve)
@@ -125,7 +128,7 @@ class _Server:
             return known
 
         def call_the_judge(*args: Any, **kwargs: Any) -> Any:
-            classes, body = Encoder(self._class_names, self._refer).encode([args, kwargs])
+            classes, body = self._encoder().encode([args, kwargs])
             send_frame(self._control, pack({"callback": token, "classes": classes}, body))
             outcome, value = self.answer_until_return()
             if outcome == "raise":

@@ -106,7 +106,7 @@ def run(limits: Dict[str, Any], descriptors: Dict[str, int]) -> None:
             os._exit(exit_code)
         os.close(status)
         with open(_PAYLOAD_FD, "rb", buffering=0) as file:
-            payload = marshal.loads(file.readall())  # from the trusted side: code objects and source text
+            payload = marshal.loads(file.readall())  # noqa: S302 - code objects and source from the trusted side
         control = socket.socket(fileno=CONTROL_FD)
         gc.enable()
         mode = payload["mode"]

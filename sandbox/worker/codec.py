@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import base64
 import collections
-import datetime
+import datetime as dt
 import decimal
 import fractions
 import json
@@ -134,9 +134,9 @@ def _fields(instance: Any) -> List[Tuple[str, Any]]:
     fields = list(getattr(instance, "__dict__", {}).items())
     for base in type(instance).__mro__:
         slots = base.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if name not in ("__dict__", "__weakref__") and hasattr(instance, name):
-                fields.append((name, getattr(instance, name)))
+        names = (slots,) if isinstance(slots, str) else slots
+        present = [name for name in names if name not in ("__dict__", "__weakref__") and hasattr(instance, name)]
+        fields += [(name, getattr(instance, name)) for name in present]
     return fields
 
 
@@ -152,10 +152,10 @@ _ENCODERS: Dict[type, Callable[[Encoder, Any], Any]] = {
     collections.OrderedDict: lambda enc, v: {"O": [[enc._value(k), enc._value(n)] for k, n in v.items()]},
     decimal.Decimal: lambda enc, v: {"D": str(v)},
     fractions.Fraction: lambda enc, v: {"F": [enc._value(v.numerator), enc._value(v.denominator)]},
-    datetime.datetime: lambda enc, v: {"dt": ["datetime", v.isoformat()]},
-    datetime.date: lambda enc, v: {"dt": ["date", v.isoformat()]},
-    datetime.time: lambda enc, v: {"dt": ["time", v.isoformat()]},
-    datetime.timedelta: lambda enc, v: {"td": [v.days, v.seconds, v.microseconds]},
+    dt.datetime: lambda enc, v: {"dt": ["datetime", v.isoformat()]},
+    dt.date: lambda enc, v: {"dt": ["date", v.isoformat()]},
+    dt.time: lambda enc, v: {"dt": ["time", v.isoformat()]},
+    dt.timedelta: lambda enc, v: {"td": [v.days, v.seconds, v.microseconds]},
 }
 # How a subclass of a plain type becomes that type, by the type's own C code, whatever the subclass overrides.
 _PLAIN: Dict[type, Callable[[Any], Any]] = {
@@ -242,21 +242,21 @@ def _dict(token: Any) -> Dict[Any, Any]:
 
 
 def _decode_numpy(token: Any) -> Any:
-    import numpy  # only where a program returned an array; the judge may be without numpy otherwise
+    import numpy as np  # only where a program returned an array; the judge may be without numpy otherwise
 
     dtype, shape, items = token
-    kind = numpy.dtype(_typed(dtype, str))
+    kind = np.dtype(_typed(dtype, str))
     if kind.kind not in "biufcUS":
         raise CodecError("array of dtype %r" % dtype)
     if kind.itemsize * len(_typed(items, list) if shape is not None else "1") > _MAX_ARRAY_BYTES:
         raise CodecError("an array of more than %d bytes" % _MAX_ARRAY_BYTES)
     if shape is None:
         return kind.type(_typed(items, bool, int, float, complex, str, bytes))
-    return numpy.array(items, dtype=kind).reshape(shape)
+    return np.array(items, dtype=kind).reshape(shape)
 
 
 def _decode_time(token: Any) -> Any:
-    kinds: Dict[str, Any] = {"datetime": datetime.datetime, "date": datetime.date, "time": datetime.time}
+    kinds: Dict[str, Any] = {"datetime": dt.datetime, "date": dt.date, "time": dt.time}
     return kinds[token[0]].fromisoformat(token[1])
 
 
@@ -296,7 +296,7 @@ _DECODERS: Dict[str, Callable[[Any], Any]] = {
     "D": lambda token: decimal.Decimal(_typed(token, str)),
     "F": _decode_fraction,
     "dt": _decode_time,
-    "td": lambda token: datetime.timedelta(*(_typed(part, int) for part in _typed(token, list))),
+    "td": lambda token: dt.timedelta(*(_typed(part, int) for part in _typed(token, list))),
     "np": _decode_numpy,
 }
 

@@ -35,7 +35,7 @@ class _TestTimeout(BaseException):
     """The test code itself, not the candidate, ran for too long."""
 
 
-class _Unusable(Exception):
+class _UnusableError(Exception):
     """The program could not be loaded, or a set-up statement failed: no test can be run."""
 
     def __init__(self, outcome: Outcome) -> None:
@@ -57,21 +57,21 @@ class _Session:
         self.is_alive = True
 
     def load(self, task: Task) -> None:
-        """Wait for the program to be loaded and bind the names the tests take from it. Raises _Unusable."""
+        """Wait for the program to be loaded and bind the names the tests take from it. Raises _UnusableError."""
         try:
             frame = receive_frame(self.run.control, _FIRST_FRAME)
             header = unpack(frame)[0] if frame else {}
         except (OSError, FrameError, CodecError):
             header = {}
         if "compile_error" in header:
-            raise _Unusable(Outcome("CE", str(header["compile_error"]).strip()))
+            raise _UnusableError(Outcome("CE", str(header["compile_error"]).strip()))
         if "raised" in header:
             words = _words(header)
             if words.startswith("MemoryError"):
-                raise _Unusable(Outcome("MLE", "MemoryError while loading the program"))
-            raise _Unusable(Outcome("RE", "loading the program: %s" % words))
+                raise _UnusableError(Outcome("MLE", "MemoryError while loading the program"))
+            raise _UnusableError(Outcome("RE", "loading the program: %s" % words))
         if header.get("ok") is not True:
-            raise _Unusable(ended_early(self.report()))
+            raise _UnusableError(ended_early(self.report()))
         self.run.disarm()
         self.remote.start_test()
         try:
@@ -85,12 +85,12 @@ class _Session:
             self.names.update((name, value) for name, value in self.remote.names(missing).items() if name in wanted)
         except CandidateEnded as ended:
             self.is_alive = False
-            raise _Unusable(ended_early(ended.report)) from None
+            raise _UnusableError(ended_early(ended.report)) from None
         except _TestTimeout:
             self.end()
-            raise _Unusable(Outcome("TLE", "what the program defines kept the judge busy for too long")) from None
+            raise _UnusableError(Outcome("TLE", "what the program defines kept the judge busy for too long")) from None
         except Exception as error:
-            raise _Unusable(Outcome("RE", "entry point %s: %s" % (task.entry_point, _sentence(error)))) from None
+            raise _UnusableError(Outcome("RE", "entry point %s: %s" % (task.entry_point, _sentence(error)))) from None
 
     def end(self) -> Report:
         """End the candidate, which may not want to."""
@@ -168,7 +168,7 @@ class FunctionJudge:
         self._limit_own_cpu()
         try:
             session.load(self._task)
-        except _Unusable as error:
+        except _UnusableError as error:
             self._unusable = error.outcome
             return
         for position, unit in enumerate(self._task.tests.units[:index]):

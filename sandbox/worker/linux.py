@@ -67,7 +67,7 @@ def _check(result: int, what: str) -> int:
 
 
 def clone(flags: int) -> int:
-    """fork into new namespaces: 0 in the child, its pid in the parent.
+    """Fork into new namespaces: 0 in the child, its pid in the parent.
 
     What os.fork does, around clone(2) instead of fork(2); for a process with one thread only. The child's
     glibc keeps the parent's cached thread id until it forks itself, which no code of ours in it relies on.
@@ -171,9 +171,7 @@ def drop_capabilities() -> None:
     """Give up every capability: effective, permitted and inheritable; see capabilities(7)."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
     data = (ctypes.c_uint32 * 6)()
-    _check(
-        _libc.syscall(ctypes.c_long(_SYS[MACHINE]["capset"]), ctypes.byref(header), ctypes.byref(data)), "capset"
-    )
+    _check(_libc.syscall(ctypes.c_long(_SYS[MACHINE]["capset"]), ctypes.byref(header), ctypes.byref(data)), "capset")
 
 
 def signal_fd(number: int) -> int:

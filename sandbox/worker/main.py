@@ -22,9 +22,7 @@ from .frames import receive_frame, send_frame
 from .run import InfrastructureFailure
 
 _NOBODY = 65534
-_NAMESPACES = (
-    linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET
-)
+_NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET
 _ENVIRONMENT = {
     "HOME": "/tmp",
     "LANG": "C.UTF-8",
@@ -50,7 +48,7 @@ def main() -> None:
     frame = receive_frame(pool)
     if frame is None:
         return
-    spec = marshal.loads(frame)
+    spec = marshal.loads(frame)  # noqa: S302 - from the pool
     try:
         _prepare_interpreter(spec)
         is_root = os.geteuid() == 0 and _is_real_root()
@@ -86,7 +84,7 @@ def _reopen_as_pipe(number: int, name: str) -> None:
     read_end, write_end = os.pipe()
     os.dup2(write_end, number)
     old = getattr(sys, name)
-    stream: Any = open(number, "w", encoding=old.encoding, errors=old.errors, closefd=False)
+    stream: Any = open(number, "w", encoding=old.encoding, errors=old.errors, closefd=False)  # noqa: SIM115
     stream.reconfigure(line_buffering=old.line_buffering)
     stream.mode, stream.buffer.raw.name = old.mode, old.name
     setattr(sys, name, stream)

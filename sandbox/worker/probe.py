@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 import time
-from typing import Callable, Dict, List
+from typing import Callable, Dict
 
 from . import linux
 
@@ -104,10 +104,7 @@ def _writable_memory() -> str:
 
 
 def _descriptors() -> str:
-    opened: List[int] = []
-    for number in range(5, 256):
-        if _succeeds(lambda number=number: os.fstat(number)):  # type: ignore[misc]
-            opened.append(number)
+    opened = [number for number in range(5, 256) if _succeeds(lambda number=number: os.fstat(number))]  # type: ignore[misc]
     return "" if not opened else "open descriptors: %s" % opened
 
 

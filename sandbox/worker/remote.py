@@ -232,7 +232,7 @@ class Handle:
         object.__setattr__(self, "_remote", remote)
         object.__setattr__(self, "_token", token)
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - Python's
         return _operate(self, "call", *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -288,4 +288,3 @@ def _operate(handle: Handle, operation: str, /, *args: Any, **kwargs: Any) -> An
 
 def _text(value: Any) -> str:
     return value if type(value) is str else "<object of the program>"
-

@@ -16,7 +16,7 @@ from .zygote import request_run
 _MAX_NOTICE = 1 << 20
 
 
-class InfrastructureFailure(Exception):
+class InfrastructureFailure(Exception):  # noqa: N818 - `InfrastructureError` is what the pool makes of it
     """The host could not do a run: verdict IE, never the program's fault."""
 
 
