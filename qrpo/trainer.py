@@ -153,9 +153,9 @@ class QRPOTrainer(KTOTrainer):
             )
 
     def _set_signature_columns_if_needed(self) -> None:
-        """Which columns reach the collator."""
+        """Which columns reach the sampler and the collator."""
         if self._signature_columns is None:
-            self._signature_columns = list(BATCHED)  # type: ignore[assignment]  # declared as None
+            self._signature_columns = ["length", *BATCHED]  # type: ignore[assignment]  # declared as None
 
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
         """Adds the column `ref_logps`: from the rows, from disk, or computed.

@@ -66,6 +66,16 @@ def test_a_resumed_run_has_the_same_tail(make_trainer: MakeTrainer, tmp_path: Pa
     assert torch.equal(parameters(resumed), parameters(whole))
 
 
+def test_rows_of_similar_length_share_a_batch_if_asked_for(make_trainer: MakeTrainer, rows: MakeRows) -> None:
+    def padding(strategy: str) -> int:
+        trainer = make_trainer(rows(64), train_sampling_strategy=strategy, per_device_train_batch_size=4)
+        masks = [batch["attention_mask"] for batch in trainer.get_train_dataloader()]
+        assert sum(len(mask) for mask in masks) == 64
+        return sum((mask == 0).sum().item() for mask in masks)
+
+    assert padding("group_by_length") < padding("random") / 2
+
+
 def test_gradient_checkpointing_changes_nothing(make_trainer: MakeTrainer, rows: MakeRows) -> None:
     plain, checkpointed = make_trainer(rows()), make_trainer(rows(), gradient_checkpointing=True)
     for trainer in (plain, checkpointed):
