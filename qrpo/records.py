@@ -24,7 +24,7 @@ class Completion(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     text: str
-    """Decoded without special tokens."""
+    """The whole answer: what it was begun with, and the tokens decoded without special ones."""
     token_ids: tuple[int, ...]
     """As sampled, the end-of-turn token included; never re-tokenised."""
     finish_reason: FinishReason
@@ -38,6 +38,7 @@ class Rollout(BaseModel):
 
     problem_id: str
     prompt: tuple[Message, ...]
+    """A last message of the assistant is the start of the answer."""
     prompt_ids: tuple[int, ...]
     """The prompt through the chat template, as the model saw it."""
     completions: tuple[Completion, ...]

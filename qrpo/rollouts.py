@@ -45,6 +45,7 @@ class _Prompt:
     problem_id: str
     messages: tuple[Message, ...]
     ids: tuple[int, ...]
+    answer_start: str
 
 
 def sample_rollouts(policy: Policy, plan: RolloutPlan, path: Path, display: Display, what: str) -> list[Rollout]:
@@ -79,13 +80,21 @@ def _sample_batch(policy: Policy, plan: RolloutPlan, batch: Sequence[_Prompt]) -
         ]
         for prompt in batch
     ]
-    sampled = sample(policy, [prompt.ids for prompt in batch], draws, plan.options)
+    starts = [prompt.answer_start for prompt in batch]
+    sampled = sample(policy, [prompt.ids for prompt in batch], draws, plan.options, starts)
     return [_rollout(prompt, completions) for prompt, completions in zip(batch, sampled, strict=True)]
 
 
 def _prompt(problem: Problem, policy: Policy) -> _Prompt:
-    messages = (Message(role="user", content=problem.prompt),)
-    return _Prompt(problem_id=problem.id, messages=messages, ids=tuple(policy.encode(messages)))
+    messages = [Message(role="user", content=problem.prompt)]
+    if problem.answer_start:
+        messages.append(Message(role="assistant", content=problem.answer_start))
+    return _Prompt(
+        problem_id=problem.id,
+        messages=tuple(messages),
+        ids=tuple(policy.encode(messages)),
+        answer_start=problem.answer_start,
+    )
 
 
 def _rollout(prompt: _Prompt, completions: Sequence[Completion]) -> Rollout:

@@ -53,6 +53,8 @@ class _Row:
 
     uniforms: torch.Tensor
     """Draws in [0, 1), [max_new_tokens], float64."""
+    start: str
+    """Text that the answer begins with; its tokens are the prompt's last."""
     token_ids: list[int] = field(default_factory=list)
     finish_reason: FinishReason | None = None
 
@@ -78,6 +80,7 @@ def sample(
     prompts: Sequence[Sequence[int]],
     draws: Sequence[Sequence[torch.Tensor]],
     options: SamplingOptions,
+    starts: Sequence[str] | None = None,
 ) -> list[list[Completion]]:
     """Completions of a batch of prompts.
 
@@ -87,12 +90,14 @@ def sample(
         draws: for each prompt, one tensor from `uniforms` per completion, at least `max_new_tokens` long; as many
             completions for each prompt.
         options: how to sample.
+        starts: for each prompt, the text at its end that belongs to the answer; None: no answer is begun.
 
     Returns:
         For each prompt, its completions in the order of `draws`.
     """
     repeats = len(draws[0])
-    rows = [_Row(uniforms=draw) for group in draws for draw in group]
+    starts = starts or [""] * len(prompts)
+    rows = [_Row(uniforms=draw, start=start) for start, group in zip(starts, draws, strict=True) for draw in group]
     batch = _Batch(policy, prompts, repeats)
     alive = list(range(len(rows)))
     for step in range(options.max_new_tokens):
@@ -182,7 +187,7 @@ def _extend(row: _Row, token: int, policy: Policy, options: SamplingOptions) -> 
     """Adds a token and notes whether the completion has ended."""
     row.token_ids.append(token)
     ends_block = (
-        options.stop_after_code and "`" in policy.decode([token]) and closes_block(policy.decode(row.token_ids))
+        options.stop_after_code and "`" in policy.decode([token]) and closes_block(_answer(row, policy))
     )
     if token in policy.end_ids or ends_block:
         row.finish_reason = "stop"
@@ -195,8 +200,12 @@ def closes_block(text: str) -> bool:
     return _CLOSED_BLOCK.search(text) is not None
 
 
+def _answer(row: _Row, policy: Policy) -> str:
+    return row.start + policy.decode(row.token_ids)
+
+
 def _completion(row: _Row, policy: Policy) -> Completion:
     assert row.finish_reason is not None
     return Completion(
-        text=policy.decode(row.token_ids), token_ids=tuple(row.token_ids), finish_reason=row.finish_reason
+        text=_answer(row, policy), token_ids=tuple(row.token_ids), finish_reason=row.finish_reason
     )

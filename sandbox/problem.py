@@ -38,6 +38,9 @@ class Problem:
     id: str
     prompt: str = ""
     """What the model is shown; the judge does not read it."""
+    answer_start: str = ""
+    """What the model's answer is begun with, such as "```python\\ndef add(a, b):"; a completion continues it, and the
+    program is taken from both together. The judge does not read it."""
     kind: Kind = Kind.FUNCTION
     tests: tuple[str, ...] | tuple[StdioTest, ...]
     """`function`: pieces of Python. A piece that defines `check(candidate)` is called with the entry point and

@@ -62,6 +62,7 @@ class ProblemRecord(StrictRecord):
 
     id: str = Field(min_length=1)
     prompt: str = ""
+    answer_start: str = ""
     kind: Literal["function", "stdio"] = "function"
     tests: list[str | StdioTestRecord] = Field(min_length=1)
     prelude: str = ""
@@ -76,6 +77,7 @@ class ProblemRecord(StrictRecord):
         return cls(
             id=problem.id,
             prompt=problem.prompt,
+            answer_start=problem.answer_start,
             kind=problem.kind.value,
             tests=[
                 test if isinstance(test, str) else StdioTestRecord(stdin=test.stdin, stdout=test.stdout)
@@ -100,6 +102,7 @@ class ProblemRecord(StrictRecord):
         return Problem(
             id=self.id,
             prompt=self.prompt,
+            answer_start=self.answer_start,
             kind=Kind(self.kind),
             tests=tests,  # type: ignore[arg-type]  # Problem checks that all are of the kind's type
             prelude=self.prelude,
