@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+MESSAGE = "Interrupted. Nothing is lost: the same command continues here."
+
 
 class Interrupts:
-    """Handles the first signal as asked; a second one ends the process on the spot.
+    """Handles the first signal as the work at hand needs it; a second one ends the process on the spot.
 
-    Everything on disk is valid at every moment (see `qrpo.artifacts`, `qrpo.journal`), so that ending the process
-    loses at most the batch in work.
+    Everything on disk is valid at every moment (see `qrpo.artifacts`, `qrpo.journal`), so ending the process loses at
+    most the batch in work.
 
     Attributes:
         requested: a signal came.
@@ -21,12 +23,31 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.requested = False
-        self._deferred_notice: str | None = None
+        self._raises = False
+        self._notice: str | None = None
 
     def install(self) -> None:
-        """Takes over SIGINT and SIGTERM; main thread only."""
+        """Takes over SIGINT and SIGTERM; main thread only. Until `raising` they end the process with `MESSAGE`."""
         signal.signal(signal.SIGINT, self._handle)
         signal.signal(signal.SIGTERM, self._handle)
+
+    @contextmanager
+    def raising(self) -> Iterator[None]:
+        """Inside, a first signal raises; for code that has something to close.
+
+        Raises:
+            KeyboardInterrupt: a signal came; also on leaving, since Python drops what a handler raises inside a
+                destructor, and modules being imported may turn it into something else.
+        """
+        self._raises = True
+        try:
+            yield
+        except Exception:
+            self.check()
+            raise
+        finally:
+            self._raises = False
+        self.check()
 
     @contextmanager
     def deferred(self, notice: str) -> Iterator[None]:
@@ -38,15 +59,15 @@ class Interrupts:
         Raises:
             KeyboardInterrupt: on leaving, if a signal came.
         """
-        self._deferred_notice = notice
+        self._notice = notice
         try:
             yield
         finally:
-            self._deferred_notice = None
+            self._notice = None
         self.check()
 
     def check(self) -> None:
-        """Raises if a signal came: Python drops an exception that a handler raises inside a destructor or callback.
+        """Raises if a signal came.
 
         Raises:
             KeyboardInterrupt: a signal came.
@@ -55,10 +76,17 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of handlers
-        if self.requested:
-            os._exit(128 + number)
-        self.requested = True
-        if self._deferred_notice is None:
+        first, self.requested = not self.requested, True
+        if first and self._notice is not None:
+            _tell(self._notice)
+        elif first and self._raises:
             raise KeyboardInterrupt
-        # Not print: the handler may run while the main thread is inside the very stream.
-        os.write(2, f"\n{self._deferred_notice}\n".encode())
+        else:
+            if first:
+                _tell(MESSAGE)
+            os._exit(128 + number)
+
+
+def _tell(text: str) -> None:
+    # Not print: the handler may run while the main thread is inside the very stream.
+    os.write(2, f"\n{text}\n".encode())

@@ -75,14 +75,10 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
     checkpoint = last_checkpoint(stage.path)
     if checkpoint is not None:
         display.note(f"continuing from {checkpoint.name}")
-    callback = _Progress(display, interrupts)
-    trainer.add_callback(callback)
     notice = "Finishing this step and saving a checkpoint; press Ctrl-C again to stop at once."
-    try:
-        with interrupts.deferred(notice):
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
-    finally:
-        callback.close()
+    with ExitStack() as shown, interrupts.deferred(notice):
+        trainer.add_callback(_Progress(display, shown, interrupts))
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
     _save(trainer, stage)
 
 
@@ -100,8 +96,9 @@ def last_checkpoint(folder: Path) -> Path | None:
 class _Progress(TrainerCallback):
     """Shows the steps, and ends training after the step in which the user asked for it."""
 
-    def __init__(self, display: Display, interrupts: Interrupts) -> None:
+    def __init__(self, display: Display, shown: ExitStack, interrupts: Interrupts) -> None:
         self._display = display
+        self._shown = shown
         self._interrupts = interrupts
         self._bar: Bar | None = None
         self._note = ""
@@ -111,8 +108,8 @@ class _Progress(TrainerCallback):
     ) -> None:
         """Starts the bar when the first step is about to run, so that its rate means steps."""
         if self._bar is None:
-            self._bar = Bar(self._display, "training", state.max_steps, state.global_step, "steps")
-            self._bar.start()
+            bar = self._display.bar("training", total=state.max_steps, done=state.global_step, unit="steps")
+            self._bar = self._shown.enter_context(bar)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
@@ -136,11 +133,6 @@ class _Progress(TrainerCallback):
         if logs is not None and "loss" in logs:
             shown = {"loss": "loss", "logratio_pass": "log-ratio pass", "logratio_fail": "fail"}
             self._note = "  ".join(f"{label} {float(logs[key]):.2f}" for key, label in shown.items() if key in logs)
-
-    def close(self) -> None:
-        """Takes the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qrpo.interrupts import Interrupts
+from qrpo.interrupts import MESSAGE, Interrupts
 
 if TYPE_CHECKING:
     from qrpo.artifacts import Stage
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _prepare_environment()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        # Slow imports (torch, transformers: seconds) stand here, so that Ctrl-C is answered during them too.
+        # Slow imports (torch, transformers: seconds) stand behind `install`, so that Ctrl-C ends them quietly too.
         from qrpo.config import parse
         from qrpo.display import Display
         from qrpo.errors import PipelineError
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stderr.write(f"error: {error}\n")
             return 1
     except KeyboardInterrupt:
-        sys.stderr.write("\nInterrupted. Nothing is lost: the same command continues here.\n")
+        sys.stderr.write(f"\n{MESSAGE}\n")
         return _INTERRUPTED
     return 0
 
@@ -83,7 +83,6 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
             display.stage(number, len(STAGES), name, state)
             if not stage.done or name == "report":  # which also prints its table again
                 _run_stage(name, config, stage, display, interrupts)
-        interrupts.check()
 
 
 def _run_stage(name: str, config: PipelineConfig, stage: Stage, display: Display, interrupts: Interrupts) -> None:
@@ -92,23 +91,28 @@ def _run_stage(name: str, config: PipelineConfig, stage: Stage, display: Display
         case "generate":
             from qrpo.generate import generate
 
-            generate(config, stage, display)
+            with interrupts.raising():
+                generate(config, stage, display)
         case "score":
             from qrpo.score import score
 
-            score(config, stage, display)
+            with interrupts.raising():
+                score(config, stage, display)
         case "train":
             from qrpo.train import train
 
-            train(config, stage, display, interrupts)
+            with interrupts.raising():
+                train(config, stage, display, interrupts)
         case "evaluate":
             from qrpo.evaluate import evaluate
 
-            evaluate(config, stage, display)
+            with interrupts.raising():
+                evaluate(config, stage, display)
         case _:
             from qrpo.report import report
 
-            report(config, stage, display)
+            with interrupts.raising():
+                report(config, stage, display)
 
 
 def _inputs(config: PipelineConfig, stage: str) -> Mapping[str, Path | str]:

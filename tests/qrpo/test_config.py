@@ -1,0 +1,103 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from qrpo.config import CONFIGS, STAGES, PipelineConfig, parse, shipped_configs
+from qrpo.errors import ConfigError
+
+
+def config(*argv: str) -> PipelineConfig:
+    return parse(["--bf16", "false", *argv])
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_every_shipped_config_loads(name: str) -> None:
+    assert parse(["--config", name]).paths.root.parts
+
+
+def test_there_are_shipped_configs() -> None:
+    assert "smollm2_cpu" in shipped_configs()
+
+
+def test_the_command_line_goes_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("output_dir: out\nmodel_name_or_path: demo\nbeta: 0.3\nnum_completions: 5\n")
+    found = config("--config", str(path), "--beta", "0.2")
+    assert (found.train.beta, found.generate.num_completions) == (0.2, 5)
+    assert config(f"--config={path}").train.beta == 0.3
+
+
+@pytest.mark.parametrize("argv", [["--no_such_option", "3"], ["--no_such_option=3"]])
+def test_an_unknown_option_is_refused(argv: list[str]) -> None:
+    with pytest.raises(ConfigError, match="unknown options in the command line: --no_such_option"):
+        config(*argv)
+
+
+def test_an_unknown_key_of_a_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("output_dir: out\nmodel_name_or_path: demo\nbetta: 0.3\n")
+    with pytest.raises(ConfigError, match=r"c\.yaml: --betta 0\.3"):
+        config("--config", str(path))
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--num_completions", "0"], "num_completions is 0"),
+        (["--eval_temperature", "0"], "eval_temperature is 0"),
+        (["--eval_completions", "4", "--kl_completions", "5"], "kl_completions is 5"),
+        (["--beta", "-1"], "beta"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused(argv: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config(*argv)
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("- beta\n")
+    with pytest.raises(ConfigError, match="mapping"):
+        config("--config", str(tmp_path / "c.yaml"))
+
+
+def test_the_resolved_options_read_back_give_the_same_run(tmp_path: Path) -> None:
+    first = config("--beta", "0.07", "--learning_rate", "3e-6", "--use_peft", "--lora_r", "4", "--output_dir", "o")
+    path = tmp_path / "resolved.yaml"
+    path.write_text(first.to_yaml())
+    second = parse(["--config", str(path)])
+    assert second.to_yaml() == first.to_yaml()
+    assert [second.stage_options(stage) for stage in STAGES] == [first.stage_options(stage) for stage in STAGES]
+
+
+@pytest.mark.parametrize(
+    ("argv", "stages"),
+    [
+        (["--num_completions", "3"], {"generate"}),
+        (["--max_new_tokens", "33"], {"generate", "evaluate"}),
+        (["--which_block", "first"], {"score", "evaluate"}),
+        (["--learning_rate", "1e-4"], {"train"}),
+        (["--transform", "log"], {"train"}),
+        (["--use_peft"], {"train"}),
+        (["--eval_completions", "7"], {"evaluate"}),
+        (["--seed", "7"], {"generate", "train", "evaluate"}),
+        (["--sandbox_workers", "3"], set()),
+        (["--report_to", "tensorboard"], set()),
+        (["--save_steps", "7"], set()),
+        (["--output_dir", "elsewhere"], set()),
+    ],
+)
+def test_an_option_counts_for_the_stages_that_depend_on_it(argv: list[str], stages: set[str]) -> None:
+    before, after = config(), config(*argv)
+    assert {stage for stage in STAGES if before.stage_options(stage) != after.stage_options(stage)} == stages
+
+
+def test_reporting_is_off_unless_asked_for() -> None:
+    assert config().train.report_to in ([], ["none"], "none")
+
+
+def test_no_key_stands_twice_in_a_shipped_config() -> None:
+    for path in CONFIGS.glob("*.yaml"):
+        keys = [line.split(":")[0] for line in path.read_text().splitlines() if line and line[0].isalpha()]
+        assert sorted(keys) == sorted(yaml.safe_load(path.read_text()))
