@@ -158,9 +158,7 @@ class Remote:
             if frame is not None:
                 return unpack(frame)
         except FrameError as error:
-            if "announces" in str(error):
-                self._run.kill("output")
-            self._break_off(str(error))
+            self._break_off(str(error), "output" if "announces" in str(error) else "protocol")
         except (OSError, CodecError) as error:
             self._break_off(str(error))
         self._break_off(None)
@@ -180,14 +178,15 @@ class Remote:
             self._armed = True
             self._run.arm(self._test_started_ns, *self._limits)
 
-    def _break_off(self, protocol: Optional[str]) -> Any:
+    def _break_off(self, protocol: Optional[str], reason: str = "protocol") -> Any:
         if protocol is not None:
-            self._run.kill("protocol")
-        else:
-            self._arm()  # it may have closed the channel only
+            self._run.kill(reason)
         self._arm()  # it may have hung up and live on
         self._run.control.close()
-        self._ended = CandidateEnded(self._run.report(), protocol)
+        report = self._run.report()
+        if protocol is not None and report.reason is None:
+            report = report._replace(reason=reason)  # hung up on, it ended before it could be ended
+        self._ended = CandidateEnded(report, protocol)
         raise self._ended
 
     def _encoder(self) -> Encoder:

@@ -84,8 +84,9 @@ def test_a_malformed_header_is_re_while_judging_and_while_loading(box: Sandbox, 
     }
 
 
-def test_an_answer_over_the_limit_is_ole_before_it_is_read(box: Sandbox) -> None:
-    assert verdicts(box, "def f():\n    raw(b'\\xff\\xff\\xff\\xff')\n    sleep()", "assert f() == 1") == [OLE]
+@pytest.mark.parametrize("then", ["sleep()", "os._exit(0)", "os.close(3); sleep()"])
+def test_an_answer_over_the_limit_is_ole_whatever_the_program_does_next(box: Sandbox, then: str) -> None:
+    assert verdicts(box, f"def f():\n    raw(b'\\xff\\xff\\xff\\xff')\n    {then}", "assert f() == 1") == [OLE]
 
 
 def test_an_answer_ahead_of_its_question_earns_nothing(box: Sandbox) -> None:
