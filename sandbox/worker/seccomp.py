@@ -60,6 +60,8 @@ _EXAMINED = {"x86_64": (56, 435, 41, 16), "aarch64": (220, 435, 198, 29)}
 _ON_SELF_ONLY = {"x86_64": (302, 203), "aarch64": (261, 122)}
 _RT_SIGACTION = {"x86_64": 13, "aarch64": 134}
 _SIGCHLD = 17
+_PRCTL = {"x86_64": 157, "aarch64": 167}
+_PR_SET_DUMPABLE = 4
 _MMAP = {"x86_64": 9, "aarch64": 222}
 _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS = 0x01, 0x02, 0x20
 
@@ -91,6 +93,9 @@ def filter_program(machine: str = MACHINE) -> List[_Instruction]:
         rows += [_deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
     # The CPU time of children whose parent ignores SIGCHLD is counted nowhere once they have ended.
     rows += [(_JEQ_K, 0, 4, _RT_SIGACTION[machine]), (_LD_W_ABS, 0, 0, _ARG0), (_JEQ_K, 0, 1, _SIGCHLD)]
+    rows += [_deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
+    # An undumpable process would hide its memory and its files from the supervisor.
+    rows += [(_JEQ_K, 0, 4, _PRCTL[machine]), (_LD_W_ABS, 0, 0, _ARG0), (_JEQ_K, 0, 1, _PR_SET_DUMPABLE)]
     rows += [_deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
     # Pages of shared anonymous memory outlive madvise(MADV_DONTNEED) and the process that made them, unmeasured.
     rows += [(_JEQ_K, 0, 6, _MMAP[machine]), (_LD_W_ABS, 0, 0, _ARG3), (_JSET_K, 0, 3, _MAP_ANONYMOUS)]

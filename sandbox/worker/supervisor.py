@@ -18,7 +18,7 @@ import select
 import signal
 import socket
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from . import linux
 
@@ -215,16 +215,32 @@ class Supervisor:
     def _file_bytes(self) -> int:
         """What the run's files hold, which lie in memory; 0 until the candidate has mounted its /tmp."""
         if self._files is None:
-            try:
-                files = os.open("/proc/%d/root/tmp" % self._main, os.O_PATH | os.O_CLOEXEC)
-            except OSError:
+            self._files = _open_files()
+            if self._files is None:
                 return 0
-            if os.fstat(files).st_dev == os.stat("/tmp").st_dev:
-                os.close(files)
-                return 0
-            self._files = files
         stats = os.fstatvfs(self._files)
         return (stats.f_blocks - stats.f_bfree) * stats.f_frsize
+
+
+def _open_files() -> Optional[int]:
+    """The run's /tmp, as any of its threads sees it: the first thread, even the first process, may be gone."""
+    ours = os.stat("/tmp").st_dev
+    for path in ["/proc/%d/task/%d/root/tmp" % both for pid in _processes() for both in _threads(pid)]:
+        try:
+            files = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except OSError:
+            continue
+        if os.fstat(files).st_dev != ours:
+            return files
+        os.close(files)
+    return None
+
+
+def _threads(pid: int) -> List[Tuple[int, int]]:
+    try:
+        return [(pid, int(thread)) for thread in os.listdir("/proc/%d/task" % pid)]
+    except OSError:
+        return []
 
 
 def _processes() -> List[int]:
@@ -242,12 +258,11 @@ def _stat(pid: int) -> Optional[_Stat]:
     try:
         fields = _stat_fields("/proc/%d/stat" % pid)
         resident, idle_share = int(fields[21]), _IDLE_SHARES.get(fields[0], 1.0)
-        threads = os.listdir("/proc/%d/task" % pid) if fields[17] != b"1" and idle_share else []
     except OSError:
         return None
-    for thread in threads:
+    for both in _threads(pid) if fields[17] != b"1" and idle_share else []:
         try:
-            of_thread = _stat_fields("/proc/%d/task/%s/stat" % (pid, thread))
+            of_thread = _stat_fields("/proc/%d/task/%d/stat" % both)
         except OSError:
             continue
         # The first thread may have exited: then it shows no memory any more, but the process has it.

@@ -127,10 +127,22 @@ def test_the_memory_of_children_counts_and_shared_pages_count_once(box: Sandbox)
     assert shared.verdict is Verdict.AC, shared
 
 
-def test_files_count_as_memory(box: Sandbox) -> None:
-    code = "for n in range({n}): open('/tmp/%d' % n, 'wb').write(bytes(1 << 20))\nx = bytearray(b'x') * (60 << 20)"
-    assert box.run(code.format(n=1), limits=limits(disk_bytes=100 * MIB)).verdict is Verdict.AC
-    assert box.run(code.format(n=80), limits=limits(disk_bytes=100 * MIB)).verdict is Verdict.MLE
+HIDDEN = {
+    "in the open": "g()",
+    "by a process that is undumpable": "ctypes.CDLL(None).prctl(4, 0, 0, 0, 0); time.sleep(0.05); g()",
+    "by a thread that outlives the first": "threading.Thread(target=lambda: (time.sleep(0.05), g())).start()\n"
+    "ctypes.CDLL(None).syscall(60 if platform.machine() == 'x86_64' else 93, 0)",
+}
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_files_count_as_memory(box: Sandbox, how: str) -> None:
+    code = "import ctypes, os, platform, threading, time\ndef g():\n"
+    code += "    for n in range({n}): open('/tmp/%d' % n, 'wb').write(bytes(1 << 20))\n"
+    code += "    x = bytearray(b'x') * (60 << 20); time.sleep(0.1); os._exit(0)\n"
+    roomy = limits(disk_bytes=100 * MIB)
+    assert box.run(code.format(n=1) + HIDDEN[how], limits=roomy).verdict is Verdict.AC
+    assert box.run(code.format(n=80) + HIDDEN[how], limits=roomy).verdict is Verdict.MLE
 
 
 def test_files_have_a_limit_of_their_own(box: Sandbox) -> None:

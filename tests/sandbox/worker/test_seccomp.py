@@ -175,3 +175,9 @@ def test_only_shared_anonymous_memory_is_denied(machine: str) -> None:
         assert decide(machine, seccomp._MMAP[machine], (0, 4096, 3, flags, 5)) == ALLOW, flags
     for flags in (shared | anonymous, shared | anonymous | fixed, shared | anonymous | 0x40000):
         assert decide(machine, seccomp._MMAP[machine], (0, 4096, 3, flags, 5)) == EPERM, flags
+
+
+@machines
+def test_a_process_cannot_hide_its_memory(machine: str) -> None:
+    assert decide(machine, seccomp._PRCTL[machine], (4, 0)) == EPERM
+    assert [option for option in range(80) if decide(machine, seccomp._PRCTL[machine], (option,)) != ALLOW] == [4]
