@@ -19,7 +19,10 @@ class Limits:
     cpu_s: float = 10.0
     """CPU time of the whole process tree for one test, s; exceeding it is TLE."""
     total_cpu_s: float | None = None
-    """CPU time over all tests of a submission, s; the tests left then are TLE. None: 10 times `cpu_s`."""
+    """CPU time over all tests of a submission, s; the tests left then are TLE. None: 10 times `cpu_s`.
+
+    The idle time that ended a test counts too, and what the judge spent on a value it had to give up on.
+    """
     idle_s: float = 3.0
     """Wall time, s, in which no process of the tree ran or waited for a core; exceeding it is TLE."""
     memory_bytes: int = 1024 * MIB

@@ -122,6 +122,9 @@ class FunctionJudge:
         self._unusable: Optional[Outcome] = None
         self._broken_pieces: Dict[int, Outcome] = {}
         self._is_late = False
+        self._own_cpu_s = max(_MIN_CPU_S, limits["cpu_s"])
+        # Time that the program's CPU time does not show: asleep, or spent here on what it returned.
+        self._lost_s = 0.0
         self.cpu_ns = 0
         self.peak_bytes = 0
 
@@ -160,9 +163,9 @@ class FunctionJudge:
         """A fresh candidate, with the set-up statements before `index` executed."""
         if self._unusable is not None:
             return
-        left = self._limits["total_cpu_s"] - self.cpu_ns / 1e9
+        left = self._limits["total_cpu_s"] - self.cpu_ns / 1e9 - self._lost_s
         if left <= 0:
-            self._unusable = Outcome("TLE", "CPU time limit over all tests exceeded")
+            self._unusable = Outcome("TLE", "time limit over all tests exceeded")
             return
         self._session = session = _Session(self._zygote, self._task, self._code, {**self._limits, "total_cpu_s": left})
         self._limit_own_cpu()
@@ -194,6 +197,7 @@ class FunctionJudge:
             pass  # as below
         # Test code may have caught either of these two with a bare `except`.
         if self._is_late:
+            self._lost_s += self._own_cpu_s
             session.end()  # half of an exchange may have been done: what comes next would not be what was asked
             return Outcome("TLE", "the test code ran for too long on what the program returned")
         ended = session.remote.ended
@@ -212,16 +216,17 @@ class FunctionJudge:
 
         A signal's handler stops Python code; one long operation in C is stopped by the kernel, with the judge.
         """
-        cpu_s = max(_MIN_CPU_S, self._limits["cpu_s"])
-        signal.setitimer(signal.ITIMER_PROF, cpu_s)
+        signal.setitimer(signal.ITIMER_PROF, self._own_cpu_s)
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + cpu_s) + 2, hard))
+        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + self._own_cpu_s) + 2, hard))
 
     def _end_session(self) -> None:
         if self._session is None:
             return
         report = self._session.end()
         self.cpu_ns += report.cpu_ns
+        if report.reason == "idle":  # or a hundred sleeping tests would hold the slot for a hundred idle guards
+            self._lost_s += self._limits["idle_s"]
         self.peak_bytes = max(self.peak_bytes, report.peak_bytes)
         self._session = None
 

@@ -97,6 +97,18 @@ def test_all_tests_together_have_a_limit(box: Sandbox) -> None:
     assert box.judge(judged, code).cpu_s < 0.35 + LATE_S
 
 
+def test_sleeping_in_every_test_is_limited_too(box: Sandbox) -> None:
+    """Or a program would hold its slot for as many idle guards as there are tests."""
+    sleepy = "import time\ndef f(x): time.sleep(1000)"
+    short = limits(cpu_s=0.2, total_cpu_s=0.4, idle_s=0.2)
+    function = Problem(id="f", tests=("assert f(1) == 2",) * 50, entry_point="f", limits=short)
+    script = Problem(id="s", kind=Kind.STDIO, tests=(StdioTest(stdin="", stdout="1"),) * 50, limits=short)
+    for judged, code in ((function, sleepy), (script, f"{sleepy}\nf(1)")):
+        result = box.judge(judged, code)
+        assert {test.verdict for test in result.tests} == {Verdict.TLE}
+        assert result.wall_s < 10 * 0.2 + 1, result.wall_s
+
+
 def test_memory_is_limited_and_its_peak_reported(box: Sandbox) -> None:
     for megabytes in (16, 64):
         result = box.run(f"x = bytearray(b'x') * ({megabytes} << 20)", limits=limits())
