@@ -36,7 +36,6 @@ _OPERATIONS: Dict[str, Callable[..., Any]] = {
     "getitem": operator.getitem,
     "setitem": operator.setitem,
     "delitem": operator.delitem,
-    "contains": operator.contains,
     "len": len,
     "iter": iter,
     "next": next,

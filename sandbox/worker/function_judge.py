@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import resource
 import signal
 import socket
@@ -81,6 +82,9 @@ class _Session:
                 self.names["candidate"] = self.remote.evaluate(entry)
                 if entry.isidentifier():  # even where it is a builtin's name, or a stub's in the prelude
                     self.names[entry] = self.names["candidate"]
+            for name, module in task.tests.modules.items():
+                if name not in self.names and name != entry:
+                    self.names[name] = importlib.import_module(module)
             missing = [name for name in wanted if name not in self.names]
             self.names.update((name, value) for name, value in self.remote.names(missing).items() if name in wanted)
         except CandidateEnded as ended:

@@ -74,6 +74,7 @@ class Remote:
         self._callbacks: List[Any] = []
         self._test_started_ns = 0
         self._armed = False
+        self._paused = False
         self._handles: Dict[int, "Handle"] = {}
         self._ended: Optional[CandidateEnded] = None
         self._poller = select.poll()
@@ -156,6 +157,7 @@ class Remote:
         try:
             frame = receive_frame(self._run.control, self._frame_limit, self._arm)
             if frame is not None:
+                self._pause()
                 return unpack(frame)
         except FrameError as error:
             self._break_off(str(error), "output" if "announces" in str(error) else "protocol")
@@ -177,6 +179,15 @@ class Remote:
         if not self._armed:
             self._armed = True
             self._run.arm(self._test_started_ns, *self._limits)
+        elif self._paused:
+            self._run.resume()
+        self._paused = False
+
+    def _pause(self) -> None:
+        """While the judge computes, or waits for a core to do so, the candidate is idle through no fault of its own."""
+        if self._armed:
+            self._paused = True
+            self._run.pause()
 
     def _break_off(self, protocol: Optional[str], reason: str = "protocol") -> Any:
         if protocol is not None:
@@ -253,7 +264,8 @@ class Handle:
         _operate(self, "delitem", key)
 
     def __contains__(self, item: Any) -> bool:
-        return _operate(self, "contains", item) is True
+        # By what it yields: an object asked "do you contain 5?" would be told the answer by the question.
+        return any(mine is item or mine == item for mine in self)
 
     def __len__(self) -> int:
         length = _operate(self, "len")

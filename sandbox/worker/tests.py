@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import ast
 import builtins
-from typing import Any, FrozenSet, List, NamedTuple, Sequence
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Sequence
+
+
+# Modules that test code may use without importing them, relying on the program's import.
+_MODULES = {name: name for name in (
+    "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools",
+    "json", "math", "operator", "random", "re", "statistics", "string", "sys", "time", "numpy",
+)}  # fmt: skip
+_MODULES["np"] = "numpy"
 
 
 class TestCodeError(Exception):
@@ -26,6 +34,8 @@ class TestCode(NamedTuple):
     units: List[Unit]
     free_names: FrozenSet[str]
     """Names that the statements read and that are not builtins; those the judge lacks come from the program."""
+    modules: Dict[str, str]
+    """Names used as `name.attribute` that stand for a module, and which: the program's `math` is not believed."""
 
     @property
     def total(self) -> int:
@@ -37,6 +47,7 @@ def compile_tests(pieces: Sequence[str]) -> TestCode:
     """Cut and compile. Raises TestCodeError."""
     units: List[Unit] = []
     names = set()
+    bases = set()
     for index, piece in enumerate(pieces):
         try:
             tree = ast.parse(piece, "<test %d>" % index)
@@ -48,9 +59,12 @@ def compile_tests(pieces: Sequence[str]) -> TestCode:
         except (SyntaxError, ValueError, RecursionError) as error:
             raise TestCodeError("test %d does not compile: %s" % (index, error)) from None
         names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        attributes = [node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+        bases |= {value.id for value in attributes if isinstance(value, ast.Name)}
     if not any(unit.is_test for unit in units):
         raise TestCodeError("no statement of the tests asserts anything")
-    return TestCode(units, frozenset(name for name in names if not hasattr(builtins, name)))
+    free_names = frozenset(name for name in names if not hasattr(builtins, name))
+    return TestCode(units, free_names, {name: _MODULES[name] for name in bases if name in _MODULES})
 
 
 def _statements(tree: ast.Module) -> List[ast.stmt]:

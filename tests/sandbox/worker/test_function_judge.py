@@ -617,3 +617,19 @@ def test_measurements_are_those_of_the_program(box: Sandbox) -> None:
     assert 0.2 <= result.cpu_s < 2
     assert 40 << 20 < result.peak_memory_bytes < 200 << 20
     assert result.enforcement == "userns"
+
+
+def test_an_object_that_claims_to_contain_everything_earns_nothing(box: Sandbox) -> None:
+    """`in` goes by what the object yields: asked with the expected value, it would be told the answer."""
+    code = "class Liar:\n    def __contains__(self, x): return True\ndef f(): return Liar()\n"
+    problem = Problem(id="liar", entry_point="f", tests=("assert 5 in f()",))
+    assert box.judge(problem, code).verdict is not Verdict.AC
+
+
+def test_a_module_that_tests_use_without_importing_it_is_the_real_one(box: Sandbox) -> None:
+    """The program's own `math` has no say in a comparison."""
+    code = "class math:\n    isclose = staticmethod(lambda a, b, **k: True)\ndef f(): return 2.0\n"
+    right = Problem(id="right", entry_point="f", tests=("assert math.isclose(f(), 2.0)",))
+    wrong = Problem(id="wrong", entry_point="f", tests=("assert math.isclose(f(), 3.0)",))
+    assert box.judge(right, code).verdict is Verdict.AC
+    assert box.judge(wrong, code).verdict is Verdict.WA
