@@ -79,6 +79,14 @@ class Run:
         """The test that was timed is over."""
         self._tell("disarm")
 
+    def pause(self) -> None:
+        """The candidate waits for us: its idle time does not count."""
+        self._tell("pause")
+
+    def resume(self) -> None:
+        """We wait for the candidate again."""
+        self._tell("resume")
+
     def kill(self, reason: str) -> None:
         """End the run; the report carries the reason."""
         self._tell("kill " + reason)

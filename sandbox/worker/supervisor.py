@@ -7,6 +7,7 @@ has no handler for.
 Over the status socket (SOCK_SEQPACKET) the runner may send
     arm <start_ns> <cpu_ns> <idle_ns>   judge one test: CPU and idle time from that CLOCK_MONOTONIC instant on
     disarm
+    pause, resume                       the runner itself is at work in between: no idle time
     kill <reason>
 and gets exactly one JSON report, after every process of the run is gone. Hang-up kills as well.
 """
@@ -46,8 +47,15 @@ class _Watch:
         self.idle_ns = idle_ns
         self.cpu_before_ns = cpu_before_ns
         self.idle_so_far_ns = 0
+        self.paused_ns: Optional[int] = None
         # No program needs it: for those that find a way to be neither idle nor running, such as a slow vfork.
         self.last_ns = start_ns + _WALL_OVER_CPU * cpu_ns + idle_ns
+
+    def pause(self, is_paused: bool) -> None:
+        """Neither idle nor wall time count while the runner itself is at work."""
+        now_ns = time.monotonic_ns()
+        self.last_ns += now_ns - (self.paused_ns or now_ns)
+        self.paused_ns = now_ns if is_paused else None
 
 
 class Supervisor:
@@ -171,6 +179,9 @@ class Supervisor:
             self._watch = _Watch(cpu_ns, idle_ns, max(0, now - (time.monotonic_ns() - start_ns)), start_ns)
         elif message[0] == "disarm":
             self._watch = None
+        elif message[0] in ("pause", "resume"):
+            if self._watch is not None:
+                self._watch.pause(message[0] == "pause")
         else:
             self._reason = self._reason or message[1]  # the first reason is the cause of the second
 
@@ -185,12 +196,13 @@ class Supervisor:
         elif usage.cpu_ns > self._total_cpu_ns:
             self._reason = "total_cpu"
         elif watch is not None:
-            watch.idle_so_far_ns += int(since_ns * usage.idle_share)
+            if watch.paused_ns is None:
+                watch.idle_so_far_ns += int(since_ns * usage.idle_share)
             if usage.cpu_ns - watch.cpu_before_ns > watch.cpu_ns:
                 self._reason = "cpu"
             elif watch.idle_so_far_ns > watch.idle_ns:
                 self._reason = "idle"
-            elif now_ns > watch.last_ns:
+            elif watch.paused_ns is None and now_ns > watch.last_ns:
                 self._reason = "wall"
 
     def _usage(self) -> _Usage:
