@@ -174,7 +174,7 @@ def _save(trainer: QRPOTrainer, stage: Stage) -> None:
     trainer.processing_class.save_pretrained(folder)
     (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle with paths in it; the options lie in config.yaml
     lines = [entry for entry in trainer.state.log_history if "loss" in entry]
-    write_atomically(stage.path / LOG, "".join(json.dumps(entry) + "\n" for entry in lines))
+    write_atomically(stage.path / LOG, "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in lines))
     stage.finish(outputs)
     del trainer, model
     if torch.cuda.is_available():

@@ -92,7 +92,7 @@ def test_a_manifest_that_is_no_manifest_is_an_error_with_its_path(tmp_path: Path
 def test_time_of_interrupted_attempts_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr("qrpo.artifacts.time.monotonic", lambda: now)
-    with pytest.raises(KeyboardInterrupt), open_stage(tmp_path / "s", stage="score", config={}, inputs={}):
+    with pytest.raises(KeyboardInterrupt), open_stage(tmp_path / "s", stage="score", config={}, inputs={}):  # noqa: PT012
         now = 5.0
         raise KeyboardInterrupt
     with open_stage(tmp_path / "s", stage="score", config={}, inputs={}) as stage:

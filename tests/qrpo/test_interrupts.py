@@ -28,14 +28,14 @@ def test_a_signal_raises_inside_work(interrupts: Interrupts, number: signal.Sign
 
 def test_a_deferred_signal_waits_for_the_end_of_the_block(interrupts: Interrupts) -> None:
     reached = False
-    with pytest.raises(KeyboardInterrupt), interrupts.raising(), interrupts.deferred("one moment"):
+    with pytest.raises(KeyboardInterrupt), interrupts.raising(), interrupts.deferred("one moment"):  # noqa: PT012
         signal.raise_signal(signal.SIGINT)
         reached = True
     assert reached
 
 
 def test_a_signal_that_python_swallowed_is_raised_on_leaving(interrupts: Interrupts) -> None:
-    with pytest.raises(KeyboardInterrupt), interrupts.raising():
+    with pytest.raises(KeyboardInterrupt), interrupts.raising():  # noqa: PT012
         try:
             signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt:
@@ -43,7 +43,7 @@ def test_a_signal_that_python_swallowed_is_raised_on_leaving(interrupts: Interru
 
 
 def test_a_signal_that_became_another_error_is_still_an_interrupt(interrupts: Interrupts) -> None:
-    with pytest.raises(KeyboardInterrupt), interrupts.raising():
+    with pytest.raises(KeyboardInterrupt), interrupts.raising():  # noqa: PT012
         try:
             signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt as error:

@@ -1,0 +1,204 @@
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from qrpo.artifacts import read_manifest
+from qrpo.config import STAGES, parse
+from qrpo.display import Bar, Display
+from qrpo.errors import PipelineError, StaleFolderError
+from qrpo.interrupts import Interrupts
+from qrpo.train_code import main, run
+
+FINAL = [
+    "generate/completions.jsonl",
+    "score/scored.jsonl",
+    "train/model/model.safetensors",
+    "train/log.jsonl",
+    "evaluate/before.train.jsonl",
+    "evaluate/before.heldout.jsonl",
+    "evaluate/after.train.jsonl",
+    "evaluate/after.heldout.jsonl",
+    "evaluate/metrics.json",
+]
+
+
+class InterruptingDisplay(Display):
+    """Sends SIGINT when a bar has advanced so many times."""
+
+    def __init__(self, what: str, advances: int) -> None:
+        super().__init__(Console(file=io.StringIO()))
+        self._what = what
+        self._left = advances
+
+    @contextmanager
+    def bar(self, what: str, *, total: int, done: int = 0, unit: str) -> Iterator[Bar]:
+        with super().bar(what, total=total, done=done, unit=unit) as bar:
+            advance = bar.advance
+
+            def counted(count: int = 1, note: str | None = None) -> None:
+                advance(count, note)
+                if what.startswith(self._what):
+                    self._left -= 1
+                    if self._left == 0:
+                        signal.raise_signal(signal.SIGINT)
+
+            bar.advance = counted  # type: ignore[method-assign]
+            yield bar
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def arguments(code_model_dir: Path, toy_problems: Path) -> list[str]:
+    """A whole run of the toy model in two seconds: two batches a sampling, nine steps."""
+    return [
+        *("--model_name_or_path", str(code_model_dir), "--use_cpu", "--bf16", "false"),
+        *("--train_problems", str(toy_problems), "--heldout_problems", str(toy_problems)),
+        *("--max_new_tokens", "6", "--num_completions", "16", "--batch_completions", "32"),
+        *("--eval_completions", "16", "--kl_completions", "6", "--bootstrap_samples", "200"),
+        *("--sandbox_workers", "2", "--score_chunk", "1"),
+        *("--learning_rate", "1e-2", "--num_train_epochs", "3", "--save_steps", "4"),
+    ]
+
+
+def start(output: Path, arguments: list[str], display: Display | None = None, *more: str) -> None:
+    interrupts = Interrupts()
+    interrupts.install()
+    config = parse([*arguments, "--output_dir", str(output), *more])
+    run(config, display or Display(Console(file=io.StringIO())), interrupts)
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory, arguments: list[str]) -> Path:
+    """A run that nobody interrupted."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    folder = tmp_path_factory.mktemp("run") / "whole"
+    start(folder, arguments)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in FINAL}
+
+
+def test_every_stage_leaves_its_files_and_a_manifest(whole_run: Path) -> None:
+    for name in STAGES:
+        manifest = read_manifest(whole_run / name)
+        assert manifest is not None
+        assert manifest.done
+        assert manifest.seconds > 0
+        assert manifest.outputs
+    assert (whole_run / "config.yaml").is_file()
+    assert not list(whole_run.rglob("*.part.jsonl"))
+
+
+def test_training_raises_the_reward_of_the_toy_model(whole_run: Path) -> None:
+    found = json.loads((whole_run / "report" / "report.json").read_text())
+    assert found["train"]["pass_fraction"]["after"] > found["train"]["pass_fraction"]["before"] + 0.05
+
+
+@pytest.mark.parametrize(
+    ("what", "advances"),
+    [
+        ("reference completions", 1),
+        ("judging", 20),
+        ("training", 2),
+        ("training", 6),
+        ("after training, train", 1),
+        ("KL to the reference", 1),
+        ("judging after", 30),
+    ],
+)
+def test_interrupted_and_started_again_it_ends_in_the_same_files(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None, what: str, advances: int
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path / "run", arguments, InterruptingDisplay(what, advances))
+    assert not (tmp_path / "run" / "report").exists()
+    start(tmp_path / "run", arguments)
+    found, wanted = contents(tmp_path / "run"), contents(whole_run)
+    assert [name for name in FINAL if found[name] != wanted[name]] == []
+
+
+def test_a_finished_run_started_again_does_nothing_but_show_its_table(
+    whole_run: Path, arguments: list[str], handlers: None
+) -> None:
+    stamps = {path: path.stat().st_mtime_ns for path in whole_run.rglob("*") if path.name != "config.yaml"}
+    console = Console(file=io.StringIO(), width=120)
+    start(whole_run, arguments, Display(console))
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    assert written.count("done before") == len(STAGES)
+    assert "fraction of tests passed" in written
+    for path, stamp in stamps.items():
+        if path.is_file():
+            assert path.stat().st_mtime_ns == stamp, path
+
+
+def test_another_configuration_is_refused_before_any_work(
+    whole_run: Path, arguments: list[str], handlers: None
+) -> None:
+    with pytest.raises(StaleFolderError, match=r"learning_rate: there 0\.01, asked for 0\.5") as caught:
+        start(whole_run, arguments, None, "--learning_rate", "0.5")
+    assert caught.value.stage == "train"
+
+
+def test_options_that_change_no_number_do_not_count(whole_run: Path, arguments: list[str], handlers: None) -> None:
+    start(whole_run, arguments, None, "--sandbox_workers", "1", "--save_steps", "100")
+
+
+def test_stages_run_alone_and_in_order(whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None) -> None:
+    with pytest.raises(PipelineError, match="stage score needs completions"):
+        start(tmp_path / "run", arguments, None, "--stage", "score")
+    start(tmp_path / "run", arguments, None, "--stage", "generate")
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.yaml", "generate"]
+    start(tmp_path / "run", arguments, None, "--stage", "score")
+    assert (tmp_path / "run" / FINAL[1]).read_bytes() == (whole_run / FINAL[1]).read_bytes()
+
+
+def test_lora_gives_a_whole_model_and_its_adapter(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
+) -> None:
+    start(tmp_path / "run", arguments, None, "--use_peft", "--lora_target_modules", "q_proj", "v_proj")
+    model = tmp_path / "run" / "train" / "model" / "model.safetensors"
+    assert (tmp_path / "run" / "train" / "adapter" / "adapter_config.json").is_file()
+    assert model.stat().st_size == (whole_run / FINAL[2]).stat().st_size
+    assert model.read_bytes() != (whole_run / FINAL[2]).read_bytes()
+    assert (tmp_path / "run" / "report" / "report.json").is_file()
+
+
+def test_a_mistake_is_one_message_and_status_1(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, handlers: None
+) -> None:
+    assert main(["--model_name_or_path", "/no/such/model", "--output_dir", str(tmp_path / "o"), "--bf16", "false"]) == 1
+    assert capsys.readouterr().err == "error: there is no folder /no/such/model\n"
+
+
+def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(arguments: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "qrpo.train_code", *arguments, "--output_dir", str(tmp_path / "o")]
+    code = (
+        "import runpy, signal, sys, threading\n"
+        "threading.Timer(0.4, lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)).start()\n"
+        f"sys.argv = {command[2:]!r}\n"
+        "runpy.run_module('qrpo.train_code', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=os.environ)
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr
+    assert "the same command continues here" in done.stderr
