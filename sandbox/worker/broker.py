@@ -174,4 +174,6 @@ class Broker:
             tests = judge.judge(request["stop_on_first_failure"])
         except InfrastructureFailure as error:
             return {"infrastructure": str(error)}
+        except TestCodeError as error:
+            return {"problem": str(error)}
         return {"tests": tests, "cpu_ns": judge.cpu_ns, "peak_bytes": judge.peak_bytes}

@@ -47,7 +47,7 @@ class StdioJudge:
         return results
 
     def _run(self, stdin: str, expected: str) -> Tuple[Outcome, float]:
-        output = run_program(self._zygote, self._limits, self._code, stdin.encode("utf-8", "surrogateescape"))
+        output = run_program(self._zygote, self._limits, self._code, stdin.encode("utf-8", "surrogatepass"))
         report = output.report
         self.cpu_ns += report.cpu_ns
         if report.reason == "idle":  # or a hundred sleeping tests would hold the slot for a hundred idle guards

@@ -633,3 +633,10 @@ def test_a_module_that_tests_use_without_importing_it_is_the_real_one(box: Sandb
     wrong = Problem(id="wrong", entry_point="f", tests=("assert math.isclose(f(), 3.0)",))
     assert box.judge(right, code).verdict is Verdict.AC
     assert box.judge(wrong, code).verdict is Verdict.WA
+
+
+def test_a_prelude_that_raises_is_the_problems_fault(box: Sandbox) -> None:
+    """Not an infrastructure failure, which would be tried again, nor a verdict on the program."""
+    problem = Problem(id="bad", prelude="1 / 0", tests=("assert f()",))
+    with pytest.raises(ProblemError, match="ZeroDivisionError"):
+        box.judge(problem, "def f(): return True")
