@@ -20,11 +20,11 @@ def bare_run(program: str) -> bytes:
     pid = os.fork()
     if pid == 0:
         os.dup2(write_end, 1)
-        exec(compile(program, "main.py", "exec"), {"__name__": "__main__"})
+        exec(compile(program, "main.py", "exec"), {"__name__": "__main__"})  # noqa: S102  # what is measured
         sys.stdout.flush()
         os._exit(0)
     os.close(write_end)
-    with open(read_end, "rb") as file:
+    with os.fdopen(read_end, "rb") as file:
         output = file.read()
     _, status = os.waitpid(pid, 0)
     if status != 0 or not output:

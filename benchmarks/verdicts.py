@@ -50,11 +50,9 @@ def emptied(source: str) -> str:
 
 def judge(submissions: Sequence[Submission], workers: int, label: str) -> list[JudgeResult]:
     """Results in input order, with a progress bar."""
-    results: dict[int, JudgeResult] = {}
     with Sandbox(workers=workers) as box:
         finished = box.judge_as_completed(submissions)
-        for index, result in track(finished, description=label, total=len(submissions), transient=True):
-            results[index] = result
+        results = dict(track(finished, description=label, total=len(submissions), transient=True))
     return [results[index] for index in range(len(submissions))]
 
 

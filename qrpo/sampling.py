@@ -186,9 +186,7 @@ def _pick(logits: torch.Tensor, draw: torch.Tensor, temperature: float) -> torch
 def _extend(row: _Row, token: int, policy: Policy, options: SamplingOptions) -> None:
     """Adds a token and notes whether the completion has ended."""
     row.token_ids.append(token)
-    ends_block = (
-        options.stop_after_code and "`" in policy.decode([token]) and closes_block(_answer(row, policy))
-    )
+    ends_block = options.stop_after_code and "`" in policy.decode([token]) and closes_block(_answer(row, policy))
     if token in policy.end_ids or ends_block:
         row.finish_reason = "stop"
     elif len(row.token_ids) == options.max_new_tokens:
@@ -206,6 +204,4 @@ def _answer(row: _Row, policy: Policy) -> str:
 
 def _completion(row: _Row, policy: Policy) -> Completion:
     assert row.finish_reason is not None
-    return Completion(
-        text=_answer(row, policy), token_ids=tuple(row.token_ids), finish_reason=row.finish_reason
-    )
+    return Completion(text=_answer(row, policy), token_ids=tuple(row.token_ids), finish_reason=row.finish_reason)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 
 from sandbox.limits import Limits
 
@@ -53,7 +52,7 @@ class Problem:
     checker: str = "tokens"
     """How `stdio` outputs are compared: `exact`, `tokens` or `floats`."""
     limits: Limits = field(default_factory=Limits)
-    meta: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    meta: Mapping[str, str] = field(default_factory=dict)
     """Anything a data set tells besides, e.g. topic, difficulty, split."""
 
     def __post_init__(self) -> None:

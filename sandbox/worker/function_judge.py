@@ -62,6 +62,21 @@ class _Session:
 
     def load(self, task: Task) -> None:
         """Wait for the program to be loaded and bind the names the tests take from it. Raises _UnusableError."""
+        self._await_program()
+        self.run.disarm()
+        self.remote.start_test()
+        try:
+            self._bind_names(task)
+        except CandidateEnded as ended:
+            self.is_alive = False
+            raise _UnusableError(ended_early(ended.report)) from None
+        except _TestTimeout:
+            self.end()
+            raise _UnusableError(Outcome("TLE", "what the program defines kept the judge busy for too long")) from None
+        except Exception as error:
+            raise _UnusableError(Outcome("RE", "entry point %s: %s" % (task.entry_point, _sentence(error)))) from None
+
+    def _await_program(self) -> None:
         try:
             frame = receive_frame(self.run.control, _FIRST_FRAME)
             header = unpack(frame)[0] if frame else {}
@@ -76,28 +91,19 @@ class _Session:
             raise _UnusableError(Outcome("RE", "loading the program: %s" % words))
         if header.get("ok") is not True:
             raise _UnusableError(ended_early(self.report()))
-        self.run.disarm()
-        self.remote.start_test()
-        try:
-            wanted = task.tests.free_names
-            entry = task.entry_point
-            if entry is not None:
-                self.names["candidate"] = self.remote.evaluate(entry)
-                if entry.isidentifier():  # even where it is a builtin's name, or a stub's in the prelude
-                    self.names[entry] = self.names["candidate"]
-            for name, module in task.tests.modules.items():
-                if name not in self.names and name != entry:
-                    self.names[name] = importlib.import_module(module)
-            missing = [name for name in wanted if name not in self.names]
-            self.names.update((name, value) for name, value in self.remote.names(missing).items() if name in wanted)
-        except CandidateEnded as ended:
-            self.is_alive = False
-            raise _UnusableError(ended_early(ended.report)) from None
-        except _TestTimeout:
-            self.end()
-            raise _UnusableError(Outcome("TLE", "what the program defines kept the judge busy for too long")) from None
-        except Exception as error:
-            raise _UnusableError(Outcome("RE", "entry point %s: %s" % (task.entry_point, _sentence(error)))) from None
+
+    def _bind_names(self, task: Task) -> None:
+        wanted = task.tests.free_names
+        entry = task.entry_point
+        if entry is not None:
+            self.names["candidate"] = self.remote.evaluate(entry)
+            if entry.isidentifier():  # even where it is a builtin's name, or a stub's in the prelude
+                self.names[entry] = self.names["candidate"]
+        for name, module in task.tests.modules.items():
+            if name not in self.names and name != entry:
+                self.names[name] = importlib.import_module(module)
+        missing = [name for name in wanted if name not in self.names]
+        self.names.update((name, value) for name, value in self.remote.names(missing).items() if name in wanted)
 
     def end(self) -> Report:
         """End the candidate, which may not want to."""

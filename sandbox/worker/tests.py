@@ -6,7 +6,6 @@ import ast
 import builtins
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Sequence
 
-
 # Modules that test code may use without importing them, relying on the program's import.
 _MODULES = {name: name for name in (
     "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools",
