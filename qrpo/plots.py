@@ -173,6 +173,6 @@ def _svg(figure: Figure, salt: str) -> str:
     with style.context({"svg.hashsalt": salt}):
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = buffer.getvalue()
-    # Only the element itself, and as wide as the page allows.
-    text = text[text.index("<svg") :]
+    # Only the element itself, without the addresses in its metadata, and as wide as the page allows.
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     return re.sub(r'<svg (.*?)width="[\d.]+pt" height="[\d.]+pt"', r"<svg \1", text, count=1, flags=re.DOTALL)

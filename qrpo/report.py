@@ -221,7 +221,7 @@ def examples(before: Sequence[ScoredRollout], after: Sequence[ScoredRollout]) ->
         found.append(
             Example(
                 problem_id=old.problem_id,
-                prompt=old.prompt[-1].content,
+                prompt="".join(message.content for message in old.prompt if message.role == "user"),
                 before=old.completions[index].text,
                 before_verdict=_outcome(old, index),
                 after=new.completions[index].text,

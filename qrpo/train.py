@@ -56,14 +56,12 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
     rollouts = read_records(config.paths.scored, ScoredRollout)
     rows = pointwise_rows(rollouts)
     name = local_model(config.model_name, config.paths.reference)
-    used = {rollout.problem_id for rollout in rollouts if len(set(rollout.rewards)) > 1}
-    display.note(
-        f"{len(rows)} completions of {len(rollouts)} prompts; "
-        f"{len(used)} prompts have rewards that differ"
-        + (", the others are left out" if config.train.drop_all_equal else "")
-    )
+    varied = {rollout.problem_id for rollout in rollouts if len(set(rollout.rewards)) > 1}
+    dropped = ", the others are left out" if config.train.drop_all_equal else ""
+    display.note(f"{len(rows)} completions of {len(rollouts)} prompts; rewards differ within {len(varied)}{dropped}")
+    used = sum(row["problem_id"] in varied or not config.train.drop_all_equal for row in rows)
     model = load_trainable(config.model, name)
-    with _forward_bar(model, display, "reference log-probabilities", len(rows)):
+    with _forward_bar(model, display, "reference log-probabilities", used):
         trainer = QRPOTrainer(
             model=model,
             args=_arguments(config, stage.path),
@@ -143,7 +141,7 @@ def _forward_bar(model: PreTrainedModel, display: Display, what: str, rows: int)
 
         def count(module: nn.Module, args: object, kwargs: dict[str, torch.Tensor], output: object) -> None:
             if not bars:
-                bars.append(stack.enter_context(display.bar(what, total=rows, unit="completions at most")))
+                bars.append(stack.enter_context(display.bar(what, total=rows, unit="completions")))
             bars[0].advance(len(kwargs["input_ids"]))
 
         stack.callback(model.register_forward_hook(count, with_kwargs=True).remove)
