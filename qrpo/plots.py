@@ -109,7 +109,7 @@ def training_curves(log: Sequence[Mapping[str, float]]) -> str:
         right.axhline(0, color=MUTED, linewidth=0.8)
         right.set(title="Log-ratio to the reference, nats per completion", xlabel="step")
         if right.get_legend_handles_labels()[0]:
-            right.legend(loc="lower left")
+            right.legend(loc="best")
         return _svg(figure, "curves")
 
 

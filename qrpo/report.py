@@ -27,9 +27,9 @@ _PERCENT = ("pass_fraction", "pass_at_", "compile_rate", "extraction_rate", "sto
 _LABELS = {
     "pass_fraction": "fraction of tests passed",
     "compile_rate": "programs that compile",
-    "extraction_rate": "completions with a code block",
-    "stop_rate": "completions that end by themselves",
-    "tokens": "tokens per completion",
+    "extraction_rate": "answers with a code block",
+    "stop_rate": "answers not cut short",
+    "tokens": "tokens per answer",
 }
 
 
@@ -172,8 +172,8 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: 
         names=_SPLITS,
         headlines={split: headline(split, result) for split, result in results.items()},
         table={
-            split: [(label(name), shown(name, metric), metric.outcome) for name, metric in result.metrics.items()]
-            for split, result in results.items()
+            label(name): [(shown(name, found.metrics[name]), found.metrics[name].outcome) for found in results.values()]
+            for name in results["train"].metrics
         },
         plots={
             "problems": [
