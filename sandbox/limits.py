@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 MIB = 1 << 20
+_MAX_SECONDS = 1e6
+_COUNTS = (
+    ("memory_bytes", 32 * MIB, 1 << 46),  # an interpreter needs 32 MiB
+    ("output_bytes", 1, 1 << 31),
+    ("processes", 1, 1 << 16),
+    ("disk_bytes", 1, 1 << 46),
+    ("open_files", 16, 1 << 16),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +44,11 @@ class Limits:
     """Open file descriptors of one process."""
 
     def __post_init__(self) -> None:
-        for name in ("cpu_s", "total_cpu_s", "idle_s", "output_bytes", "processes", "disk_bytes", "open_files"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"Limits.{name} is {value!r}; it must be a number greater than 0")
-        if not 32 * MIB <= self.memory_bytes < math.inf:
-            raise ValueError(f"Limits.memory_bytes is {self.memory_bytes}; an interpreter needs at least {32 * MIB}")
+        for name in ("cpu_s", "total_cpu_s", "idle_s"):
+            seconds = getattr(self, name)
+            if seconds is not None and not 0 < seconds <= _MAX_SECONDS:
+                raise ValueError(f"Limits.{name} is {seconds!r}; it must be greater than 0, at most {_MAX_SECONDS:.0f}")
+        for name, least, most in _COUNTS:
+            count = getattr(self, name)
+            if type(count) is not int or not least <= count <= most:
+                raise ValueError(f"Limits.{name} is {count!r}; it must be a whole number from {least} to {most}")

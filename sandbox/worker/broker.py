@@ -38,6 +38,28 @@ _PROBE_LIMITS = {
 _Problem = Union[Task, Dict[str, Any]]
 
 
+_DEATHS = {
+    signal.SIGXCPU: ("TLE", "what the program returned kept the judge busy for too long"),
+    signal.SIGSEGV: ("RE", "the test code crashed on what the program returned"),
+    signal.SIGBUS: ("RE", "the test code crashed on what the program returned"),
+    signal.SIGABRT: ("RE", "the test code crashed on what the program returned"),
+    signal.SIGFPE: ("RE", "the test code crashed on what the program returned"),
+}
+
+
+def _bound_judge(memory_bytes: int) -> None:
+    """A judge is as large as what a program returns makes it; it goes before the caller does."""
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    most = min(_MAX_JUDGE_BYTES, 2 * memory_bytes + (512 << 20))
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    try:
+        with open("/proc/self/oom_score_adj", "w") as score:
+            score.write("1000")
+    except OSError:
+        pass  # only an order of preference
+
+
 class Broker:
     """The slot's side of the conversation with the pool."""
 
@@ -108,7 +130,7 @@ class Broker:
         if problem["kind"] == "function":
             try:
                 prelude = compile(problem["prelude"], "<prelude>", "exec", dont_inherit=True)
-            except (SyntaxError, ValueError) as error:
+            except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
                 raise TestCodeError("the prelude does not compile: %s" % error) from None
             self._problems[key] = Task(prelude, compile_tests(problem["tests"]), problem["entry_point"])
         else:
@@ -128,7 +150,7 @@ class Broker:
             try:
                 os.close(read_end)
                 self._pool.close()
-                resource.setrlimit(resource.RLIMIT_DATA, (_MAX_JUDGE_BYTES, _MAX_JUDGE_BYTES))
+                _bound_judge(request["limits"]["memory_bytes"])
                 answer = marshal.dumps(self._judged(request, problem), 2)
                 with open(write_end, "wb") as file:
                     file.write(answer)
@@ -141,9 +163,12 @@ class Broker:
         finally:
             os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
-        if isinstance(problem, Task) and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
-            why = "what the program returned kept the judge busy for too long"
-            return {"tests": [("TLE", why, 0.0)] * problem.tests.total, "cpu_ns": 0, "peak_bytes": 0}
+        if isinstance(problem, Task) and os.WIFSIGNALED(status):
+            # Only test code that meets what a program returned can bring the judge down so; a program must
+            # not be able to make that an infrastructure failure.
+            verdict, why = _DEATHS.get(os.WTERMSIG(status), ("", ""))
+            if verdict:
+                return {"tests": [(verdict, why, 0.0)] * problem.tests.total, "cpu_ns": 0, "peak_bytes": 0}
         if not answer:
             raise InfrastructureFailure("the judge process died")
         return dict(marshal.loads(answer))  # noqa: S302 - from our own fork

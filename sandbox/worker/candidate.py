@@ -101,7 +101,7 @@ def run(limits: Dict[str, Any], descriptors: Dict[str, int]) -> None:
             _place(descriptors)
             status = _STATUS_FD
             confine(limits)
-        except OSError as error:
+        except Exception as error:  # a place that cannot be made is the host's fault, never the program's
             os.write(status, json.dumps({"failed": str(error)}).encode("ascii"))
             os._exit(exit_code)
         os.close(status)

@@ -26,7 +26,7 @@ SCALARS = frozenset((type(None), bool, int, float, str))
 _MAX_DEPTH = 200  # times four frames: below the interpreter's own recursion limit
 # A few bytes must not become gigabytes or hours on the judge's side.
 _MAX_RANGE = 10_000_000
-_MAX_ARRAY_BYTES = 1 << 28
+_MAX_ARRAY_BYTES = 1 << 26
 _MAX_FRACTION_BITS = 1 << 16
 _BIG_INT_BITS = 8192  # beyond it decimal text is slow and Python >= 3.11 refuses it; hexadecimal is linear
 

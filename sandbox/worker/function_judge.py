@@ -23,6 +23,10 @@ _MIN_CPU_S = 10.0
 """CPU time of the judge itself for one statement; more where a test may use more."""
 
 
+_FREE_CPU_S = 0.1
+"""Of which so much is not charged to the submission."""
+
+
 class Task(NamedTuple):
     """A problem as the judge holds it."""
 
@@ -52,7 +56,9 @@ class _Session:
         self.names = module.__dict__
         try:
             exec(task.prelude, self.names)
-        except Exception as error:  # trusted code of the problem's author: theirs to mend
+        except _TestTimeout:
+            raise TestCodeError("the prelude runs for too long") from None
+        except BaseException as error:  # trusted code of the problem's author, who may call sys.exit: theirs to mend
             raise TestCodeError("the prelude raises %s: %s" % (type(error).__name__, error)) from None
         classes = {name: value for name, value in self.names.items() if _crosses_by_fields(value)}
         payload = {"mode": "callables", "prelude": task.prelude, "code": code, "classes": list(classes)}
@@ -156,7 +162,7 @@ class FunctionJudge:
                 continue
             started = time.monotonic()
             outcome = self._test(index)
-            results.append((*outcome, time.monotonic() - started))
+            results.append(outcome.as_result(time.monotonic() - started))
             failed = failed or outcome.verdict != "AC"
             if self._isolate_tests:
                 self._end_session()
@@ -164,6 +170,8 @@ class FunctionJudge:
         return results
 
     def _test(self, index: int) -> Outcome:
+        if self._left_s() <= 0:
+            self._unusable = Outcome("TLE", "time limit over all tests exceeded")
         if self._session is None or not self._session.is_alive:
             self._end_session()
             self._begin(index)
@@ -172,16 +180,17 @@ class FunctionJudge:
         broken = self._broken_pieces.get(self._task.tests.units[index].piece)
         return broken or self._execute(self._session, index)
 
+    def _left_s(self) -> float:
+        """Of the time over all tests; what the live candidate uses is watched by its supervisor."""
+        return float(self._limits["total_cpu_s"]) - self.cpu_ns / 1e9 - self._lost_s
+
     def _begin(self, index: int) -> None:
         """A fresh candidate, with the set-up statements before `index` executed."""
         if self._unusable is not None:
             return
-        left = self._limits["total_cpu_s"] - self.cpu_ns / 1e9 - self._lost_s
-        if left <= 0:
-            self._unusable = Outcome("TLE", "time limit over all tests exceeded")
-            return
-        self._session = session = _Session(self._zygote, self._task, self._code, {**self._limits, "total_cpu_s": left})
+        left = self._left_s()
         self._limit_own_cpu()
+        self._session = session = _Session(self._zygote, self._task, self._code, {**self._limits, "total_cpu_s": left})
         try:
             session.load(self._task)
         except _UnusableError as error:
@@ -203,14 +212,15 @@ class FunctionJudge:
         session.remote.start_test()
         self._is_late = False
         self._limit_own_cpu()
+        began_s = time.process_time()
         try:
             outcome = _outcome_of_statement(self._task.tests.units[index].code, session.names)
             signal.setitimer(signal.ITIMER_PROF, 0)
         except _TestTimeout:
             pass  # as below
         # Test code may have caught either of these two with a bare `except`.
+        self._lost_s += max(0.0, time.process_time() - began_s - _FREE_CPU_S)
         if self._is_late:
-            self._lost_s += self._own_cpu_s
             session.end()  # half of an exchange may have been done: what comes next would not be what was asked
             return Outcome("TLE", "the test code ran for too long on what the program returned")
         ended = session.remote.ended
@@ -231,7 +241,8 @@ class FunctionJudge:
         """
         signal.setitimer(signal.ITIMER_PROF, self._own_cpu_s)
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + self._own_cpu_s) + 2, hard))
+        soft = int(time.process_time() + self._own_cpu_s) + 2
+        resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
     def _end_session(self) -> None:
         if self._session is None:
@@ -256,7 +267,7 @@ def _outcome_of_statement(code: Any, names: Dict[str, Any]) -> Outcome:
             return Outcome("RE", _sentence(error))
         return Outcome("WA", _message(error)[:500] or "the assertion failed")
     except MemoryError as error:
-        return Outcome("MLE" if hasattr(error, "candidate_class") else "RE", _sentence(error))
+        return Outcome("MLE", _sentence(error))  # the program's, or the judge's on what the program returned
     except BaseException as error:  # test code may raise anything, SystemExit too
         return Outcome("RE", _sentence(error))
 

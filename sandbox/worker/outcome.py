@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from .run import Report
 
@@ -18,11 +18,18 @@ _REASONS = {
 }
 
 
+_MAX_MESSAGE = 2000
+
+
 class Outcome(NamedTuple):
     """A verdict by name, and why it is not AC."""
 
     verdict: str
     message: str
+
+    def as_result(self, wall_s: float) -> Tuple[str, str, float]:
+        """As a test's result. The message may be the program's and is repeated for each test: it is cut."""
+        return self.verdict, self.message[:_MAX_MESSAGE], wall_s
 
 
 def outcome_of(report: Report, notice: Dict[str, Any]) -> Optional[Outcome]:

@@ -233,6 +233,10 @@ def _bring_back(arguments: List[Any], args: Any, kwargs: Any) -> None:
         restore(before, kwargs.get(name))
 
 
+_BUFFER_PROTOCOLS = ("__array", "__cuda_array", "__dlpack", "__buffer")
+"""numpy asks objects for these, and would read the judge's memory at whatever address the program names."""
+
+
 class Handle:
     """An object that stays in the candidate. Equal to itself only: the program has no say in a comparison."""
 
@@ -246,6 +250,8 @@ class Handle:
         return _operate(self, "call", *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith(_BUFFER_PROTOCOLS):
+            raise AttributeError(name)
         return _operate(self, "getattr", name)
 
     def __setattr__(self, name: str, value: Any) -> None:

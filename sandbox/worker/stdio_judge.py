@@ -35,14 +35,14 @@ class StdioJudge:
                 results.append(("SKIPPED", "an earlier test failed", 0.0))
                 continue
             if same_for_all is not None:
-                results.append((*same_for_all, 0.0))
+                results.append(same_for_all.as_result(0.0))
                 continue
             outcome, wall_s = self._run(stdin, expected)
             if outcome.verdict == "CE":
                 same_for_all = outcome
             elif self.cpu_ns / 1e9 + self._idle_s > self._limits["total_cpu_s"]:
                 same_for_all = Outcome("TLE", "time limit over all tests exceeded")
-            results.append((*outcome, wall_s))
+            results.append(outcome.as_result(wall_s))
             failed = failed or outcome.verdict != "AC"
         return results
 

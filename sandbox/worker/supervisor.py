@@ -198,6 +198,8 @@ class Supervisor:
         elif watch is not None:
             if watch.paused_ns is None:
                 watch.idle_so_far_ns += int(since_ns * usage.idle_share)
+            if usage.idle_share == 0.0:
+                watch.last_ns += since_ns  # running, or waiting for a core on a busy machine
             if usage.cpu_ns - watch.cpu_before_ns > watch.cpu_ns:
                 self._reason = "cpu"
             elif watch.idle_so_far_ns > watch.idle_ns:

@@ -55,8 +55,9 @@ def compile_tests(pieces: Sequence[str]) -> TestCode:
                 module = ast.Module(body=[statement], type_ignores=[])
                 code = compile(module, "<test %d>" % index, "exec", dont_inherit=True)
                 units.append(Unit(code, _asserts(statement, helpers), index))
-        except (SyntaxError, ValueError, RecursionError) as error:
-            raise TestCodeError("test %d does not compile: %s" % (index, error)) from None
+        except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+            why = str(error) or type(error).__name__
+            raise TestCodeError("test %d does not compile: %s" % (index, why)) from None
         names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         attributes = [node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
         bases |= {value.id for value in attributes if isinstance(value, ast.Name)}
