@@ -10,7 +10,7 @@ from typing import cast
 from qrpo.config import PipelineConfig
 from qrpo.display import Bar, Display
 from qrpo.journal import Journal
-from qrpo.problems import load_split
+from qrpo.problems import load_all
 from qrpo.records import Rollout, ScoredRollout
 from rewards import ExecutionReward, Scored
 from rewards.execution import RewardName
@@ -49,9 +49,8 @@ def judge_rollouts(
 
 def make_reward(config: PipelineConfig) -> ExecutionReward:
     """The reward of all problems of a run, held-out ones included."""
-    problems = [*load_split(config.data, "train"), *load_split(config.data, "heldout")]
     return ExecutionReward(
-        {problem.id: problem for problem in problems}.values(),
+        load_all(config.data),
         workers=config.score.sandbox_workers,
         reward=cast("RewardName", config.score.reward),
         which=cast("Which", config.score.which_block),

@@ -15,6 +15,8 @@ from sandbox import Problem
 
 Split = Literal["train", "heldout"]
 BUILTIN = "builtin"
+NONE = "null"
+"""As the command line spells it."""
 
 
 def load_split(data: DataConfig, split: Split) -> list[Problem]:
@@ -26,7 +28,7 @@ def load_split(data: DataConfig, split: Split) -> list[Problem]:
     """
     training = split == "train"
     source = data.train_problems if training else data.heldout_problems
-    if source is None:
+    if source is None or source == NONE:
         return []
     if source == BUILTIN:
         entries = load_builtin(split)
@@ -37,6 +39,24 @@ def load_split(data: DataConfig, split: Split) -> list[Problem]:
             raise ConfigError(f"{split} problems cannot be read from {source!r}: {error}") from error
     problems = [entry.problem for entry in entries]
     return problems[: data.max_train_problems if training else data.max_heldout_problems]
+
+
+def load_all(data: DataConfig) -> list[Problem]:
+    """The problems of both sides.
+
+    Raises:
+        ConfigError: as `load_split`; or an id is on both sides, so that a completion's problem would be ambiguous, and
+            a held-out problem perhaps trained on.
+        RecordError: a row is malformed.
+    """
+    train, heldout = load_split(data, "train"), load_split(data, "heldout")
+    shared = sorted({problem.id for problem in train} & {problem.id for problem in heldout})
+    if shared:
+        raise ConfigError(
+            f"{len(shared)} ids are both among the training and the held-out problems, such as {shared[0]!r}; "
+            "every problem needs an id of its own, and held-out problems must not be trained on"
+        )
+    return [*train, *heldout]
 
 
 def digest(problems: Sequence[Problem]) -> str:

@@ -29,6 +29,7 @@ from qrpo.artifacts import Stage, write_atomically
 from qrpo.config import PipelineConfig
 from qrpo.data import pointwise_rows
 from qrpo.display import Bar, Display
+from qrpo.errors import PipelineError
 from qrpo.interrupts import Interrupts
 from qrpo.journal import read_records
 from qrpo.models import load_tokenizer, load_trainable, local_model
@@ -58,6 +59,11 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
     name = local_model(config.model_name, config.paths.reference)
     varied = {rollout.problem_id for rollout in rollouts if len(set(rollout.rewards)) > 1}
     dropped = ", the others are left out" if config.train.drop_all_equal else ""
+    if config.train.drop_all_equal and not varied:
+        raise PipelineError(
+            f"the rewards of each of the {len(rollouts)} prompts are all equal, so there is nothing to learn from; "
+            "take easier problems, more --num_completions, or a stronger model"
+        )
     display.note(f"{len(rows)} completions of {len(rollouts)} prompts; rewards differ within {len(varied)}{dropped}")
     used = sum(row["problem_id"] in varied or not config.train.drop_all_equal for row in rows)
     model = load_trainable(config.model, name)

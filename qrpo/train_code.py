@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             config = parse(arguments)
             run(config, display, interrupts)
-        except (PipelineError, SandboxError) as error:
+        except (PipelineError, SandboxError, OSError) as error:
             sys.stderr.write(f"error: {error}\n")
             return 1
     except KeyboardInterrupt:
@@ -63,8 +63,10 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
     from qrpo.artifacts import check_folder, open_stage, write_atomically
     from qrpo.config import STAGES
     from qrpo.display import duration
+    from qrpo.problems import load_all
 
     _quieten_libraries()
+    load_all(config.data)
     wanted = STAGES if config.run.stage == "all" else (config.run.stage,)
     # Before any work: an hour of sampling should not end in a refusal.
     for name in wanted:
