@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import torch
 import yaml
@@ -15,6 +16,7 @@ from trl import ModelConfig, TrlParser
 from qrpo.errors import ConfigError
 from qrpo.models import has_fast_bfloat16
 from qrpo.paths import RunPaths
+from qrpo.sampling import StopAfter
 from qrpo.trainer_config import QRPOConfig
 
 STAGES = ("generate", "score", "train", "evaluate", "report")
@@ -74,11 +76,21 @@ class GenerateConfig:
 
     num_completions: int = field(default=20, metadata={"help": "Reference completions per training problem."})
     max_new_tokens: int = field(default=1024, metadata={"help": "Completions are cut there, in every stage."})
-    stop_after_code: bool = field(
-        default=False,
+    stop_after: str = field(
+        default="end",
         metadata={
-            "help": "End completions where their first code block closes, in every stage. What would follow can then "
-            "neither earn nor cost a reward, and is never sampled nor trained on."
+            "help": "Where completions end, in every stage. end: where the model ends them. block: also where their "
+            "first code block closes. function: also where the function ends that the answer was begun with. What "
+            "would follow can neither earn nor cost a reward then, and is never sampled nor trained on.",
+            "choices": list(get_args(StopAfter)),
+        },
+    )
+    policy_temperature: float = field(
+        default=1.0,
+        metadata={
+            "help": "The policy is the model at this temperature: its logits are divided by it, in the weights, for good. "
+            "References, loss, evaluation and the trained model are all of that policy, at temperature 1. "
+            "Small models write little that runs at their own."
         },
     )
     batch_completions: int = field(default=128, metadata={"help": "Completions sampled at a time, in every stage."})
@@ -93,6 +105,8 @@ class GenerateConfig:
     def __post_init__(self) -> None:
         """Checks the numbers."""
         _at_least(1, self, "num_completions", "max_new_tokens", "batch_completions")
+        if not self.policy_temperature > 0:
+            raise ValueError(f"policy_temperature is {self.policy_temperature}; it must be greater than 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +184,7 @@ class PipelineConfig:
         """The options that the outputs of a stage depend on, beyond its input files; by name, JSON values."""
         data, generate = _plain(self.data), _plain(self.generate)
         model = {name: getattr(self.model, name) for name in ("model_name_or_path", "model_revision")}
+        model["policy_temperature"] = self.generate.policy_temperature
         how = {"attn_implementation": self.model.attn_implementation}
         sampling = {**generate, **how, "seed": self.train.seed}
         judging = {name: getattr(self.score, name) for name in ("which_block", "reward")}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from qrpo.artifacts import Stage, write_atomically
 from qrpo.comparison import compare, kl_estimates, metrics
@@ -23,7 +23,7 @@ from qrpo.models import Policy, load_policy, local_model
 from qrpo.problems import Split, load_split
 from qrpo.records import KlRow, Rollout, ScoredRollout
 from qrpo.rollouts import RolloutPlan, sample_rollouts
-from qrpo.sampling import SamplingOptions
+from qrpo.sampling import SamplingOptions, StopAfter
 from sandbox import Problem
 
 When = Literal["before", "after"]
@@ -110,9 +110,16 @@ def summarise(
 
 
 def _load(config: PipelineConfig, when: When) -> Policy:
-    name = config.model_name if when == "before" else str(config.paths.model)
+    name = str(config.paths.model)
+    if when == "before":
+        name = local_model(
+            config.model_name,
+            config.paths.reference,
+            revision=config.model.model_revision,
+            temperature=config.generate.policy_temperature,
+        )
     return load_policy(
-        local_model(name, config.paths.reference),
+        name,
         dtype=config.generate.sampling_dtype,
         revision=config.model.model_revision if when == "before" else "main",
         attn_implementation=config.model.attn_implementation,
@@ -126,7 +133,7 @@ def _plan(config: PipelineConfig, problems: Sequence[Problem]) -> RolloutPlan:
         options=SamplingOptions(
             max_new_tokens=config.generate.max_new_tokens,
             temperature=config.evaluate.eval_temperature,
-            stop_after_code=config.generate.stop_after_code,
+            stop_after=cast("StopAfter", config.generate.stop_after),
         ),
         seed=config.train.seed,
         stream="evaluate",  # the same before and after

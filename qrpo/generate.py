@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from qrpo.artifacts import Stage
 from qrpo.config import PipelineConfig
 from qrpo.display import Display
@@ -9,7 +11,7 @@ from qrpo.journal import write_records
 from qrpo.models import load_policy, local_model
 from qrpo.problems import load_split
 from qrpo.rollouts import RolloutPlan, sample_rollouts
-from qrpo.sampling import SamplingOptions
+from qrpo.sampling import SamplingOptions, StopAfter
 
 _JOURNAL = "completions.part.jsonl"
 
@@ -21,7 +23,12 @@ def generate(config: PipelineConfig, stage: Stage, display: Display) -> None:
     the loss has in its denominator.
     """
     policy = load_policy(
-        local_model(config.model_name, config.paths.reference),
+        local_model(
+            config.model_name,
+            config.paths.reference,
+            revision=config.model.model_revision,
+            temperature=config.generate.policy_temperature,
+        ),
         dtype=config.generate.sampling_dtype,
         revision=config.model.model_revision,
         attn_implementation=config.model.attn_implementation,
@@ -30,7 +37,7 @@ def generate(config: PipelineConfig, stage: Stage, display: Display) -> None:
         problems=tuple(load_split(config.data, "train")),
         completions=config.generate.num_completions,
         options=SamplingOptions(
-            max_new_tokens=config.generate.max_new_tokens, stop_after_code=config.generate.stop_after_code
+            max_new_tokens=config.generate.max_new_tokens, stop_after=cast("StopAfter", config.generate.stop_after)
         ),
         seed=config.train.seed,
         stream="generate",

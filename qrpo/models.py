@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import logging
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -73,30 +74,59 @@ class Policy:
         return text
 
 
-def local_model(name: str, cache: Path) -> str:
+def local_model(name: str, cache: Path, *, revision: str = "main", temperature: float = 1.0) -> str:
     """Where transformers can load the model from quickly.
 
     A GGUF file takes 15 s to load and cannot be saved again as it is: it is converted once, to safetensors below
-    `cache`. Anything else is returned as it is.
+    `cache`. So is a model at another temperature than 1. Anything else is returned as it is.
 
     Args:
         name: `demo`, a folder, a GGUF file, or an id on the hub.
         cache: folder for converted models.
+        revision: of a model on the hub.
+        temperature: the model's logits are divided by it, for good (see `fold_temperature`).
 
     Raises:
         ModelError: the demo package is missing, or the path does not exist.
     """
-    if name == DEMO:
-        return str(_convert_gguf(demo_file(), cache))
-    path = Path(name).expanduser()
+    path = demo_file() if name == DEMO else Path(name).expanduser()
     if path.suffix == ".gguf":
         if not path.is_file():
             raise ModelError(f"there is no file {path}")
-        return str(_convert_gguf(path, cache))
+        found = str(_convert_gguf(path, cache))
     # An id on the hub has one slash at most and does not begin like a path.
-    if not path.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
+    elif not path.is_dir() and (name.startswith((".", "/", "~")) or name.count("/") > 1):
         raise ModelError(f"there is no folder {path}")
-    return str(path) if path.is_dir() else name
+    else:
+        found = str(path) if path.is_dir() else name
+    return found if temperature == 1.0 else str(_convert_temperature(found, cache, revision, temperature))
+
+
+def fold_temperature(model: PreTrainedModel, temperature: float) -> None:
+    """Changes the weights so that the logits are divided by a temperature.
+
+    Sampling from the model at temperature 1 is then what sampling at that temperature was, exactly; and it is a policy
+    like any other, for references, loss and evaluation alike.
+
+    Args:
+        model: changed in place.
+        temperature: > 0.
+
+    Raises:
+        ModelError: this kind of model has no weights for it.
+    """
+    head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
+    probe = torch.arange(8).remainder(model.config.get_text_config().vocab_size)[None]
+    with torch.no_grad():
+        wanted = model(input_ids=probe).logits / temperature
+        # The head, or where it is the table of embeddings as well, the norm before it.
+        scaled = head if head.weight is not embeddings.weight else getattr(model.base_model, "norm", None)
+        if scaled is None:
+            raise ModelError(f"{type(model).__name__} has no final norm to fold a temperature into")
+        for parameter in scaled.parameters():
+            parameter.div_(temperature)
+        if not torch.allclose(model(input_ids=probe).logits, wanted, rtol=1e-3, atol=1e-3):
+            raise ModelError(f"a temperature cannot be folded into the weights of {type(model).__name__}")
 
 
 def fingerprint(name: str) -> str:
@@ -238,21 +268,42 @@ def has_fast_bfloat16() -> bool:
 
 def _convert_gguf(file: Path, cache: Path) -> Path:
     """A safetensors copy of a GGUF file, below `cache`, made where missing."""
-    target = cache / f"{file.stem}-{hash_file(file)[:12]}"
-    if target.is_dir():
-        return target
-    log.info("converting %s to safetensors (once)", file.name)
-    cache.mkdir(parents=True, exist_ok=True)
-    # Made beside its place and renamed: an interrupted conversion leaves nothing that looks whole.
-    draft = Path(tempfile.mkdtemp(dir=cache, prefix=f".{target.name}."))
-    try:
+
+    def load() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         folder = str(file.parent)
-        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=file.name)
         model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file.name, dtype=torch.float32)
         # The weights are plain tensors by now; transformers still counts the model as quantised and would not save it.
         model.hf_quantizer = None  # type: ignore[assignment]
         if hasattr(model.config, "quantization_config"):
             del model.config.quantization_config
+        return model, AutoTokenizer.from_pretrained(folder, gguf_file=file.name)
+
+    return _convert(load, cache / f"{file.stem}-{hash_file(file)[:12]}")
+
+
+def _convert_temperature(name: str, cache: Path, revision: str, temperature: float) -> Path:
+    """A copy of a model at another temperature, below `cache`, made where missing."""
+
+    def load() -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+        policy = load_policy(name, dtype="float32", revision=revision)
+        model = policy.model.cpu()
+        fold_temperature(model, temperature)
+        return model, policy.tokenizer
+
+    digest = hashlib.sha256(f"{name}\0{revision}".encode()).hexdigest()[:12]
+    return _convert(load, cache / f"{Path(name).name}-{digest}-T{temperature:g}")
+
+
+def _convert(load: Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerBase]], target: Path) -> Path:
+    """The folder `target`, with what `load` gives, made where missing."""
+    if target.is_dir():
+        return target
+    log.info("making %s (once)", target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Made beside its place and renamed: an interrupted conversion leaves nothing that looks whole.
+    draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        model, tokenizer = load()
         model.save_pretrained(draft)
         tokenizer.save_pretrained(draft)
         draft.chmod(0o755)

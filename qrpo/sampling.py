@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 import torch
 from torch import nn
@@ -22,7 +23,9 @@ from transformers.cache_utils import DynamicLayer
 from qrpo.models import Policy
 from qrpo.records import Completion, FinishReason
 
+StopAfter = Literal["end", "block", "function"]
 _CLOSED_BLOCK = re.compile(r"```[^`\n]*\n(?:.*\n)?[ \t]*```\Z", re.DOTALL)
+_UNINDENTED = re.compile(r"(?<=\n)\S")
 _COMPACT_BELOW = 0.85
 """Copying the cache of the completions still running pays off once this share of the batch is left (measured)."""
 
@@ -39,12 +42,16 @@ class SamplingOptions:
     """Completions are cut there, with finish reason `length`."""
     temperature: float = 1.0
     """> 0; the reference completions need 1."""
-    stop_after_code: bool = False
-    """End a completion, with finish reason `stop`, where its first fenced code block closes."""
+    stop_after: StopAfter = "end"
+    """Where a completion ends, with finish reason `stop`. `end`: by the model's own end token only. `block`: also where
+    its first fenced code block closes. `function`: also where the function that the answer was begun with ends, at the
+    first line that is not indented; the text then ends before that line. As `block` where no answer was begun."""
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens is {self.max_new_tokens}; it must be at least 1")
+        if self.stop_after not in get_args(StopAfter):
+            raise ValueError(f"stop_after is {self.stop_after!r}; it must be {', '.join(get_args(StopAfter))}")
         if not self.temperature > 0:
             raise ValueError(f"temperature is {self.temperature}; it must be greater than 0")
 
@@ -115,7 +122,7 @@ def sample(
             alive = [alive[place] for place in keep]
             tokens = batch.keep(torch.tensor(keep, device=policy.device), tokens)
         batch.advance(tokens)
-    done = [_completion(row, policy) for row in rows]
+    done = [_completion(row, policy, options) for row in rows]
     return [done[start : start + repeats] for start in range(0, len(done), repeats)]
 
 
@@ -229,11 +236,25 @@ def _pick(logits: torch.Tensor, draw: torch.Tensor, temperature: float) -> torch
 def _extend(row: _Row, token: int, policy: Policy, options: SamplingOptions) -> None:
     """Adds a token and notes whether the completion has ended."""
     row.token_ids.append(token)
-    ends_block = options.stop_after_code and "`" in policy.decode([token]) and closes_block(_answer(row, policy))
-    if token in policy.end_ids or ends_block:
+    if token in policy.end_ids or _ends_code(row, token, policy, options.stop_after):
         row.finish_reason = "stop"
     elif len(row.token_ids) == options.max_new_tokens:
         row.finish_reason = "length"
+
+
+def _ends_code(row: _Row, token: int, policy: Policy, stop_after: StopAfter) -> bool:
+    """Whether the last token ended what matters of the answer."""
+    if stop_after == "end":
+        return False
+    if stop_after == "function" and row.start:
+        return end_of_function(policy.decode(row.token_ids)) is not None
+    return "`" in policy.decode([token]) and closes_block(row.start + policy.decode(row.token_ids))
+
+
+def end_of_function(body: str) -> int | None:
+    """Where a text that goes on after `def f(x):` leaves the function: before its first line without indentation."""
+    match = _UNINDENTED.search(body)
+    return None if match is None else match.start()
 
 
 def closes_block(text: str) -> bool:
@@ -241,10 +262,9 @@ def closes_block(text: str) -> bool:
     return _CLOSED_BLOCK.search(text) is not None
 
 
-def _answer(row: _Row, policy: Policy) -> str:
-    return row.start + policy.decode(row.token_ids)
-
-
-def _completion(row: _Row, policy: Policy) -> Completion:
+def _completion(row: _Row, policy: Policy, options: SamplingOptions) -> Completion:
     assert row.finish_reason is not None
-    return Completion(text=_answer(row, policy), token_ids=tuple(row.token_ids), finish_reason=row.finish_reason)
+    text = policy.decode(row.token_ids)
+    if options.stop_after == "function" and row.start:
+        text = text[: end_of_function(text)]
+    return Completion(text=row.start + text, token_ids=tuple(row.token_ids), finish_reason=row.finish_reason)

@@ -56,7 +56,12 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
     """
     rollouts = read_records(config.paths.scored, ScoredRollout)
     rows = pointwise_rows(rollouts)
-    name = local_model(config.model_name, config.paths.reference)
+    name = local_model(
+        config.model_name,
+        config.paths.reference,
+        revision=config.model.model_revision,
+        temperature=config.generate.policy_temperature,
+    )
     varied = {rollout.problem_id for rollout in rollouts if len(set(rollout.rewards)) > 1}
     dropped = ", the others are left out" if config.train.drop_all_equal else ""
     if config.train.drop_all_equal and not varied:

@@ -76,6 +76,7 @@ def test_the_resolved_options_read_back_give_the_same_run(tmp_path: Path) -> Non
     [
         (["--num_completions", "3"], {"generate"}),
         (["--max_new_tokens", "33"], {"generate", "evaluate"}),
+        (["--policy_temperature", "0.5"], {"generate", "train", "evaluate"}),
         (["--which_block", "first"], {"score", "evaluate"}),
         (["--learning_rate", "1e-4"], {"train"}),
         (["--transform", "log"], {"train"}),

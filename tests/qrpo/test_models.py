@@ -7,7 +7,16 @@ from transformers import AutoModelForCausalLM
 from trl import ModelConfig
 
 from qrpo.errors import ModelError
-from qrpo.models import DEMO, end_ids, fingerprint, load_policy, load_tokenizer, load_trainable, local_model
+from qrpo.models import (
+    DEMO,
+    end_ids,
+    fingerprint,
+    fold_temperature,
+    load_policy,
+    load_tokenizer,
+    load_trainable,
+    local_model,
+)
 from qrpo.records import Message
 
 
@@ -58,6 +67,42 @@ def test_the_fingerprint_follows_the_content(code_model_dir: Path, tmp_path: Pat
 def test_a_model_for_training_has_the_dtype_asked_for(code_model_dir: Path) -> None:
     options = ModelConfig(model_name_or_path=str(code_model_dir), dtype="bfloat16")
     assert load_trainable(options, str(code_model_dir)).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_temperature_in_the_weights_divides_the_logits(code_model_dir: Path, tmp_path: Path, tied: bool) -> None:
+    policy = load_policy(str(code_model_dir), dtype="float32")
+    model = policy.model
+    model.config.tie_word_embeddings = tied
+    if tied:
+        model.get_output_embeddings().weight = model.get_input_embeddings().weight
+    model.save_pretrained(tmp_path / "m")
+    policy.tokenizer.save_pretrained(tmp_path / "m")
+    cooler = local_model(str(tmp_path / "m"), tmp_path / "cache", temperature=0.5)
+    assert local_model(str(tmp_path / "m"), tmp_path / "cache", temperature=0.5) == cooler
+    ids = torch.tensor([[1, 3, 4, 5]])
+    with torch.no_grad():
+        wanted = model(input_ids=ids).logits / 0.5
+        found = load_policy(cooler, dtype="float32").model(input_ids=ids).logits
+    assert torch.allclose(found, wanted, atol=1e-5)
+
+
+def test_temperature_1_is_the_model_itself(code_model_dir: Path, tmp_path: Path) -> None:
+    assert local_model(str(code_model_dir), tmp_path, temperature=1.0) == str(code_model_dir)
+
+
+def test_a_model_that_a_temperature_cannot_be_folded_into_is_an_error(code_model_dir: Path) -> None:
+    model = load_policy(str(code_model_dir), dtype="float32").model
+    original = model.forward
+
+    def capped(*args: object, **kwargs: object) -> object:
+        output = original(*args, **kwargs)
+        output.logits = output.logits.tanh()
+        return output
+
+    model.forward = capped  # type: ignore[method-assign]
+    with pytest.raises(ModelError, match="cannot be folded"):
+        fold_temperature(model, 0.5)
 
 
 demo = pytest.mark.skipif(

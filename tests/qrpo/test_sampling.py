@@ -9,7 +9,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qrpo.likelihood import token_logps
 from qrpo.models import Policy, load_policy
-from qrpo.sampling import SamplingOptions, closes_block, sample, uniforms
+from qrpo.sampling import SamplingOptions, closes_block, end_of_function, sample, uniforms
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_the_end_token_stops_and_the_limit_cuts(policy: Policy) -> None:
 def test_a_completion_ends_where_its_code_block_closes(code_model_dir: Path) -> None:
     policy = load_policy(str(code_model_dir), dtype="float32")
     [plain] = sample(policy, [[1, 3]], [draws(50)], SamplingOptions(max_new_tokens=6))
-    [ended] = sample(policy, [[1, 3]], [draws(50)], SamplingOptions(max_new_tokens=6, stop_after_code=True))
+    [ended] = sample(policy, [[1, 3]], [draws(50)], SamplingOptions(max_new_tokens=6, stop_after="block"))
     # The toy programs end in a newline after the fence, so none of them closes "at the very end".
     assert plain == ended
 
@@ -94,7 +94,38 @@ def test_a_block_closes_at_the_fence_after_its_opening(text: str, closes: bool) 
     assert closes_block(text) is closes
 
 
-@pytest.mark.parametrize("changed", [{"max_new_tokens": 0}, {"temperature": 0.0}, {"temperature": math.nan}])
-def test_options_out_of_range_are_refused(changed: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    ("body", "end"),
+    [
+        ("\n    return x\n\nprint(f(1))", len("\n    return x\n\n")),
+        ("\n    return x\n```", len("\n    return x\n")),
+        ("\n    if x:\n\n        return 1\n    return 2\n\n", None),
+        (" return x\ng", len(" return x\n")),
+        ("\n\treturn x", None),
+        ("", None),
+    ],
+)
+def test_a_function_ends_before_its_first_line_without_indentation(body: str, end: int | None) -> None:
+    assert end_of_function(body) == end
+
+
+def test_the_text_ends_with_the_function_and_the_tokens_with_the_one_that_ended_it(code_model_dir: Path) -> None:
+    policy = load_policy(str(code_model_dir), dtype="float32")
+    options = SamplingOptions(max_new_tokens=6, stop_after="function")
+    [found] = sample(policy, [[1, 3]], [draws(50)], options, ["def f(x):"])
+    plain = sample(policy, [[1, 3]], [draws(50)], SamplingOptions(max_new_tokens=6), ["def f(x):"])[0]
+    assert any(item.text == "def f(x):```python\n" for item in found)  # a toy program's second line is not indented
+    for item, whole in zip(found, plain, strict=True):
+        assert whole.text.startswith(item.text)
+        assert whole.token_ids[: len(item.token_ids)] == item.token_ids
+        if item.text != whole.text:
+            assert item.finish_reason == "stop"
+            assert end_of_function(policy.decode(item.token_ids[:-1])) is None
+
+
+@pytest.mark.parametrize(
+    "changed", [{"max_new_tokens": 0}, {"temperature": 0.0}, {"temperature": math.nan}, {"stop_after": "x"}]
+)
+def test_options_out_of_range_are_refused(changed: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must be"):
         SamplingOptions(**{"max_new_tokens": 4, **changed})  # type: ignore[arg-type]
