@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from rewards.entry import Entry
 from rewards.prompts import code_request
-from sandbox.errors import RecordError
+from sandbox.errors import ProblemError, RecordError
 from sandbox.jsonl import record_error
 from sandbox.limits import Limits
 from sandbox.problem import Problem
@@ -101,6 +101,8 @@ def _entries(folder: Path) -> tuple[Entry, ...]:
             places[row.id] = path.name
             try:
                 entries.append(row.to_entry(topic.topic, topic.split))
+            except ProblemError as error:
+                raise RecordError(str(path), _line_of(text, row.id), error.field, error.reason) from None
             except ValueError as error:
                 raise RecordError(str(path), _line_of(text, row.id), "", str(error)) from None
     return tuple(entries)

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rewards.entry import Entry
 from rewards.formats.detection import FORMATS, Format, detect_format
 from rewards.sources import SourceRow, read_rows
-from sandbox.errors import RecordError
+from sandbox.errors import ProblemError, RecordError
 from sandbox.jsonl import record_error
 from sandbox.syntax import check_syntax
 
@@ -71,6 +71,8 @@ def _entry(source: str | Path, row: SourceRow, row_format: Format) -> Entry:
         check_syntax(entry.problem)
     except ValidationError as error:
         raise record_error(error, source, row.number) from None
+    except ProblemError as error:
+        raise RecordError(str(source), row.number, error.field, error.reason) from None
     except ValueError as error:
         raise RecordError(str(source), row.number, "", str(error)) from None
     return entry

@@ -5,7 +5,7 @@ A program that fails is a verdict. An exception means that the caller or the hos
     SandboxError
     ├── InfrastructureError   the host failed a submission, after retries (verdict IE)
     ├── UnsupportedHostError  a required guard cannot be had on this machine
-    ├── ProblemError          the tests or the prelude of a problem are no Python
+    ├── ProblemError          a problem's tests, prelude or entry point are of no use
     ├── RecordError           a line of a JSONL file is not what it should be
     └── ClosedError           the sandbox was closed
 """
@@ -26,7 +26,18 @@ class UnsupportedHostError(SandboxError):
 
 
 class ProblemError(SandboxError):
-    """The tests or the prelude of a problem do not compile, or nothing in the tests asserts anything."""
+    """A problem cannot judge any program: its code does not compile, say, or nothing in its tests asserts anything.
+
+    Attributes:
+        problem_id: the problem. field: name of its field, or "" where more than one has a part in it.
+        reason: what is wrong.
+    """
+
+    def __init__(self, problem_id: str, field: str, reason: str) -> None:
+        self.problem_id = problem_id
+        self.field = field
+        self.reason = reason
+        super().__init__(f"problem {problem_id!r}: {field + ': ' if field else ''}{reason}")
 
 
 class RecordError(SandboxError):

@@ -3,40 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import hashlib
 import os
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self
 
 from containers.host import HostRuntime
 from sandbox.errors import ClosedError, InfrastructureError, ProblemError
+from sandbox.futures import as_completed, in_order, in_thread, then
 from sandbox.limits import Limits
-from sandbox.problem import Kind, Problem, StdioTest
-from sandbox.result import JudgeResult, RunResult, TestResult
+from sandbox.messages import (
+    Message,
+    definition,
+    judge_request,
+    judge_result,
+    no_code_result,
+    run_request,
+    run_result,
+)
+from sandbox.problem import Problem
+from sandbox.result import JudgeResult, RunResult
 from sandbox.slot import Enforcement, Runtime, Slot
-from sandbox.verdict import Verdict, strongest
-from sandbox.worker.tests import TestCodeError, compile_tests
+from sandbox.syntax import check_entry_point
 
 Isolation = Literal["submission", "test"]
 Submission = tuple[Problem, str | None]
+Program = tuple[str, str | bytes]
+"""Code and its stdin."""
 DEFAULT_PACKAGES = ("numpy", "sortedcontainers")
 _TRIES = 3
+_RETRY_PAUSE_S = 0.2
+"""Before the second retry, more before each that follows: a host short of memory or processes needs a moment."""
 _QUEUED_PER_SLOT = 4
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     """A request on its way to a slot."""
 
-    request: dict[str, Any]
-    problem: Mapping[str, Any] | None
-    future: concurrent.futures.Future[dict[str, Any]]
+    request: Message
+    problem: tuple[str, Message] | None
+    """Its id and definition, for what judges."""
+    future: Future[Message]
 
 
 class Sandbox:
@@ -49,6 +61,7 @@ class Sandbox:
 
     Raises:
         UnsupportedHostError: a required guard is missing; nothing runs with less.
+        InfrastructureError: the host could not start a slot.
         MissingPackageError: a package is not installed.
     """
 
@@ -62,12 +75,12 @@ class Sandbox:
             raise ValueError(f"workers is {workers}; at least 1 is needed")
         self._runtime = runtime if runtime is not None else HostRuntime(packages=tuple(packages))
         self.workers = workers if workers is not None else len(os.sched_getaffinity(0))
-        first = Slot(self._runtime)
+        first = _start_slot(self._runtime)
         self.enforcement: Enforcement = first.enforcement
-        self._queue: queue.Queue[_Job | None] = queue.Queue(self.workers * _QUEUED_PER_SLOT)
+        self._queue: queue.Queue[_Job] = queue.Queue(self.workers * _QUEUED_PER_SLOT)
         self._closed = threading.Event()
         self._slots: dict[int, Slot] = {0: first}
-        self._problems: dict[int, tuple[Problem, str, Mapping[str, Any]]] = {}
+        self._problems: dict[int, tuple[Problem, str, Message]] = {}
         self._threads = [
             threading.Thread(target=self._serve, args=(index,), name=f"sandbox-slot-{index}", daemon=True)
             for index in range(self.workers)
@@ -83,6 +96,16 @@ class Sandbox:
             ClosedError: the sandbox is closed.
         """
         return self._submit_run(code, stdin, limits).result()
+
+    def run_batch(self, programs: Iterable[Program], limits: Limits | None = None) -> list[RunResult]:
+        """Run many scripts, each with its stdin, in parallel; results in input order. Raises as `run`."""
+        return in_order(self.run_as_completed(programs, limits))
+
+    def run_as_completed(
+        self, programs: Iterable[Program], limits: Limits | None = None
+    ) -> Iterator[tuple[int, RunResult]]:
+        """Run many scripts; (input index, result) as they finish. Input is read as slots get free. Raises as `run`."""
+        return as_completed((self._submit_run(code, stdin, limits) for code, stdin in programs), self._most)
 
     def judge(
         self,
@@ -103,7 +126,7 @@ class Sandbox:
 
         Raises:
             InfrastructureError: the host failed three times.
-            ProblemError: the tests or the prelude are no Python.
+            ProblemError: the tests, the prelude or the entry point are no Python.
             ClosedError: the sandbox is closed.
         """
         return self._submit(problem, code, stop_on_first_failure, isolate).result()
@@ -116,8 +139,9 @@ class Sandbox:
         isolate: Isolation = "submission",
     ) -> list[JudgeResult]:
         """Judge many, in parallel; results in input order. Raises as `judge`."""
-        found = dict(self.judge_as_completed(submissions, stop_on_first_failure=stop_on_first_failure, isolate=isolate))
-        return [found[index] for index in range(len(found))]
+        return in_order(
+            self.judge_as_completed(submissions, stop_on_first_failure=stop_on_first_failure, isolate=isolate)
+        )
 
     def judge_as_completed(
         self,
@@ -130,21 +154,22 @@ class Sandbox:
 
         Raises as `judge`.
         """
-        pending: dict[concurrent.futures.Future[JudgeResult], int] = {}
-        try:
-            for index, (problem, code) in enumerate(submissions):
-                pending[self._submit(problem, code, stop_on_first_failure, isolate)] = index
-                if len(pending) >= self.workers * _QUEUED_PER_SLOT:
-                    yield from _take_finished(pending)
-            while pending:
-                yield from _take_finished(pending)
-        finally:
-            for future in pending:
-                future.cancel()
+        futures = (self._submit(problem, code, stop_on_first_failure, isolate) for problem, code in submissions)
+        return as_completed(futures, self._most)
 
     async def run_async(self, code: str, stdin: str | bytes = b"", limits: Limits | None = None) -> RunResult:
         """`run` without blocking the event loop."""
         return await asyncio.wrap_future(await asyncio.to_thread(self._submit_run, code, stdin, limits))
+
+    async def run_batch_async(self, programs: Iterable[Program], limits: Limits | None = None) -> list[RunResult]:
+        """`run_batch` without blocking the event loop."""
+        return in_order([found async for found in self.run_as_completed_async(programs, limits)])
+
+    def run_as_completed_async(
+        self, programs: Iterable[Program], limits: Limits | None = None
+    ) -> AsyncIterator[tuple[int, RunResult]]:
+        """`run_as_completed` without blocking the event loop."""
+        return in_thread(self.run_as_completed(programs, limits))
 
     async def judge_async(
         self,
@@ -169,10 +194,9 @@ class Sandbox:
         results = self.judge_as_completed_async(
             submissions, stop_on_first_failure=stop_on_first_failure, isolate=isolate
         )
-        found = {index: result async for index, result in results}
-        return [found[index] for index in range(len(found))]
+        return in_order([found async for found in results])
 
-    async def judge_as_completed_async(
+    def judge_as_completed_async(
         self,
         submissions: Iterable[Submission],
         *,
@@ -180,12 +204,9 @@ class Sandbox:
         isolate: Isolation = "submission",
     ) -> AsyncIterator[tuple[int, JudgeResult]]:
         """`judge_as_completed` without blocking the event loop."""
-        results = self.judge_as_completed(submissions, stop_on_first_failure=stop_on_first_failure, isolate=isolate)
-        while True:
-            following = await asyncio.to_thread(next, results, None)
-            if following is None:
-                return
-            yield following
+        return in_thread(
+            self.judge_as_completed(submissions, stop_on_first_failure=stop_on_first_failure, isolate=isolate)
+        )
 
     def close(self) -> None:
         """End every slot and fail what is pending; returns when no process is left."""
@@ -198,6 +219,10 @@ class Sandbox:
             thread.join()
         self._fail_queued()
 
+    async def close_async(self) -> None:
+        """`close` without blocking the event loop."""
+        await asyncio.to_thread(self.close)
+
     def __enter__(self) -> Self:
         return self
 
@@ -206,54 +231,49 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def _submit_run(self, code: str, stdin: str | bytes, limits: Limits | None) -> concurrent.futures.Future[RunResult]:
-        data = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
-        request = {"op": "run", "code": code, "stdin": data, "limits": _plain_limits(limits or Limits())}
-        return _then(self._enqueue(request, None), self._run_result)
+    @property
+    def _most(self) -> int:
+        """Of one batch's programs that run or wait at a time."""
+        return self.workers * _QUEUED_PER_SLOT
+
+    def _submit_run(self, code: str, stdin: str | bytes, limits: Limits | None) -> Future[RunResult]:
+        answer = self._enqueue(run_request(code, stdin, limits or Limits()), None)
+        return then(answer, lambda answer: run_result(answer, self.enforcement.level))
 
     def _submit(
         self, problem: Problem, code: str | None, stop_on_first_failure: bool, isolate: Isolation
-    ) -> concurrent.futures.Future[JudgeResult]:
+    ) -> Future[JudgeResult]:
         if isolate not in ("submission", "test"):
             raise ValueError(f"isolate is {isolate!r}; it must be 'submission' or 'test'")
-        key, definition = self._definition(problem)
+        key, plain = self._definition(problem)
         if code is None:
-            future: concurrent.futures.Future[JudgeResult] = concurrent.futures.Future()
-            future.set_result(self._no_code(problem))
+            future: Future[JudgeResult] = Future()
+            future.set_result(no_code_result(problem, self.enforcement.level))
             return future
-        request = {
-            "op": "judge",
-            "key": key,
-            "code": code,
-            "limits": _plain_limits(problem.limits),
-            "stop_on_first_failure": stop_on_first_failure,
-            "isolate_tests": isolate == "test",
-        }
-        return _then(self._enqueue(request, definition), self._judge_result)
+        request = judge_request(
+            key,
+            code,
+            problem.limits,
+            stop_on_first_failure=stop_on_first_failure,
+            isolate_tests=isolate == "test",
+        )
+        answer = self._enqueue(request, (problem.id, plain))
+        return then(answer, lambda answer: judge_result(answer, self.enforcement.level))
 
-    def _definition(self, problem: Problem) -> tuple[str, Mapping[str, Any]]:
-        """The problem's content hash and its plain form, remembered while the object lives."""
+    def _definition(self, problem: Problem) -> tuple[str, Message]:
+        """`definition`, remembered while the object lives. Raises ProblemError where the entry point is of no use."""
         known = self._problems.get(id(problem))
         if known is not None and known[0] is problem:
             return known[1], known[2]
-        tests = [(test.stdin, test.stdout) if isinstance(test, StdioTest) else test for test in problem.tests]
-        plain = {
-            "kind": problem.kind.value,
-            "prelude": problem.prelude,
-            "tests": tests,
-            "entry_point": problem.entry_point,
-            "checker": problem.checker,
-        }
-        key = hashlib.blake2b(repr(plain).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        check_entry_point(problem)
+        key, plain = definition(problem)
         if len(self._problems) >= 4096:
             self._problems.clear()
         self._problems[id(problem)] = (problem, key, plain)
         return key, plain
 
-    def _enqueue(
-        self, request: dict[str, Any], problem: Mapping[str, Any] | None
-    ) -> concurrent.futures.Future[dict[str, Any]]:
-        job = _Job(request, problem, concurrent.futures.Future())
+    def _enqueue(self, request: Message, problem: tuple[str, Message] | None) -> Future[Message]:
+        job = _Job(request, problem, Future())
         while not self._closed.is_set():
             try:
                 self._queue.put(job, timeout=0.2)
@@ -271,7 +291,7 @@ class Sandbox:
                 job = self._queue.get(timeout=0.2)
             except queue.Empty:
                 continue
-            if job is None or not job.future.set_running_or_notify_cancel():
+            if not job.future.set_running_or_notify_cancel():
                 continue
             try:
                 job.future.set_result(self._answer(index, job))
@@ -281,23 +301,23 @@ class Sandbox:
         if slot is not None:
             slot.close()
 
-    def _answer(self, index: int, job: _Job) -> dict[str, Any]:
+    def _answer(self, index: int, job: _Job) -> Message:
         last: Exception | None = None
-        for _ in range(_TRIES):
-            if self._closed.is_set():
+        for attempt in range(_TRIES):
+            if self._closed.wait(max(0, attempt - 1) * _RETRY_PAUSE_S):  # no pause before the first retry
                 raise ClosedError("the sandbox was closed before the program was judged")
             try:
                 if index not in self._slots:
-                    self._slots[index] = Slot(self._runtime)
-                answer = self._slots[index].request(job.request, job.problem)
+                    self._slots[index] = _start_slot(self._runtime)
+                answer = self._slots[index].request(job.request, job.problem[1] if job.problem else None)
             except InfrastructureError as error:
                 last = error
                 failed = self._slots.pop(index, None)
                 if failed is not None:
                     failed.close()
                 continue
-            if "problem" in answer:
-                raise ProblemError(answer["problem"])
+            if job.problem is not None and "problem" in answer:
+                raise ProblemError(job.problem[0], "", answer["problem"])
             return answer
         if self._closed.is_set():
             raise ClosedError("the sandbox was closed before the program was judged")
@@ -309,94 +329,13 @@ class Sandbox:
                 job = self._queue.get_nowait()
             except queue.Empty:
                 return
-            if job is not None and job.future.set_running_or_notify_cancel():
+            if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(ClosedError("the sandbox was closed before the program was judged"))
 
-    def _run_result(self, answer: dict[str, Any]) -> RunResult:
-        return RunResult(
-            verdict=Verdict(answer["verdict"]),
-            stdout=answer["stdout"],
-            stderr=answer["stderr"],
-            exit_code=answer["exit_code"],
-            message=answer["message"],
-            cpu_s=answer["cpu_ns"] / 1e9,
-            wall_s=answer["wall_ns"] / 1e9,
-            peak_memory_bytes=answer["peak_bytes"],
-            enforcement=self.enforcement.level,
-        )
 
-    def _judge_result(self, answer: dict[str, Any]) -> JudgeResult:
-        tests = tuple(
-            TestResult(verdict=Verdict(verdict), message=message, wall_s=test_wall_s)
-            for verdict, message, test_wall_s in answer["tests"]
-        )
-        return JudgeResult(
-            verdict=strongest(test.verdict for test in tests),
-            passed=sum(test.verdict is Verdict.AC for test in tests),
-            total=len(tests),
-            tests=tests,
-            message=next((test.message for test in tests if test.verdict is not Verdict.AC), ""),
-            cpu_s=answer["cpu_ns"] / 1e9,
-            wall_s=sum(test.wall_s for test in tests),
-            peak_memory_bytes=answer["peak_bytes"],
-            enforcement=self.enforcement.level,
-            tamper_proof=True,
-        )
-
-    def _no_code(self, problem: Problem) -> JudgeResult:
-        return JudgeResult(
-            verdict=Verdict.NO_CODE,
-            passed=0,
-            total=_count_tests(problem),
-            tests=(),
-            message="the completion holds no code",
-            cpu_s=0.0,
-            wall_s=0.0,
-            peak_memory_bytes=0,
-            enforcement=self.enforcement.level,
-            tamper_proof=True,
-        )
-
-
-def _count_tests(problem: Problem) -> int:
-    if problem.kind is Kind.STDIO:
-        return len(problem.tests)
+def _start_slot(runtime: Runtime) -> Slot:
+    """A slot. Raises InfrastructureError where the host has no process, memory or descriptor left for it."""
     try:
-        return compile_tests([test for test in problem.tests if isinstance(test, str)]).total
-    except TestCodeError as error:
-        raise ProblemError(f"problem {problem.id!r}: {error}") from None
-
-
-def _plain_limits(limits: Limits) -> dict[str, Any]:
-    plain = asdict(limits)
-    if plain["total_cpu_s"] is None:
-        plain["total_cpu_s"] = 10 * limits.cpu_s
-    return plain
-
-
-def _then(
-    source: concurrent.futures.Future[dict[str, Any]], convert: Callable[[dict[str, Any]], _T]
-) -> concurrent.futures.Future[_T]:
-    """A future of the converted result; cancelling it before it runs cancels the source."""
-    target: concurrent.futures.Future[_T] = concurrent.futures.Future()
-
-    def finish(done: concurrent.futures.Future[dict[str, Any]]) -> None:
-        if not target.set_running_or_notify_cancel():
-            return
-        try:
-            target.set_result(convert(done.result()))
-        except BaseException as error:  # noqa: BLE001 - to whoever waits for the target
-            target.set_exception(error)
-
-    source.add_done_callback(finish)
-    target.add_done_callback(lambda done: source.cancel() if done.cancelled() else None)
-    return target
-
-
-def _take_finished(
-    pending: dict[concurrent.futures.Future[JudgeResult], int],
-) -> Iterator[tuple[int, JudgeResult]]:
-    done, _ = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
-    for future in done:
-        index = pending.pop(future)
-        yield index, future.result()
+        return Slot(runtime)
+    except OSError as error:
+        raise InfrastructureError(f"a slot could not be started: {error}") from error

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sandbox.errors import RecordError
+from sandbox.errors import ProblemError, RecordError
 from sandbox.extraction import Which, extract_code
 from sandbox.jsonl import parse_line, read_lines, write_atomically
 from sandbox.limits import Limits
@@ -220,6 +220,8 @@ def read_problems(path: Path) -> dict[str, Problem]:
         try:
             problems[record.id] = record.to_problem()
             check_syntax(problems[record.id])
+        except ProblemError as error:
+            raise RecordError(str(path), line.number, error.field, error.reason) from None
         except ValueError as error:
             raise RecordError(str(path), line.number, "", str(error)) from None
         first_lines[record.id] = line.number

@@ -1,11 +1,18 @@
-"""Whether a problem's own code is Python, known when it is read and not in the midst of a judging."""
+"""Whether a problem's own code is of use, known when it is read and not in the midst of a judging."""
 
 from __future__ import annotations
 
 import ast
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from sandbox.problem import Problem
+from sandbox.errors import ProblemError
+from sandbox.problem import Kind, Problem
+from sandbox.worker.tests import TestCode, TestCodeError, compile_tests
+
+_filters = threading.Lock()
 
 
 def parse(code: str) -> ast.Module:
@@ -14,26 +21,89 @@ def parse(code: str) -> ast.Module:
     Raises:
         ValueError: it is not Python; the message names the line.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
-            warnings.simplefilter("ignore", DeprecationWarning)  # what "\d" is before Python 3.12
-            return ast.parse(code)
-    except SyntaxError as error:
-        raise ValueError(f"not Python: line {error.lineno}: {error.msg}") from None
-    except (ValueError, MemoryError, RecursionError) as error:  # null bytes, nested too deep
-        raise ValueError(f"not Python: {error}") from None
+    with _explained(), _no_warnings():
+        return ast.parse(code)
 
 
 def check_syntax(problem: Problem) -> None:
-    """Parses the prelude and the test code.
+    """Compiles the prelude, the entry point and the test code, as judging will.
 
     Raises:
-        ValueError: one of them is not Python; the message says which and where.
+        ProblemError: one of them is not Python, or no statement of the tests asserts anything.
     """
-    pieces = {f"tests.{index}": test for index, test in enumerate(problem.tests) if isinstance(test, str)}
-    for field, code in {"prelude": problem.prelude, **pieces}.items():
-        try:
-            parse(code)
-        except ValueError as error:
-            raise ValueError(f"{field} is {error}") from None
+    _check_code(problem, "prelude", problem.prelude, "exec")
+    if problem.kind is Kind.FUNCTION:
+        compiled_tests(problem)
+        check_entry_point(problem)
+
+
+def check_entry_point(problem: Problem) -> None:
+    """The part of `check_syntax` without which a fault of the problem would look like one of the program.
+
+    Raises:
+        ProblemError: the entry point is not an expression, or it is missing where `check(candidate)` needs it.
+    """
+    if problem.kind is not Kind.FUNCTION:
+        return
+    if problem.entry_point is not None:
+        _check_code(problem, "entry_point", problem.entry_point.lstrip(" \t"), "eval")  # as eval() strips it
+    elif any(isinstance(test, str) and _defines_check(test) for test in problem.tests):
+        reason = "the tests define check(candidate); the expression to be passed as `candidate` is missing"
+        raise ProblemError(problem.id, "entry_point", reason)
+
+
+def compiled_tests(problem: Problem) -> TestCode:
+    """The test code of a `function` problem.
+
+    Raises:
+        ProblemError: it is not Python, or none of its statements asserts anything.
+    """
+    try:
+        with _no_warnings():
+            return compile_tests([test for test in problem.tests if isinstance(test, str)])
+    except TestCodeError as error:
+        raise ProblemError(problem.id, "tests", str(error)) from None
+
+
+def _check_code(problem: Problem, field: str, code: str, mode: str) -> None:
+    try:
+        with _explained(), _no_warnings():
+            compile(code, f"<{field}>", mode, dont_inherit=True)
+    except ValueError as error:
+        raise ProblemError(problem.id, field, str(error)) from None
+
+
+def _defines_check(test: str) -> bool:
+    """Whether a piece of test code has a `check` with the single parameter `candidate`."""
+    if "candidate" not in test:  # spares nearly all others the parsing
+        return False
+    try:
+        statements = parse(test).body
+    except ValueError:
+        return False  # compiling the tests tells it better
+    return any(
+        isinstance(statement, ast.FunctionDef)
+        and statement.name == "check"
+        and [argument.arg for argument in statement.args.args] == ["candidate"]
+        for statement in statements
+    )
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    # The filters belong to the whole process: two threads that change and restore them would mix them up.
+    with _filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)  # what "\d" is before Python 3.12
+        yield
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Makes every way in which code can be no Python a ValueError that names the line."""
+    try:
+        yield
+    except SyntaxError as error:
+        raise ValueError(f"not Python: line {error.lineno}: {error.msg}") from None
+    except (ValueError, OverflowError, MemoryError, RecursionError) as error:  # null bytes, nested too deep
+        raise ValueError(f"not Python: {str(error) or type(error).__name__}") from None

@@ -92,7 +92,7 @@ def test_run_as_json_is_one_object(tmp_path: Path) -> None:
             "error: bad.jsonl:2: problem_id: ",
         ),
         (["judge", "--problems", "bad.jsonl", "--submissions", "s.jsonl", "--out", "r"], "error: bad.jsonl:1: id: "),
-        (["judge", "--problems", "none.jsonl", "--submissions", "s.jsonl", "--out", "r"], "asserts anything"),
+        (["judge", "--problems", "none.jsonl", "--submissions", "s.jsonl", "--out", "r"], "none.jsonl:1: tests: "),
         (
             ["judge", "--problems", "p.jsonl", "--submissions", "s.jsonl", "--out", "no/r"],
             "error: no/r.partial: No such",

@@ -1,4 +1,6 @@
 import asyncio
+import errno
+import inspect
 import os
 import signal
 import subprocess
@@ -7,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from containers.host import MissingPackageError
+from containers.host import HostRuntime, MissingPackageError
 from sandbox import (
     ClosedError,
+    InfrastructureError,
     JudgeResult,
     Kind,
     Limits,
@@ -117,6 +121,22 @@ def test_submissions_are_read_as_slots_get_free(box: Sandbox) -> None:
     assert len(taken) <= 2 * 4 + 1  # four a slot
 
 
+def test_runs_come_in_batches_too(box: Sandbox) -> None:
+    programs: list[tuple[str, str | bytes]] = [
+        ("import time\ntime.sleep(0.5)\nprint(input())", "0"),
+        ("print(input())", b"1"),
+        ("1 / 0", ""),
+    ]
+    assert [run.stdout for run in box.run_batch(programs)] == [b"0\n", b"1\n", b""]
+    found = list(box.run_as_completed(iter(programs)))
+    assert sorted(index for index, _ in found) == [0, 1, 2]
+    assert found[-1][0] == 0
+    assert [run.verdict for run in box.run_batch([("while True: pass", "")] * 2, Limits(cpu_s=0.1))] == [
+        Verdict.TLE
+    ] * 2
+    assert box.run_batch([]) == []
+
+
 def test_options_reach_the_judge(box: Sandbox) -> None:
     stopped = box.judge_batch([(ADD, WRONG)], stop_on_first_failure=True)[0]
     assert [test.verdict for test in stopped.tests] == [Verdict.WA, Verdict.SKIPPED]
@@ -133,6 +153,20 @@ def test_a_problem_that_is_no_python_raises_and_leaves_the_sandbox_usable(box: S
     with pytest.raises(ProblemError):
         box.judge_batch([(ADD, RIGHT)] * 5 + [(bad, RIGHT)] + [(ADD, RIGHT)] * 5)
     assert box.judge(ADD, RIGHT).verdict is Verdict.AC
+
+
+def test_the_error_of_a_problem_names_it(box: Sandbox) -> None:
+    check = "def check(candidate):\n    assert candidate(1, 2) == 3"
+    for fields in (
+        {"tests": ("x = 1",)},
+        {"tests": ("assert f() == 1",), "prelude": "1 / 0"},
+        {"tests": (check,), "entry_point": "f("},
+        {"tests": (check,)},
+    ):
+        for code in (RIGHT, "raise SystemExit"):
+            with pytest.raises(ProblemError, match=r"^problem 'task/7': ") as caught:
+                box.judge(Problem(id="task/7", **fields), code)
+            assert caught.value.problem_id == "task/7"
 
 
 def test_an_error_in_the_callers_iterator_is_the_callers(box: Sandbox) -> None:
@@ -171,6 +205,31 @@ def test_many_threads_may_use_one_sandbox(box: Sandbox) -> None:
 
     with ThreadPoolExecutor(16) as threads:
         assert all(threads.map(work, range(100)))
+
+
+def test_every_method_has_an_async_twin_with_the_same_parameters() -> None:
+    methods = {name: value for name, value in vars(Sandbox).items() if inspect.isfunction(value) and name[0] != "_"}
+    twins = {name for name in methods if name.endswith("_async")}
+    assert twins == {f"{name}_async" for name in methods.keys() - twins}
+    for twin in twins:
+        parameters = inspect.signature(methods[twin.removesuffix("_async")]).parameters
+        assert inspect.signature(methods[twin]).parameters == parameters
+
+
+def test_the_async_variants_of_runs_give_the_same() -> None:
+    programs: list[tuple[str, str | bytes]] = [("print(input())", str(number)) for number in range(20)]
+
+    async def main(box: Sandbox) -> tuple[list[RunResult], dict[int, RunResult]]:
+        batch = await box.run_batch_async(programs)
+        found = {index: run async for index, run in box.run_as_completed_async(programs)}
+        await box.close_async()
+        with pytest.raises(ClosedError):
+            box.run("")
+        return batch, found
+
+    batch, found = asyncio.run(main(Sandbox(workers=2)))
+    assert [run.stdout for run in batch] == [f"{number}\n".encode() for number in range(20)]
+    assert {index: run.stdout for index, run in found.items()} == {n: run.stdout for n, run in enumerate(batch)}
 
 
 def test_the_async_variants_give_the_same(box: Sandbox) -> None:
@@ -373,3 +432,33 @@ def test_one_slot_that_dies_does_not_disturb_the_others(descendants: Descendants
             if done in (5, 15):
                 os.kill(descendants(box._slots[done % 2]._process.pid)[0], signal.SIGKILL)
         assert results == [Verdict.AC] * 30
+
+
+class ShortOfProcesses(HostRuntime):
+    """A host on which starting a slot fails as often as `refusals` says."""
+
+    refusals = 0
+
+    def start(self, *arguments: Any) -> subprocess.Popen[bytes]:
+        if type(self).refusals > 0:
+            type(self).refusals -= 1
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return super().start(*arguments)
+
+
+def test_a_slot_that_cannot_be_replaced_at_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox(workers=1, runtime=ShortOfProcesses()) as box:
+        for refusals in (1, 2):
+            monkeypatch.setattr(ShortOfProcesses, "refusals", refusals)
+            os.kill(box._slots[0]._process.pid, signal.SIGKILL)
+            if refusals == 1:
+                assert box.judge(ADD, RIGHT).verdict is Verdict.AC
+        with pytest.raises(InfrastructureError, match=r"3 times, .*could not be started: .*temporarily unavailable"):
+            box.judge(ADD, RIGHT)
+        assert box.judge(ADD, RIGHT).verdict is Verdict.AC
+
+
+def test_a_host_that_cannot_start_the_first_slot_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ShortOfProcesses, "refusals", 1)
+    with pytest.raises(InfrastructureError, match="could not be started"):
+        Sandbox(workers=1, runtime=ShortOfProcesses())

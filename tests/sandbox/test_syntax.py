@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from sandbox.errors import ProblemError
 from sandbox.problem import Kind, Problem, StdioTest
 from sandbox.syntax import check_syntax, parse
 
@@ -19,12 +22,44 @@ def test_what_is_not_python_is_a_value_error_with_the_line(code: str, reason: st
         parse(code)
 
 
-def test_the_faulty_piece_of_a_problem_is_named() -> None:
-    with pytest.raises(ValueError, match=r"tests\.1 is not Python: line 1"):
-        check_syntax(Problem(id="a", tests=("assert f()", "assert f(")))
-    with pytest.raises(ValueError, match=r"prelude is not Python: line 2"):
-        check_syntax(Problem(id="a", tests=("assert f()",), prelude="import math\nimport"))
+CHECK = "def check(candidate):\n    assert candidate(1) == 1"
 
 
-def test_texts_of_a_stdio_problem_need_not_be_python() -> None:
-    check_syntax(Problem(id="a", kind=Kind.STDIO, tests=(StdioTest(stdin="1 2", stdout="(("),)))
+@pytest.mark.parametrize(
+    ("fields", "field", "reason"),
+    [
+        ({"tests": ("assert f()", "x = 1\nassert f(")}, "tests", r"test 1 does not compile: .*line 2"),
+        ({"tests": ("x = 1", "f(x)")}, "tests", "asserts anything"),
+        ({"tests": ("return f()",)}, "tests", "outside function"),
+        ({"prelude": "import math\nimport"}, "prelude", "not Python: line 2"),
+        ({"prelude": "return 1"}, "prelude", "outside function"),
+        ({"entry_point": "f("}, "entry_point", "not Python: line 1"),
+        ({"entry_point": "import f"}, "entry_point", "not Python: line 1"),
+        ({"entry_point": ""}, "entry_point", "not Python"),
+        ({"tests": ("x = 1", CHECK)}, "entry_point", r"check\(candidate\)"),
+    ],
+)
+def test_the_faulty_field_of_a_problem_is_named(fields: dict[str, Any], field: str, reason: str) -> None:
+    with pytest.raises(ProblemError, match=reason) as caught:
+        check_syntax(Problem(**{"id": "a", "tests": ("assert f()",)} | fields))
+    assert (caught.value.problem_id, caught.value.field) == ("a", field)
+    assert str(caught.value).startswith(f"problem 'a': {field}: ")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tests": (CHECK,), "entry_point": "Solution().f"},
+        {"tests": (CHECK,), "entry_point": " f"},
+        {"tests": ("candidate = f\nassert candidate(1)",)},
+        {"kind": Kind.STDIO, "tests": (StdioTest(stdin="1 2", stdout="(("),), "entry_point": "f("},
+    ],
+)
+def test_what_can_be_judged_is_let_through(fields: dict[str, Any]) -> None:
+    check_syntax(Problem(id="a", **fields))
+
+
+def test_code_that_python_warns_of_is_compiled_in_silence() -> None:
+    check_syntax(
+        Problem(id="a", tests=("assert f('\\d') is 1",), prelude="x = '\\d'", entry_point="f if 1 is 1 else f")
+    )

@@ -1,0 +1,65 @@
+"""Results that are still to come: converted, as they finish, in order, and without blocking an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from typing import TypeVar
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+def then(source: concurrent.futures.Future[S], convert: Callable[[S], T]) -> concurrent.futures.Future[T]:
+    """A future of the converted result; cancelling it before it runs cancels the source."""
+    target: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def finish(done: concurrent.futures.Future[S]) -> None:
+        if not target.set_running_or_notify_cancel():
+            return
+        try:
+            target.set_result(convert(done.result()))
+        except BaseException as error:  # noqa: BLE001 - to whoever waits for the target
+            target.set_exception(error)
+
+    source.add_done_callback(finish)
+    target.add_done_callback(lambda done: source.cancel() if done.cancelled() else None)
+    return target
+
+
+def as_completed(futures: Iterable[concurrent.futures.Future[T]], most: int) -> Iterator[tuple[int, T]]:
+    """Place and result of each, as they finish; `futures` is read on when fewer than `most` are pending.
+
+    What is pending when the caller stops, or when one of them fails, is cancelled.
+    """
+    pending: dict[concurrent.futures.Future[T], int] = {}
+    try:
+        for index, future in enumerate(futures):
+            pending[future] = index
+            if len(pending) >= most:
+                yield from _take_finished(pending)
+        while pending:
+            yield from _take_finished(pending)
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def _take_finished(pending: dict[concurrent.futures.Future[T], int]) -> Iterator[tuple[int, T]]:
+    done, _ = concurrent.futures.wait(pending, return_when=concurrent.futures.FIRST_COMPLETED)
+    for future in done:
+        index = pending.pop(future)
+        yield index, future.result()
+
+
+def in_order(results: Iterable[tuple[int, T]]) -> list[T]:
+    """Results by place; every place from 0 on must be there."""
+    found = dict(results)
+    return [found[index] for index in range(len(found))]
+
+
+async def in_thread(results: Iterator[T]) -> AsyncIterator[T]:
+    """The same, each waited for in a thread; None must not be among them."""
+    while (following := await asyncio.to_thread(next, results, None)) is not None:
+        yield following

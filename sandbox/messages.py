@@ -1,0 +1,108 @@
+"""What the pool and a slot's broker say to each other: plain dicts, made of our types and back."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from typing import Any
+
+from sandbox.limits import Limits
+from sandbox.problem import Kind, Problem, StdioTest
+from sandbox.result import JudgeResult, RunResult, TestResult
+from sandbox.syntax import compiled_tests
+from sandbox.verdict import Verdict, strongest
+
+Message = dict[str, Any]
+
+
+def run_request(code: str, stdin: str | bytes, limits: Limits) -> Message:
+    """Asks for a run."""
+    data = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
+    return {"op": "run", "code": code, "stdin": data, "limits": _plain_limits(limits)}
+
+
+def judge_request(key: str, code: str, limits: Limits, *, stop_on_first_failure: bool, isolate_tests: bool) -> Message:
+    """Asks for a judging by the problem of this key."""
+    return {
+        "op": "judge",
+        "key": key,
+        "code": code,
+        "limits": _plain_limits(limits),
+        "stop_on_first_failure": stop_on_first_failure,
+        "isolate_tests": isolate_tests,
+    }
+
+
+def definition(problem: Problem) -> tuple[str, Message]:
+    """A problem's key, which is a hash of what it is judged by, and its plain form."""
+    tests = [(test.stdin, test.stdout) if isinstance(test, StdioTest) else test for test in problem.tests]
+    plain = {
+        "kind": problem.kind.value,
+        "prelude": problem.prelude,
+        "tests": tests,
+        "entry_point": problem.entry_point,
+        "checker": problem.checker,
+    }
+    return hashlib.blake2b(repr(plain).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(), plain
+
+
+def run_result(answer: Message, level: str) -> RunResult:
+    """The answer to a `run_request`."""
+    return RunResult(
+        verdict=Verdict(answer["verdict"]),
+        stdout=answer["stdout"],
+        stderr=answer["stderr"],
+        exit_code=answer["exit_code"],
+        message=answer["message"],
+        cpu_s=answer["cpu_ns"] / 1e9,
+        wall_s=answer["wall_ns"] / 1e9,
+        peak_memory_bytes=answer["peak_bytes"],
+        enforcement=level,
+    )
+
+
+def judge_result(answer: Message, level: str) -> JudgeResult:
+    """The answer to a `judge_request`."""
+    tests = tuple(
+        TestResult(verdict=Verdict(verdict), message=message, wall_s=test_wall_s)
+        for verdict, message, test_wall_s in answer["tests"]
+    )
+    return JudgeResult(
+        verdict=strongest(test.verdict for test in tests),
+        passed=sum(test.verdict is Verdict.AC for test in tests),
+        total=len(tests),
+        tests=tests,
+        message=next((test.message for test in tests if test.verdict is not Verdict.AC), ""),
+        cpu_s=answer["cpu_ns"] / 1e9,
+        wall_s=sum(test.wall_s for test in tests),
+        peak_memory_bytes=answer["peak_bytes"],
+        enforcement=level,
+        tamper_proof=True,
+    )
+
+
+def no_code_result(problem: Problem, level: str) -> JudgeResult:
+    """What a completion without a program gets, of which no slot is asked.
+
+    Raises:
+        ProblemError: the tests are of no use.
+    """
+    return JudgeResult(
+        verdict=Verdict.NO_CODE,
+        passed=0,
+        total=compiled_tests(problem).total if problem.kind is Kind.FUNCTION else len(problem.tests),
+        tests=(),
+        message="the completion holds no code",
+        cpu_s=0.0,
+        wall_s=0.0,
+        peak_memory_bytes=0,
+        enforcement=level,
+        tamper_proof=True,
+    )
+
+
+def _plain_limits(limits: Limits) -> dict[str, Any]:
+    plain = asdict(limits)
+    if plain["total_cpu_s"] is None:
+        plain["total_cpu_s"] = 10 * limits.cpu_s
+    return plain
