@@ -10,6 +10,7 @@ import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 _SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/alternatives")
@@ -55,20 +56,23 @@ class HostRuntime:
             binds |= _package_binds(name)
         return {"binds": binds, "links": links, "hidden": _site_folders(), "path": [_PACKAGES_INSIDE]}
 
-    def start(self, program: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
-        """Start Python with `program` as arguments, one descriptor kept, its number appended.
+    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start Python with `program` as arguments, one descriptor kept, its number appended, stderr to `log`.
 
-        The environment is empty, standard streams are /dev/null, and hashing is fixed so that the order of a set
-        is the same in every run.
+        The environment is empty but for where the interpreter's own libraries lie (programs do not get that
+        either), and hashing is fixed so that the order of a set is the same in every run.
         """
+        environment = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        if "LD_LIBRARY_PATH" in os.environ:
+            environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         python = getattr(sys, "_base_executable", None) or sys.executable
         return subprocess.Popen(
             [python, "-S", "-s", "-B", "-X", "utf8", *program, str(descriptor)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=log,
             pass_fds=(descriptor,),
-            env={"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            env=environment,
             cwd="/",
             start_new_session=True,  # Ctrl-C is for the caller, who then closes the slot
         )
@@ -93,4 +97,5 @@ def _site_folders() -> list[str]:
     folders |= {str(path) for path in Path("/usr/lib").glob("python3*/dist-packages")}
     folders |= {str(path) for path in Path("/usr/local/lib").glob("python3*/*-packages")}
     folders |= {str(path) for path in Path("/usr").glob("lib*/python3*/site-packages")}
+    folders |= {str(Path(sys.base_prefix) / name) for name in ("envs", "pkgs")}  # conda's other environments
     return sorted(folder for folder in folders if Path(folder).is_dir())

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import marshal
+import os
 import socket
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from sandbox.errors import InfrastructureError, UnsupportedHostError
 from sandbox.worker.frames import FrameError, receive_frame, send_frame
@@ -17,6 +19,7 @@ from sandbox.worker.frames import FrameError, receive_frame, send_frame
 _SANDBOX_FOLDER = str(Path(__file__).parent)
 _BOOT = f"import sys; sys.path.insert(0, {_SANDBOX_FOLDER!r}); from worker.main import main; main()"
 _START_TIMEOUT_S = 60.0
+_LAST_WORDS = 2000
 LEVEL = "userns"
 """The level that every guard below together makes; a slot with less does not start."""
 
@@ -31,8 +34,8 @@ class Runtime(Protocol):
     def root(self) -> dict[str, object]:
         """The root file system to build."""
 
-    def start(self, program: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
-        """Start Python in it."""
+    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start Python in it, with its stderr to `log`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +61,12 @@ class Slot:
         spec = {**runtime.root(), "preload": list(runtime.preload), "remove_from_path": ["", _SANDBOX_FOLDER]}
         self._known: set[str] = set()
         self._sock, theirs = socket.socketpair()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the slot
         try:
-            self._process = runtime.start(["-c", _BOOT], theirs.fileno())
+            self._process = runtime.start(["-c", _BOOT], theirs.fileno(), self._log)
         except BaseException:
             self._sock.close()
+            self._log.close()
             raise
         finally:
             theirs.close()
@@ -109,11 +114,19 @@ class Slot:
             send_frame(self._sock, marshal.dumps(message, 2))
             frame = receive_frame(self._sock)
         except (OSError, FrameError) as error:
-            raise InfrastructureError(f"the slot's broker failed: {error}") from error
+            raise InfrastructureError(f"the slot's broker failed: {error}{self._last_words()}") from error
         if frame is None:
-            raise InfrastructureError("the slot's broker is gone")
+            raise InfrastructureError(f"the slot's broker is gone{self._last_words()}")
         answer: dict[str, Any] = marshal.loads(frame)  # noqa: S302 - from our own broker
         return answer
+
+    def _last_words(self) -> str:
+        """The end of what the broker wrote to stderr, which is nothing as long as all is well."""
+        if self._log.closed:
+            return ""
+        self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - _LAST_WORDS))
+        words = self._log.read().decode("utf-8", "replace").strip()
+        return f"; it said: {words}" if words else ""
 
     def interrupt(self) -> None:
         """Make a pending request fail and end the slot; may be called from another thread."""
@@ -131,3 +144,4 @@ class Slot:
         except subprocess.TimeoutExpired:
             self._process.kill()  # PID 1 of the slot dies with it, and the namespace with PID 1
             self._process.wait()
+        self._log.close()

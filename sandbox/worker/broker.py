@@ -15,7 +15,7 @@ import resource
 import select
 import signal
 import socket
-from typing import Any, Dict, List, Union
+from typing import Any, Dict, List, Tuple, Union
 
 from .checkers import CHECKERS
 from .codec import unpack
@@ -38,7 +38,7 @@ _PROBE_LIMITS = {
 _Problem = Union[Task, Dict[str, Any]]
 
 
-_DEATHS = {
+_DEATHS: Dict[int, Tuple[str, str]] = {
     signal.SIGXCPU: ("TLE", "what the program returned kept the judge busy for too long"),
     signal.SIGSEGV: ("RE", "the test code crashed on what the program returned"),
     signal.SIGBUS: ("RE", "the test code crashed on what the program returned"),
@@ -166,9 +166,9 @@ class Broker:
         if isinstance(problem, Task) and os.WIFSIGNALED(status):
             # Only test code that meets what a program returned can bring the judge down so; a program must
             # not be able to make that an infrastructure failure.
-            verdict, why = _DEATHS.get(os.WTERMSIG(status), ("", ""))
-            if verdict:
-                return {"tests": [(verdict, why, 0.0)] * problem.tests.total, "cpu_ns": 0, "peak_bytes": 0}
+            death = _DEATHS.get(os.WTERMSIG(status))
+            if death is not None:
+                return {"tests": [(*death, 0.0)] * problem.tests.total, "cpu_ns": 0, "peak_bytes": 0}
         if not answer:
             raise InfrastructureFailure("the judge process died")
         return dict(marshal.loads(answer))  # noqa: S302 - from our own fork

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -39,8 +40,8 @@ class OtherRuntime:
     def root(self) -> dict[str, object]:
         return self._change_root(self._host.root())
 
-    def start(self, program: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
-        return self._host.start(self._change_start(program), descriptor)
+    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        return self._host.start(self._change_start(program), descriptor, log)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +142,7 @@ def test_a_runtime_that_ends_at_once_is_an_infrastructure_error() -> None:
 
 def test_a_runtime_that_cannot_be_started_is_told() -> None:
     class Broken(OtherRuntime):
-        def start(self, program: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+        def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
             return subprocess.Popen(["/no/such/program"])
 
     with pytest.raises(FileNotFoundError):
@@ -196,10 +197,10 @@ def test_the_worker_runs_under_other_versions_of_python(python: str) -> None:
     prefix = str(Path(python).parent.parent)
 
     class Other(OtherRuntime):
-        def start(self, program: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+        def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
             return subprocess.Popen(
                 [python, "-S", "-s", "-B", "-X", "utf8", *program, str(descriptor)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
                 pass_fds=(descriptor,), env={"PYTHONHASHSEED": "0"}, cwd="/",
             )  # fmt: skip
 

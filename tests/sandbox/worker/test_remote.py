@@ -4,13 +4,14 @@
 import subprocess
 import time
 from collections.abc import Sequence
+from typing import IO
 
 import pytest
 
 from containers.host import HostRuntime
 from sandbox import JudgeResult, Limits, Problem, Sandbox, Verdict
 
-AC, RE, TLE, OLE = Verdict.AC, Verdict.RE, Verdict.TLE, Verdict.OLE
+AC, RE, TLE, OLE, MLE = Verdict.AC, Verdict.RE, Verdict.TLE, Verdict.OLE, Verdict.MLE
 SPEAK = """
 import os, struct, time
 def send(body, header=b'{"ok":true,"classes":[],"same":{}}'):
@@ -110,8 +111,8 @@ def test_an_object_of_a_dead_candidate_is_of_no_use(box: Sandbox) -> None:
     assert verdicts(box, code, "c = C()\nassert c.n == 1", "assert die()", "assert c.n == 1") == [AC, RE, AC]
 
 
-def test_a_result_that_would_fill_the_judges_memory_is_re(box: Sandbox) -> None:
-    assert verdicts(box, "def f(): return 1", "assert [0] * (f() << 40)", "assert f() == 1") == [RE, AC]
+def test_a_result_that_would_fill_the_judges_memory_is_mle(box: Sandbox) -> None:
+    assert verdicts(box, "def f(): return 1", "assert [0] * (f() << 40)", "assert f() == 1") == [MLE, AC]
 
 
 class ImpatientRuntime:
@@ -122,10 +123,10 @@ class ImpatientRuntime:
     def root(self) -> dict[str, object]:
         return HostRuntime().root()
 
-    def start(self, program: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
         flag, boot = program
         boot = boot.replace("main()", "import worker.function_judge as judge; judge._MIN_CPU_S = 0.5; main()")
-        return HostRuntime().start([flag, boot], descriptor)
+        return HostRuntime().start([flag, boot], descriptor, log)
 
 
 def test_a_result_that_keeps_the_judge_busy_is_tle() -> None:
