@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections import Counter
@@ -24,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox.errors import InfrastructureError, ProblemError, RecordError, UnsupportedHostError
-from sandbox.judging_file import JudgingFile, digest_of
+from sandbox.judging_file import JudgingFile, digest_of, partial_of
 from sandbox.limits import MIB, Limits
 from sandbox.pool import Sandbox
 from sandbox.records import ResultRecord, Submission, read_problems, read_submissions
@@ -63,6 +64,7 @@ def configure(
     *, verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the sandbox does to stderr.")] = False
 ) -> None:
     """Run and judge untrusted Python programs without root."""
+    _open_closed_streams()
     level = logging.DEBUG if verbose else logging.WARNING
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
@@ -123,6 +125,9 @@ def judge(
     """Judge all submissions. Interrupted, the same command continues from OUT.partial."""
     started = time.monotonic()
     with _reported_errors():
+        for target in (out, partial_of(out)):
+            if any(target.exists() and target.samefile(source) for source in (problems, submissions)):
+                raise typer.BadParameter(f"{target} would be overwritten, but it is an input", param_hint="--out")
         known = read_problems(problems)
         todo = list(read_submissions(submissions, known, extract.value))
         digest = digest_of(problems, submissions, extract.value)
@@ -177,6 +182,19 @@ def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON obj
     if missing:
         console.print(Text("The sandbox will not start here.", style="bold red"))
     raise typer.Exit(1 if missing else 0)
+
+
+def _open_closed_streams() -> None:
+    """Puts /dev/null where the caller has closed a standard stream (`<&-`).
+
+    Otherwise the next file or socket would get its number, and be taken for it by every process that is started.
+    """
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open()  # noqa: SIM115  # as long as the process
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
 
 
 @contextmanager

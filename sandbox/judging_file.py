@@ -52,7 +52,7 @@ class JudgingFile:
             OSError: it cannot be read or written, or another judging has it open.
         """
         self._out = out
-        self._partial = out.with_name(out.name + ".partial")
+        self._partial = partial_of(out)
         self._total = total
         self.done: dict[int, ResultRecord] = {}
         self._stream: BinaryIO = self._partial.open("ab")
@@ -126,6 +126,11 @@ class JudgingFile:
         for line in lines:
             row = parse_line(_Row, line, self._partial)
             self.done[row.index] = row.result
+
+
+def partial_of(out: Path) -> Path:
+    """Where the results of a file lie until it is finished."""
+    return out.with_name(out.name + ".partial")
 
 
 def digest_of(*parts: Path | str) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -78,11 +79,25 @@ def test_run_as_json_is_one_object(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_stream_is_an_empty_one(tmp_path: Path, closed: str) -> None:
+    code = "import sys\nprint(sys.stdin.read() + 'x')\nprint('y', file=sys.stderr)\nraise SystemExit(3)"
+    line = f"{shlex.join(command('run', program(tmp_path, code)))} {closed}"
+    done = subprocess.run(["sh", "-c", line], input="a", capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == EXIT_CODES[Verdict.RE], done
+    assert done.stdout == ("" if ">&-" in closed.split() else "x\n" if "<&-" in closed else "ax\n")
+    assert done.stderr.splitlines()[:1] == ([] if "2>&-" in closed else ["y"])
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (["run", "absent.py"], "error: absent.py: No such file"),
         (["run", "program.py", "--cpu-s", "0"], "Limits.cpu_s is 0"),
+        (["run", "program.py", "--cpu-s", "1e300"], "Limits.cpu_s is 1e+300"),
+        (["run", "program.py", "--memory-mib", "9" * 30], "Limits.memory_bytes is 1048"),
+        (["run", "program.py", "--output-mib", "9" * 30], "Limits.output_bytes is 1048"),
+        (["run", "program.py", "--processes", "9" * 30], "Limits.processes is 9999"),
         (
             ["judge", "--problems", "no.jsonl", "--submissions", "s.jsonl", "--out", "r"],
             "error: no.jsonl: No such file",
@@ -141,6 +156,21 @@ def test_results_are_in_input_order_with_every_field(tmp_path: Path, inputs: lis
     assert all(row.enforcement == "userns" and row.tamper_proof for row in rows)
     assert rows[3].cpu_s > 0 < rows[3].peak_memory_bytes
     assert not (tmp_path / "r.jsonl.partial").exists()
+
+
+@pytest.mark.parametrize("spoilt", ["p.jsonl", "s.jsonl"])
+@pytest.mark.parametrize("out", ["{}", "link", "../{folder}/{}", "partial"])
+def test_an_input_is_never_overwritten(tmp_path: Path, inputs: list[str | Path], spoilt: str, out: str) -> None:
+    source = tmp_path / spoilt
+    if out == "link":
+        (tmp_path / "link").symlink_to(source)
+    if out == "partial":
+        source = source.rename(tmp_path / "partial.partial")
+        inputs = [source if option == tmp_path / spoilt else option for option in inputs]
+    before = source.read_bytes()
+    done = call("judge", *inputs[:4], "--out", tmp_path / out.format(spoilt, folder=tmp_path.name))
+    assert (done.returncode, "is an input" in done.stderr) == (2, True), done
+    assert source.read_bytes() == before
 
 
 def test_the_end_is_a_table_of_verdicts(inputs: list[str | Path]) -> None:
