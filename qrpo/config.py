@@ -88,7 +88,7 @@ class GenerateConfig:
     policy_temperature: float = field(
         default=1.0,
         metadata={
-            "help": "The policy is the model at this temperature: its logits are divided by it, in the weights, for good. "
+            "help": "The policy is the model at this temperature: its logits are divided by it, for good. "
             "References, loss, evaluation and the trained model are all of that policy, at temperature 1. "
             "Small models write little that runs at their own."
         },

@@ -122,10 +122,12 @@ def code_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def toy_problems(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three problems in a file, each solved by one of the toy model's programs."""
-    path = tmp_path_factory.mktemp("problems") / "toy.jsonl"
-    path.write_text("".join(json.dumps(problem) + "\n" for problem in TOY_PROBLEMS))
-    return path
+    """A folder with train.jsonl and heldout.jsonl, three problems each, solved by programs of the toy model."""
+    folder = tmp_path_factory.mktemp("problems")
+    for split in ("train", "heldout"):
+        rows = [{**problem, "id": f"{split}/{problem['id']}"} for problem in TOY_PROBLEMS]
+        (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,8 @@ def arguments(code_model_dir: Path, toy_problems: Path) -> list[str]:
     """A whole run of the toy model in two seconds: two batches a sampling, nine steps."""
     return [
         *("--model_name_or_path", str(code_model_dir), "--use_cpu", "--bf16", "false"),
-        *("--train_problems", str(toy_problems), "--heldout_problems", str(toy_problems)),
+        *("--train_problems", str(toy_problems / "train.jsonl")),
+        *("--heldout_problems", str(toy_problems / "heldout.jsonl")),
         *("--max_new_tokens", "6", "--num_completions", "16", "--batch_completions", "32"),
         *("--eval_completions", "16", "--kl_completions", "6", "--bootstrap_samples", "200"),
         *("--sandbox_workers", "2", "--score_chunk", "1"),
