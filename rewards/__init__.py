@@ -4,7 +4,7 @@ from rewards.builtin import load_builtin
 from rewards.entry import Entry
 from rewards.execution import ExecutionReward, Scored
 from rewards.loading import load_problems
-from rewards.pass_at_k import Tally, mean_pass_at_k, pass_at_k
+from rewards.pass_at_k import pass_at_k
 from sandbox.extraction import extract_code
 from sandbox.problem import Problem
 
@@ -13,10 +13,8 @@ __all__ = [
     "ExecutionReward",
     "Problem",
     "Scored",
-    "Tally",
     "extract_code",
     "load_builtin",
     "load_problems",
-    "mean_pass_at_k",
     "pass_at_k",
 ]

@@ -2,16 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
-
-
-class Tally(NamedTuple):
-    """Samples of one problem."""
-
-    samples: int
-    correct: int
-
 
 def pass_at_k(samples: int, correct: int, k: int) -> float:
     """Unbiased estimate of pass@k from `correct` among `samples`, in [0, 1].
@@ -30,15 +20,3 @@ def pass_at_k(samples: int, correct: int, k: int) -> float:
     for i in range(samples - correct + 1, samples + 1):
         all_wrong *= max(0.0, 1.0 - k / i)
     return 1.0 - all_wrong
-
-
-def mean_pass_at_k(tallies: Iterable[Tally], k: int) -> float:
-    """Mean over problems, each counted once however many samples it has.
-
-    Raises:
-        ValueError: no problem, or one of them has fewer than k samples.
-    """
-    estimates = [pass_at_k(tally.samples, tally.correct, k) for tally in tallies]
-    if not estimates:
-        raise ValueError("no problems; the mean over none is undefined")
-    return sum(estimates) / len(estimates)

@@ -6,8 +6,7 @@ error with its file, line and field. Blank lines are passed over.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
@@ -15,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sandbox.errors import ProblemError, RecordError
 from sandbox.extraction import Which, extract_code
-from sandbox.jsonl import parse_line, read_lines, write_atomically
+from sandbox.jsonl import parse_line, read_lines
 from sandbox.limits import Limits
 from sandbox.problem import Kind, Problem, StdioTest
-from sandbox.result import JudgeResult, TestResult
+from sandbox.result import JudgeResult
 from sandbox.syntax import check_syntax
 from sandbox.verdict import Verdict
 
@@ -70,25 +69,6 @@ class ProblemRecord(StrictRecord):
     checker: str = "tokens"
     limits: LimitsRecord = LimitsRecord()
     meta: dict[str, str] = Field(default_factory=dict)
-
-    @classmethod
-    def from_problem(cls, problem: Problem) -> Self:
-        """The row of a problem."""
-        return cls(
-            id=problem.id,
-            prompt=problem.prompt,
-            answer_start=problem.answer_start,
-            kind=problem.kind.value,
-            tests=[
-                test if isinstance(test, str) else StdioTestRecord(stdin=test.stdin, stdout=test.stdout)
-                for test in problem.tests
-            ],
-            prelude=problem.prelude,
-            entry_point=problem.entry_point,
-            checker=problem.checker,
-            limits=LimitsRecord(**dataclasses.asdict(problem.limits)),
-            meta=dict(problem.meta),
-        )
 
     def to_problem(self) -> Problem:
         """The problem.
@@ -176,23 +156,6 @@ class ResultRecord(StrictRecord):
             tamper_proof=result.tamper_proof,
         )
 
-    def to_result(self) -> JudgeResult:
-        """The result; `pass_rate` follows from the counts."""
-        return JudgeResult(
-            verdict=self.verdict,
-            passed=self.passed,
-            total=self.total,
-            tests=tuple(
-                TestResult(verdict=test.verdict, message=test.message, wall_s=test.wall_s) for test in self.tests
-            ),
-            message=self.message,
-            cpu_s=self.cpu_s,
-            wall_s=self.wall_s,
-            peak_memory_bytes=self.peak_memory_bytes,
-            enforcement=self.enforcement,
-            tamper_proof=self.tamper_proof,
-        )
-
 
 class Submission(NamedTuple):
     """A program for a problem."""
@@ -245,22 +208,6 @@ def read_submissions(path: Path, problems: Mapping[str, Problem], which: Which =
             raise RecordError(str(path), line.number, "problem_id", reason)
         code = record.code if record.completion is None else extract_code(record.completion, which)
         yield Submission(problem, code, record.id)
-
-
-def read_results(path: Path) -> Iterator[ResultRecord]:
-    """Results in file order.
-
-    Raises:
-        RecordError: a row is malformed.
-        OSError: the file cannot be read.
-    """
-    for line in read_lines(path):
-        yield parse_line(ResultRecord, line, path)
-
-
-def write_problems(path: Path, problems: Iterable[Problem]) -> None:
-    """Replaces the file by these problems, at once or not at all."""
-    write_atomically(path, map(ProblemRecord.from_problem, problems))
 
 
 def _printable(text: str) -> str:

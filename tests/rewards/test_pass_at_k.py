@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.pass_at_k import Tally, mean_pass_at_k, pass_at_k
+from rewards.pass_at_k import pass_at_k
 
 
 @st.composite
@@ -56,9 +56,3 @@ def test_many_samples_do_not_overflow() -> None:
 def test_what_cannot_be_estimated_is_an_error(n: int, c: int, k: int) -> None:
     with pytest.raises(ValueError, match="samples"):
         pass_at_k(n, c, k)
-
-
-def test_each_problem_counts_once_in_the_mean() -> None:
-    assert mean_pass_at_k([Tally(2, 2), Tally(100, 0)], 1) == 0.5
-    with pytest.raises(ValueError, match="no problems"):
-        mean_pass_at_k([], 1)

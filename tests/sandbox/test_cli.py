@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.cli import EXIT_CODES
-from sandbox.records import read_results
+from sandbox.jsonl import parse_line, read_lines
+from sandbox.records import ResultRecord
 from sandbox.verdict import Verdict
 
 ADD = {"id": "add", "tests": ["assert add(1, 2) == 3", "assert add(0, 0) == 0"], "entry_point": "add"}
@@ -36,6 +37,10 @@ def call(*arguments: str | Path, stdin: str = "", **env: str) -> subprocess.Comp
 def write(path: Path, *rows: object) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def results(path: Path) -> list[ResultRecord]:
+    return [parse_line(ResultRecord, line, path) for line in read_lines(path)]
 
 
 def program(folder: Path, code: str) -> Path:
@@ -148,7 +153,7 @@ def inputs(tmp_path: Path) -> list[str | Path]:
 def test_results_are_in_input_order_with_every_field(tmp_path: Path, inputs: list[str | Path]) -> None:
     done = call("judge", *inputs, "--workers", "2")
     assert done.returncode == 0, done.stderr
-    rows = list(read_results(tmp_path / "r.jsonl"))
+    rows = results(tmp_path / "r.jsonl")
     assert [row.verdict.value for row in rows] == ["WA", "AC", "NO_CODE", "AC", "WA"]
     assert [row.problem_id for row in rows] == ["add", "echo", "add", "add", "add"]
     assert (rows[0].id, rows[0].passed, rows[0].total, rows[0].pass_rate) == ("s0", 1, 2, 0.5)
@@ -223,7 +228,7 @@ def test_an_interrupted_judging_is_continued(tmp_path: Path) -> None:
     partial.write_text(finished(partial.read_text(), len(rows)))
     done = call("judge", *inputs, "--json")
     assert json.loads(done.stdout)["resumed"] == len(rows) - 2
-    assert [row.verdict for row in read_results(tmp_path / "r.jsonl")] == [Verdict.AC] * len(rows)
+    assert [row.verdict for row in results(tmp_path / "r.jsonl")] == [Verdict.AC] * len(rows)
 
 
 def finished(partial: str, total: int) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.errors import RecordError
 from sandbox.judging_file import JudgingFile, digest_of
-from sandbox.records import ResultRecord, read_results
+from sandbox.records import ResultRecord
 from sandbox.verdict import Verdict
 
 
@@ -35,7 +35,7 @@ def test_results_are_in_input_order_and_nothing_else_is_left(tmp_path: Path) -> 
             assert not out.exists()
             file.add(index, result(str(index)))
         file.finish()
-    assert [row.problem_id for row in read_results(out)] == ["0", "1", "2"]
+    assert [json.loads(line)["problem_id"] for line in out.read_text().splitlines()] == ["0", "1", "2"]
     assert list(tmp_path.iterdir()) == [out]
 
 
@@ -48,7 +48,7 @@ def test_an_interrupted_judging_goes_on_with_what_it_had(tmp_path: Path) -> None
         assert file.done == {1: result("b")}
         file.add(0, result("a"))
         file.finish()
-    assert [row.problem_id for row in read_results(out)] == ["a", "b"]
+    assert [json.loads(line)["problem_id"] for line in out.read_text().splitlines()] == ["a", "b"]
 
 
 @pytest.mark.parametrize("lost", [1, 5, 40])
@@ -62,7 +62,7 @@ def test_a_line_torn_by_a_kill_is_judged_again(tmp_path: Path, lost: int) -> Non
         assert list(file.done) == [0]
         file.add(1, result("b"))
         file.finish()
-    assert len(list(read_results(tmp_path / "r"))) == 2
+    assert (tmp_path / "r").read_text().count("\n") == 2
 
 
 def test_a_torn_first_line_starts_anew(tmp_path: Path) -> None:

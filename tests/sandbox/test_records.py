@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -16,9 +17,7 @@ from sandbox.records import (
     ResultRecord,
     Submission,
     read_problems,
-    read_results,
     read_submissions,
-    write_problems,
 )
 from sandbox.result import JudgeResult
 from sandbox.result import TestResult as CaseResult
@@ -79,13 +78,13 @@ def write(path: Path, *rows: object) -> Path:
 
 @given(PROBLEMS)
 def test_a_problem_comes_back_as_it_was(problem: Problem) -> None:
-    text = ProblemRecord.from_problem(problem).model_dump_json(exclude_none=True)
+    text = json.dumps(dataclasses.asdict(problem))
     assert parse_line(ProblemRecord, Line(1, text), Path("p")).to_problem() == problem
 
 
-def test_problems_are_written_and_read_in_order(tmp_path: Path) -> None:
+def test_problems_are_read_in_order(tmp_path: Path) -> None:
     echo = Problem(id="Echo", kind=Kind.STDIO, tests=(StdioTest(stdin="a", stdout="a\n"),))
-    write_problems(tmp_path / "p.jsonl", [echo, ADD])
+    write(tmp_path / "p.jsonl", dataclasses.asdict(echo), dataclasses.asdict(ADD))
     assert list(read_problems(tmp_path / "p.jsonl").values()) == [echo, ADD]
 
 
@@ -165,13 +164,13 @@ def test_a_malformed_submission_is_reported_with_its_place(
     assert (caught.value.line, caught.value.field) == (2, field)
 
 
-def test_a_result_comes_back_as_it_was_with_its_rate(tmp_path: Path) -> None:
+def test_a_result_is_written_whole_with_its_rate(tmp_path: Path) -> None:
     record = ResultRecord.from_result(Submission(ADD, "", "s1"), RESULT)
     write_atomically(tmp_path / "r.jsonl", [record])
     row = json.loads((tmp_path / "r.jsonl").read_text())
-    assert (row["problem_id"], row["id"], row["verdict"], row["pass_rate"]) == ("add", "s1", "WA", 0.25)
-    assert row["tests"] == [{"verdict": "AC", "message": "", "wall_s": 0.25}]
-    assert [read.to_result() for read in read_results(tmp_path / "r.jsonl")] == [RESULT]
+    added = {name: row.pop(name) for name in ("problem_id", "id", "pass_rate")}
+    assert added == {"problem_id": "add", "id": "s1", "pass_rate": 0.25}
+    assert row == dataclasses.asdict(RESULT) | {"tests": [{"verdict": "AC", "message": "", "wall_s": 0.25}]}
 
 
 def test_a_message_that_utf8_cannot_carry_is_written_as_escapes() -> None:
