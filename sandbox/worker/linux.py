@@ -10,13 +10,11 @@ import time
 from typing import Optional
 
 CLONE_NEWNS = 0x00020000
-CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
-CLONE_NEWTIME = 0x00000080
 
 MS_RDONLY = 1
 MS_NOSUID = 2
@@ -117,10 +115,9 @@ class _MountAttr(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")]
 
 
-def make_read_only(target: str, devices: bool = False) -> None:
-    """Make a mount and all below it read-only and nosuid, and nodev unless `devices`."""
-    attributes = _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | (0 if devices else _MOUNT_ATTR_NODEV)
-    attr = _MountAttr(set=attributes)
+def make_read_only(target: str) -> None:
+    """Make a mount and all below it read-only, nosuid and nodev."""
+    attr = _MountAttr(set=_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV)
     result = _libc.syscall(
         ctypes.c_long(_SYS_MOUNT_SETATTR),
         ctypes.c_int(_AT_FDCWD),
@@ -136,8 +133,7 @@ def make_read_only(target: str, devices: bool = False) -> None:
         locked = os.statvfs(point).f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC | 1024 | 2048 | 4096)
         # statvfs tells noatime, nodiratime and relatime by other bits than mount(2) takes.
         flags = locked & 15 | (locked & 3072) | ((1 << 21) if locked & 4096 else 0)
-        nodev = 0 if devices else MS_NODEV
-        mount("none", point, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | nodev | flags)
+        mount("none", point, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | flags)
 
 
 def _mounts_below(target: str) -> list[str]:
