@@ -4,10 +4,13 @@ Each must earn nothing, end within seconds, leave the next program of the same s
 like a failure of the host, which would stop a training run.
 """
 
+import platform
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,15 @@ def box() -> Iterator[Sandbox]:
         patch.setenv("HF_TOKEN", "planted-secret")
         with Sandbox(workers=1) as sandbox:
             yield sandbox
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Sandbox]:
+    """Two slots, both started."""
+    with Sandbox(workers=2) as sandbox:
+        while len(sandbox._slots) < 2:
+            sandbox.judge_batch([(FUNCTION, HONEST)] * 4)
+        yield sandbox
 
 
 def earns_nothing(box: Sandbox, problem: Problem, code: str) -> Verdict:
@@ -598,6 +610,21 @@ def test_a_helper_object_with_a_life_of_its_own_earns_nothing(box: Sandbox, name
     earns_nothing(box, problem, f"def f(x):\n    {CHEATED_NODES[name]}")
 
 
+# Source: arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h of Linux.
+_NUMBERS = {
+    "x86_64": {
+        "ptrace": 101, "unshare": 272, "setns": 308, "pivot_root": 155, "bpf": 321, "io_uring_setup": 425,
+        "perf_event_open": 298, "userfaultfd": 323, "keyctl": 250, "process_vm_readv": 310, "memfd_create": 319,
+        "clone": 56, "clone3": 435, "prlimit64": 302, "add_key": 248,
+    },
+    "aarch64": {
+        "ptrace": 117, "unshare": 97, "setns": 268, "pivot_root": 41, "bpf": 280, "io_uring_setup": 425,
+        "perf_event_open": 241, "userfaultfd": 282, "keyctl": 219, "process_vm_readv": 270, "memfd_create": 279,
+        "clone": 220, "clone3": 435, "prlimit64": 261, "add_key": 217,
+    },
+}  # fmt: skip
+SYSTEM_CALLS = _NUMBERS[platform.machine()]
+
 LEFT_BEHIND = {
     "a file": ("open('/tmp/left', 'w').write('x')", "import os; found = os.path.exists('/tmp/left')"),
     "shared memory": (
@@ -613,8 +640,8 @@ LEFT_BEHIND = {
         "import ctypes; found = ctypes.CDLL(None).msgget(77, 0) != -1",
     ),
     "a key": (
-        "import ctypes; ctypes.CDLL(None).syscall(248, b'user', b'left', b'x', 1, -4)",
-        "import ctypes; found = ctypes.CDLL(None).syscall(250, 10, -4, b'user', b'left', 0) != -1",
+        f"import ctypes; ctypes.CDLL(None).syscall({SYSTEM_CALLS['add_key']}, b'user', b'left', b'x', 1, -4)",
+        f"import ctypes; found = ctypes.CDLL(None).syscall({SYSTEM_CALLS['keyctl']}, 10, -4, b'user', b'left', 0) != -1",
     ),
     "a process": (
         "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: time.sleep(1000)",
@@ -658,21 +685,21 @@ def test_nothing_is_left_for_the_next_run(box: Sandbox, name: str) -> None:
 
 
 ESCAPES = {
-    "ptrace": "call(101, 16, 1, 0, 0)",
-    "unshare": "call(272, 0x10000000)",
+    "ptrace": "call('ptrace', 16, 1, 0, 0)",
+    "unshare": "call('unshare', 0x10000000)",
     "mount": "libc.mount(b'none', b'/tmp', b'tmpfs', 0, 0)",
-    "setns": "call(308, os.open('/proc/self/ns/mnt', 0), 0)",
+    "setns": "call('setns', os.open('/proc/self/ns/mnt', 0), 0)",
     "chroot": "libc.chroot(b'/tmp')",
-    "pivot_root": "call(155, b'/tmp', b'/tmp')",
-    "bpf": "call(321, 0, 0, 0)",
-    "io_uring": "call(425, 8, 0)",
-    "perf": "call(298, 0, 0, -1, -1, 0)",
-    "userfaultfd": "call(323, 0)",
-    "keyctl": "call(250, 0, -3, 0)",
-    "process_vm_readv": "call(310, 1, 0, 0, 0, 0, 0)",
-    "memfd": "call(319, b'x', 0)",
-    "new user namespace": "call(56, 0x10000011, 0, 0, 0, 0)",
-    "clone3": "call(435, 0, 88)",
+    "pivot_root": "call('pivot_root', b'/tmp', b'/tmp')",
+    "bpf": "call('bpf', 0, 0, 0)",
+    "io_uring": "call('io_uring_setup', 8, 0)",
+    "perf": "call('perf_event_open', 0, 0, -1, -1, 0)",
+    "userfaultfd": "call('userfaultfd', 0)",
+    "keyctl": "call('keyctl', 0, -3, 0)",
+    "process_vm_readv": "call('process_vm_readv', 1, 0, 0, 0, 0, 0)",
+    "memfd": "call('memfd_create', b'x', 0)",
+    "new user namespace": "call('clone', 0x10000011, 0, 0, 0, 0)",
+    "clone3": "call('clone3', 0, 88)",
     "packets": "libc.socket(17, 3, 0)",
     "netlink": "libc.socket(16, 3, 0)",
     "vsock": "libc.socket(40, 1, 0)",
@@ -685,7 +712,7 @@ ESCAPES = {
     "descriptors of PID 1": "len(os.listdir('/proc/1/fd')) or -1",
     "root of PID 1": "len(os.listdir('/proc/1/root'))",
     "score of PID 1": "os.open('/proc/1/oom_score_adj', os.O_WRONLY)",
-    "limits of PID 1": "call(302, 1, 7, (ctypes.c_ulong * 2)(1, 1), 0)",
+    "limits of PID 1": "call('prlimit64', 1, 7, (ctypes.c_ulong * 2)(1, 1), 0)",
     "settings of the kernel": "os.open('/proc/sys/kernel/hostname', os.O_RDONLY)",
     "the internet": "reach(('1.1.1.1', 53))",
     "the host": "reach(('127.0.0.1', 22))",
@@ -694,12 +721,19 @@ ESCAPES = {
 
 
 def test_there_is_no_way_out(box: Sandbox) -> None:
-    """Each returns -1 or raises OSError; the numbers are those of x86_64."""
-    code = "import ctypes, os, platform, socket\nlibc = ctypes.CDLL(None); call = libc.syscall\n"
-    code += "if platform.machine() != 'x86_64': call = lambda *a: -1\n"
-    code += "def reach(address):\n    s = socket.socket(); s.settimeout(0.2); s.connect(address); return 0\n"
+    """Each is refused: a system call by the filter or for want of the right, not for its arguments."""
+    code = f"""
+import ctypes, errno, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, *args):
+    result = libc.syscall({SYSTEM_CALLS}[name], *args)
+    found = ctypes.get_errno()
+    return -1 if result == -1 and found in (errno.EPERM, errno.EACCES, errno.ENOSYS) else (result, found)
+def reach(address):
+    s = socket.socket(); s.settimeout(0.2); s.connect(address); return 0
+"""
     for name, expression in ESCAPES.items():
-        code += f"try:\n    if {expression} != -1: print({name!r})\nexcept OSError: pass\n"
+        code += f"try:\n    if (got := {expression}) != -1: print({name!r}, got)\nexcept OSError: pass\n"
     result = box.run(code + "print('done')", limits=Limits(cpu_s=5, idle_s=5))
     assert result.stdout == b"done\n", result
 
@@ -712,11 +746,20 @@ def test_secrets_and_answers_are_out_of_sight(box: Sandbox, tmp_path: Path) -> N
     hidden += ["/var/lib", "/boot", "/mnt", Path(__file__).parent, Path(pytest.__file__).parent.parent]
     hidden += [Path(rewards.__file__).parent, Path(sandbox.__file__).parent, "/proc/sys", "/proc/cpuinfo", "/dev/mem"]
     base = Path(sys.base_prefix)
-    visible = [path for path in map(Path, hidden) if not base.is_relative_to(path)]
+    bases = {path for prefix in (base, Path(sys.base_exec_prefix)) for path in (prefix, prefix.resolve())}
+    # A folder on the way to the interpreter is there, but nothing in it except the next step of that way.
+    steps: dict[str, list[str]] = {}
+    for path in [path for prefix in bases if not prefix.is_relative_to("/usr") for path in (prefix, *prefix.parents)]:
+        if path.parent not in (path, Path("/")):
+            steps.setdefault(str(path.parent), []).append(path.name)
+    absent = [str(path) for path in hidden if str(path) not in steps]
     code = f"""
 import os, sys
-for path in {[str(path) for path in visible]}:
+for path in {absent}:
     if os.path.exists(path): print('visible:', path)
+for folder, names in {steps}.items():
+    for name in os.listdir(folder):
+        if name not in names: print('visible:', folder, name)
 for folder in sys.path + {[str(base)]}:
     for root, folders, files in os.walk(os.path.join(folder, 'site-packages')): print(root, folders, files)
 if 'planted-secret' in str(os.environ): print('environment')
@@ -727,9 +770,28 @@ print([fd for fd in os.listdir('/proc/self/fd') if int(fd) > 4])
     assert [line for line in result.stdout.decode().splitlines() if "site-packages [] []" not in line] == ["[]"], result
 
 
-def test_a_cheat_does_not_slow_the_others_down(box: Sandbox) -> None:
-    """What leaves processes, files and memory behind is gone when its result is there."""
-    honest = [box.judge(FUNCTION, HONEST).wall_s for _ in range(5)]
-    for name in ("fork bomb", "memory of children", "inodes", "zombies", "daemon"):
-        box.run(EVERYWHERE[name], limits=LIMITS)
-        assert min(box.judge(FUNCTION, HONEST).wall_s for _ in range(3)) < 10 * max(honest) + 0.5, name
+@pytest.mark.parametrize("name", ["fork bomb", "threads", "memory of children", "inodes", "zombies", "daemon"])
+def test_a_cheat_changes_no_verdict_of_what_is_judged_beside_it(pair: Sandbox, name: str) -> None:
+    """One slot is never without the cheat while the other judges."""
+    rounds = 0
+    is_over = threading.Event()
+
+    def cheat() -> None:
+        nonlocal rounds
+        while not is_over.is_set():
+            pair.run(EVERYWHERE[name], limits=LIMITS)
+            rounds += 1
+
+    slots = [slot._process.pid for slot in pair._slots.values()]
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(cheat)
+        try:
+            verdicts = []
+            while rounds < 3 and not running.done():
+                verdicts += [pair.judge(FUNCTION, HONEST).verdict, pair.judge(STDIO, HONEST_STDIO).verdict]
+        finally:
+            is_over.set()
+        running.result()
+    assert verdicts
+    assert set(verdicts) == {Verdict.AC}
+    assert [slot._process.pid for slot in pair._slots.values()] == slots, "a slot was replaced"
