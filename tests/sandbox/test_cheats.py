@@ -641,7 +641,7 @@ LEFT_BEHIND = {
     ),
     "a key": (
         f"import ctypes; ctypes.CDLL(None).syscall({SYSTEM_CALLS['add_key']}, b'user', b'left', b'x', 1, -4)",
-        f"import ctypes; found = ctypes.CDLL(None).syscall({SYSTEM_CALLS['keyctl']}, 10, -4, b'user', b'left', 0) != -1",
+        f"import ctypes; found = ctypes.CDLL(None).syscall({SYSTEM_CALLS['keyctl']}, 10, -4, b'user', b'left', 0) + 1",
     ),
     "a process": (
         "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: time.sleep(1000)",
