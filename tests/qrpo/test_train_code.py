@@ -63,17 +63,38 @@ def handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
+OPTIONS = """
+output_dir: nowhere
+max_new_tokens: 6
+num_completions: 16
+batch_completions: 32
+eval_completions: 16
+kl_completions: 6
+bootstrap_samples: 200
+sandbox_workers: 2
+score_chunk: 1
+use_cpu: true
+bf16: false
+gradient_checkpointing: false
+learning_rate: 1.0e-2
+lr_scheduler_type: constant
+num_train_epochs: 12
+per_device_train_batch_size: 8
+gradient_accumulation_steps: 2
+logging_steps: 1
+save_steps: 8
+"""
+"""A whole run of the toy model in two seconds: two batches a sampling, 36 steps."""
+
+
 @pytest.fixture(scope="session")
-def arguments(code_model_dir: Path, toy_problems: Path) -> list[str]:
-    """A whole run of the toy model in two seconds: two batches a sampling, nine steps."""
+def arguments(code_model_dir: Path, toy_problems: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    path = tmp_path_factory.mktemp("config") / "toy.yaml"
+    path.write_text(OPTIONS)
     return [
-        *("--model_name_or_path", str(code_model_dir), "--use_cpu", "--bf16", "false"),
+        *("--config", str(path), "--model_name_or_path", str(code_model_dir)),
         *("--train_problems", str(toy_problems / "train.jsonl")),
         *("--heldout_problems", str(toy_problems / "heldout.jsonl")),
-        *("--max_new_tokens", "6", "--num_completions", "16", "--batch_completions", "32"),
-        *("--eval_completions", "16", "--kl_completions", "6", "--bootstrap_samples", "200"),
-        *("--sandbox_workers", "2", "--score_chunk", "1"),
-        *("--learning_rate", "1e-2", "--num_train_epochs", "3", "--save_steps", "4"),
     ]
 
 
@@ -121,7 +142,7 @@ def test_training_raises_the_reward_of_the_toy_model(whole_run: Path) -> None:
         ("reference completions", 1),
         ("judging", 20),
         ("training", 2),
-        ("training", 6),
+        ("training", 13),
         ("after training, train", 1),
         ("KL to the reference", 1),
         ("judging after", 30),
