@@ -69,14 +69,20 @@ def compile_tests(pieces: Sequence[str]) -> TestCode:
 
 def _statements(tree: ast.Module) -> List[ast.stmt]:
     """The module's statements, with the body of `check(candidate)` in the place of its definition."""
+    checks = [statement for statement in tree.body if _is_check(statement)]
     statements: List[ast.stmt] = []
     for statement in tree.body:
-        is_check = isinstance(statement, ast.FunctionDef) and statement.name == "check"
-        if is_check and [argument.arg for argument in statement.args.args] == ["candidate"]:  # type: ignore[attr-defined]
+        if statement in checks:
             statements += statement.body  # type: ignore[attr-defined]
-        elif not _calls_check(statement):
+        elif not (checks and _calls_check(statement)):
             statements.append(statement)
     return statements
+
+
+def _is_check(statement: ast.stmt) -> bool:
+    if not isinstance(statement, ast.FunctionDef) or statement.name != "check":
+        return False
+    return [argument.arg for argument in statement.args.args] == ["candidate"]
 
 
 def _calls_check(statement: ast.stmt) -> bool:

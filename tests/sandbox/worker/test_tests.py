@@ -120,3 +120,9 @@ def test_future_imports_of_our_own_code_do_not_leak_into_tests() -> None:
     code = compile_tests(["def g(a: undefined_name = 1): return a", "assert f(1)"])
     with pytest.raises(NameError):  # with postponed annotations it would not be evaluated
         exec(code.units[0].code, {})
+
+
+def test_a_helper_of_the_tests_may_be_called_check() -> None:
+    """Only `check(candidate)` is called by the judge itself."""
+    code = compile_tests(["def check(f, n):\n    assert f(n) == n\ncheck(g, 1)\ncheck(g, 2)"])
+    assert code.total == 2
