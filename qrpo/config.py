@@ -64,10 +64,17 @@ class DataConfig:
     )
     max_train_problems: int | None = field(default=None, metadata={"help": "Use only the first so many. null: all."})
     max_heldout_problems: int | None = field(default=None, metadata={"help": "The same for held-out problems."})
+    completions_per_prompt: int | None = field(
+        default=None,
+        metadata={
+            "help": "Completions of each training problem that are trained on: the best, the worst, the second best, "
+            "and so on. All of them are references in any case. null: train on all."
+        },
+    )
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        _at_least(1, self, "max_train_problems", "max_heldout_problems")
+        _at_least(1, self, "max_train_problems", "max_heldout_problems", "completions_per_prompt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,9 +201,11 @@ class PipelineConfig:
             case "score":
                 return {**judging, **_only(data, "train")}
             case "train":
-                return {**model, **_changed(self.model), **_training_options(self.train)}
+                chosen = {"completions_per_prompt": self.data.completions_per_prompt}
+                return {**chosen, **model, **_changed(self.model), **_training_options(self.train)}
             case "evaluate":
                 sampling.pop("num_completions")
+                data.pop("completions_per_prompt")
                 return {**data, **model, **sampling, **judging, **_plain(self.evaluate)}
             case "report":
                 return {}

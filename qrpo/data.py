@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
 from qrpo.errors import PipelineError
@@ -23,8 +23,10 @@ class PointwiseRow(TypedDict):
     """Cut by the limit on tokens: what follows is unknown, and no end-of-turn token is ever added."""
 
 
-def pointwise_rows(rollouts: Iterable[ScoredRollout], *, keep_truncated: bool = True) -> list[PointwiseRow]:
-    """One row for each completion, in order.
+def pointwise_rows(
+    rollouts: Iterable[ScoredRollout], *, keep_truncated: bool = True, per_prompt: int | None = None
+) -> list[PointwiseRow]:
+    """One row for each completion, or for some of each prompt, in order.
 
     All rewards of a prompt are the references of each of its completions, the completion itself included, as in the
     paper's own runs: n completions give quantiles in {1/n, ..., 1}.
@@ -33,6 +35,8 @@ def pointwise_rows(rollouts: Iterable[ScoredRollout], *, keep_truncated: bool = 
         rollouts: completions sampled from the reference policy at temperature 1, and their rewards.
         keep_truncated: train on completions that the limit cut, as what they are: prefixes. They always count as
             references, because the reference policy does produce them.
+        per_prompt: train on at most so many completions of a prompt: see `best_and_worst`. The optimum of the loss
+            is the same for any choice of completions; what they cost and how far they generalise is not.
 
     Raises:
         PipelineError: a completion was not judged (verdict IE), or has no tokens.
@@ -44,7 +48,8 @@ def pointwise_rows(rollouts: Iterable[ScoredRollout], *, keep_truncated: bool = 
                 f"problem {rollout.problem_id!r}: completion {rollout.verdicts.index('IE')} has the verdict IE, which "
                 f"is a failure of the host and no reward; score it again"
             )
-        for completion, reward in zip(rollout.completions, rollout.rewards, strict=True):
+        chosen = range(len(rollout.rewards)) if per_prompt is None else best_and_worst(rollout.rewards, per_prompt)
+        for completion, reward in ((rollout.completions[index], rollout.rewards[index]) for index in chosen):
             if not completion.token_ids:
                 raise PipelineError(f"problem {rollout.problem_id!r} has a completion without tokens")
             truncated = completion.finish_reason == "length"
@@ -61,3 +66,13 @@ def pointwise_rows(rollouts: Iterable[ScoredRollout], *, keep_truncated: bool = 
                 )
             )
     return rows
+
+
+def best_and_worst(rewards: Sequence[float], count: int) -> list[int]:
+    """Indices of at most `count` of a prompt's completions: the best, the worst, the second best, ... in their order.
+
+    Among equal rewards the earlier sample goes first. 2 is the paper's regime of the best and the worst completion.
+    """
+    ranked = sorted(range(len(rewards)), key=lambda index: -rewards[index])
+    turns = [ranked.pop(0 if turn % 2 == 0 else -1) for turn in range(min(count, len(ranked)))]
+    return sorted(turns)

@@ -55,7 +55,7 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
         ValueError: no row is left to train on.
     """
     rollouts = read_records(config.paths.scored, ScoredRollout)
-    rows = pointwise_rows(rollouts)
+    rows = pointwise_rows(rollouts, per_prompt=config.data.completions_per_prompt)
     name = local_model(
         config.model_name,
         config.paths.reference,

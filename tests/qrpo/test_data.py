@@ -2,7 +2,7 @@
 
 import pytest
 
-from qrpo.data import pointwise_rows
+from qrpo.data import best_and_worst, pointwise_rows
 from qrpo.errors import PipelineError
 from qrpo.records import Completion, Message, ScoredRollout
 
@@ -63,3 +63,20 @@ def test_a_completion_without_tokens_is_refused() -> None:
     empty = Completion(text="", token_ids=(), finish_reason="stop")
     with pytest.raises(PipelineError, match="without tokens"):
         pointwise_rows([rollout(completions=(empty, empty))])
+
+
+def test_the_best_and_the_worst_go_by_turns() -> None:
+    """Best 0.9 (index 3), worst 0.0 (the later of two, 4), second best 0.5 (0), second worst 0.0 (1)."""
+    rewards = (0.5, 0.0, 0.3, 0.9, 0.0)
+    assert best_and_worst(rewards, 1) == [3]
+    assert best_and_worst(rewards, 2) == [3, 4]
+    assert best_and_worst(rewards, 3) == [0, 3, 4]
+    assert best_and_worst(rewards, 4) == [0, 1, 3, 4]
+    assert best_and_worst(rewards, 9) == [0, 1, 2, 3, 4]
+
+
+def test_completions_that_are_not_trained_on_stay_references() -> None:
+    rows = pointwise_rows([rollout()], per_prompt=1)
+    assert len(rows) == 1
+    assert rows[0]["reward"] == max(rollout().rewards)
+    assert rows[0]["ref_rewards"] == list(rollout().rewards)
