@@ -290,8 +290,10 @@ def _convert_temperature(name: str, cache: Path, revision: str, temperature: flo
         fold_temperature(model, temperature)
         return model, policy.tokenizer
 
-    digest = hashlib.sha256(f"{name}\0{revision}".encode()).hexdigest()[:12]
-    return _convert(load, cache / f"{Path(name).name}-{digest}-T{temperature:g}")
+    # A converted model's own name tells its content, wherever the folder of the run has been moved to.
+    known = Path(name).parent == cache
+    digest = "" if known else "-" + hashlib.sha256(f"{name}\0{revision}".encode()).hexdigest()[:12]
+    return _convert(load, cache / f"{Path(name).name}{digest}-T{temperature:g}")
 
 
 def _convert(load: Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerBase]], target: Path) -> Path:
