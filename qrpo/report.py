@@ -156,7 +156,8 @@ def headline(split: str, result: SplitResult) -> str:
 def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: Mapping[str, float]) -> str:
     """The page, with everything in it."""
     scored = read_records(config.paths.scored, ScoredRollout)
-    rows = [row for row in pointwise_rows(scored) if not all_equal([row["reward"], *row["ref_rewards"]])]
+    chosen = pointwise_rows(scored, per_prompt=config.data.completions_per_prompt)
+    rows = [row for row in chosen if not all_equal([row["reward"], *row["ref_rewards"]])]
     evaluated = {
         (when, split): read_records(config.paths.evaluated(when, split), ScoredRollout)
         for split in results
