@@ -115,7 +115,9 @@ def test_clone_makes_threads_and_processes_but_no_namespaces(machine: str) -> No
     pthread_create, fork = 0x3D0F00, 0x1200011  # flags of glibc's pthread_create and fork
     assert decide(machine, clone, (pthread_create,)) == ALLOW
     assert decide(machine, clone, (fork,)) == ALLOW
-    for name in ("NEWNS", "NEWCGROUP", "NEWUTS", "NEWIPC", "NEWUSER", "NEWPID", "NEWNET"):
+    new_cgroup = 0x02000000  # include/uapi/linux/sched.h
+    assert decide(machine, clone, (new_cgroup | fork,)) == EPERM
+    for name in ("NEWNS", "NEWUTS", "NEWIPC", "NEWUSER", "NEWPID", "NEWNET"):
         flag = getattr(linux, "CLONE_" + name)
         assert decide(machine, clone, (flag,)) == EPERM, name
         assert decide(machine, clone, (fork | flag,)) == EPERM, name
