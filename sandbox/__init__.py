@@ -8,6 +8,7 @@ from sandbox.errors import (
     SandboxError,
     UnsupportedHostError,
 )
+from sandbox.level import Level
 from sandbox.limits import Limits
 from sandbox.pool import Sandbox
 from sandbox.problem import Kind, Problem, StdioTest
@@ -19,6 +20,7 @@ __all__ = [
     "InfrastructureError",
     "JudgeResult",
     "Kind",
+    "Level",
     "Limits",
     "Problem",
     "ProblemError",

@@ -9,7 +9,7 @@ _MAX_SECONDS = 1e6
 _COUNTS = (
     ("memory_bytes", 32 * MIB, 1 << 46),  # an interpreter needs 32 MiB
     ("output_bytes", 1, 1 << 31),
-    ("processes", 1, 1 << 16),
+    ("processes", 1, 1 << 12),
     ("disk_bytes", 1, 1 << 46),
     ("open_files", 16, 1 << 16),
 )

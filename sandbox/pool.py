@@ -15,6 +15,7 @@ from typing import Literal, Self
 from containers.host import HostRuntime
 from sandbox.errors import ClosedError, InfrastructureError, ProblemError
 from sandbox.futures import as_completed, in_order, in_thread, then
+from sandbox.level import Level
 from sandbox.limits import Limits
 from sandbox.messages import (
     Message,
@@ -58,6 +59,7 @@ class Sandbox:
         workers: slots, each running one program at a time. None: one per core this process may use.
         packages: third-party packages of this environment that programs may import.
         runtime: where programs run. None: under this host's own Python, with `packages`.
+        level: what must hold; see `Level`. Only who names `landlock` gets it.
 
     Raises:
         UnsupportedHostError: a required guard is missing; nothing runs with less.
@@ -70,12 +72,14 @@ class Sandbox:
         workers: int | None = None,
         packages: Sequence[str] = DEFAULT_PACKAGES,
         runtime: Runtime | None = None,
+        level: Level | str = Level.USERNS,
     ) -> None:
         if workers is not None and workers < 1:
             raise ValueError(f"workers is {workers}; at least 1 is needed")
         self._runtime = runtime if runtime is not None else HostRuntime(packages=tuple(packages))
         self.workers = workers if workers is not None else len(os.sched_getaffinity(0))
-        first = _start_slot(self._runtime)
+        self._level = Level(level)
+        first = _start_slot(self._runtime, self._level)
         self.enforcement: Enforcement = first.enforcement
         self._queue: queue.Queue[_Job] = queue.Queue(self.workers * _QUEUED_PER_SLOT)
         self._closed = threading.Event()
@@ -308,7 +312,7 @@ class Sandbox:
                 raise ClosedError("the sandbox was closed before the program was judged")
             try:
                 if index not in self._slots:
-                    self._slots[index] = _start_slot(self._runtime)
+                    self._slots[index] = _start_slot(self._runtime, self._level)
                 answer = self._slots[index].request(job.request, job.problem[1] if job.problem else None)
             except InfrastructureError as error:
                 last = error
@@ -333,9 +337,9 @@ class Sandbox:
                 job.future.set_exception(ClosedError("the sandbox was closed before the program was judged"))
 
 
-def _start_slot(runtime: Runtime) -> Slot:
+def _start_slot(runtime: Runtime, level: Level) -> Slot:
     """A slot. Raises InfrastructureError where the host has no process, memory or descriptor left for it."""
     try:
-        return Slot(runtime)
+        return Slot(runtime, level)
     except OSError as error:
         raise InfrastructureError(f"a slot could not be started: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import marshal
 import os
 import socket
@@ -13,15 +14,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Protocol
 
+from sandbox.control_group import SlotGroup, find
 from sandbox.errors import InfrastructureError, UnsupportedHostError
+from sandbox.level import Level
+from sandbox.worker import linux
 from sandbox.worker.frames import FrameError, receive_frame, send_frame
 
 _SANDBOX_FOLDER = str(Path(__file__).parent)
 _BOOT = f"import sys; sys.path.insert(0, {_SANDBOX_FOLDER!r}); from worker.main import main; main()"
 _START_TIMEOUT_S = 60.0
 _LAST_WORDS = 2000
-LEVEL = "userns"
-"""The level that every guard below together makes; a slot with less does not start."""
+log = logging.getLogger(__name__)
 
 
 class Runtime(Protocol):
@@ -42,9 +45,11 @@ class Runtime(Protocol):
 class Enforcement:
     """What a slot enforces, measured by trying it when the slot started."""
 
-    level: str
-    guards: Mapping[str, str]
-    """Name of each required guard, and what is wrong with it; an empty text says that it holds."""
+    level: Level
+    guards: tuple[str, ...]
+    """Names of the guards that were tried and hold."""
+    absent: Mapping[str, str]
+    """Guards beyond those that the level requires, and why this machine lacks them."""
     python: str
     """Version of the interpreter that programs run under."""
 
@@ -52,14 +57,19 @@ class Enforcement:
 class Slot:
     """A started slot. Not thread-safe: one thread owns it.
 
+    Args:
+        runtime: where its programs run.
+        level: what must hold; see `sandbox.level`.
+
     Raises:
         UnsupportedHostError: a required guard is missing on this machine.
         InfrastructureError: the slot did not start.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
-        spec = {**runtime.root(), "preload": list(runtime.preload), "remove_from_path": ["", _SANDBOX_FOLDER]}
+    def __init__(self, runtime: Runtime, level: Level = Level.USERNS) -> None:
+        root = runtime.root()
         self._known: set[str] = set()
+        self._group, why_none = _group()
         self._sock, theirs = socket.socketpair()
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the slot
         try:
@@ -67,29 +77,33 @@ class Slot:
         except BaseException:
             self._sock.close()
             self._log.close()
+            if self._group is not None:
+                self._group.close()
             raise
         finally:
             theirs.close()
         try:
+            if self._group is not None:
+                self._group.add(self._process.pid)
+            spec = {
+                **root,
+                "preload": list(runtime.preload),
+                "remove_from_path": ["", _SANDBOX_FOLDER],
+                "level": level.value,
+                "namespaces": linux.namespaces(),
+                "group": str(self._group.path) if self._group else None,
+            }
             self._sock.settimeout(_START_TIMEOUT_S)
-            self.enforcement = self._check(self._exchange(spec))
+            self.enforcement = _enforcement(self._exchange(spec), level, why_none)
             self._sock.settimeout(None)
         except BaseException:
             self.close()
             raise
 
-    @staticmethod
-    def _check(hello: Mapping[str, Any]) -> Enforcement:
-        if "unsupported" in hello:
-            raise UnsupportedHostError(
-                f"this machine does not let an ordinary user set up {hello['unsupported']}: {hello['why']}; "
-                "`qrpo-sandbox doctor` tells what to ask the administrator for"
-            )
-        broken = {name: why for name, why in hello["guards"].items() if why}
-        if broken:
-            listed = "; ".join(f"{name}: {why}" for name, why in broken.items())
-            raise UnsupportedHostError(f"guards that must hold do not: {listed}")
-        return Enforcement(level=LEVEL, guards=MappingProxyType(hello["guards"]), python=hello["python"])
+    @property
+    def pid(self) -> int:
+        """Of the slot's first process, whose descendants all its others are."""
+        return self._process.pid
 
     def request(self, request: dict[str, Any], problem: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Ask the broker; a problem, named by `request["key"]`, is sent only when the slot lacks it.
@@ -145,3 +159,35 @@ class Slot:
             self._process.kill()  # PID 1 of the slot dies with it, and the namespace with PID 1
             self._process.wait()
         self._log.close()
+        if self._group is not None:
+            self._group.close()
+
+
+def _group() -> tuple[SlotGroup | None, str]:
+    """The slot's control group, or why it has none. Raises UnsupportedHostError; see control_group.find."""
+    delegation = find()
+    if isinstance(delegation, str):
+        return None, delegation
+    try:
+        return SlotGroup(delegation), ""
+    except OSError as error:
+        log.warning("going on without a control group below %s: %s", delegation.path, error)
+        return None, str(error)
+
+
+def _enforcement(hello: Mapping[str, Any], level: Level, why_no_group: str) -> Enforcement:
+    if "unsupported" in hello:
+        raise UnsupportedHostError(
+            f"this machine does not let an ordinary user set up {hello['unsupported']}: {hello['why']}; "
+            "`qrpo-sandbox doctor` tells what to ask the administrator for"
+        )
+    broken = {name: why for name, why in hello["guards"].items() if why}
+    if broken:
+        listed = "; ".join(f"{name}: {why}" for name, why in broken.items())
+        raise UnsupportedHostError(f"guards that must hold at level {level.value} do not: {listed}")
+    absent = dict(hello["absent"])
+    if why_no_group and "control_group" in absent:
+        absent["control_group"] = why_no_group
+    return Enforcement(
+        level=level, guards=tuple(hello["guards"]), absent=MappingProxyType(absent), python=hello["python"]
+    )

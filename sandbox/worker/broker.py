@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import gc
+import json
 import marshal
 import os
 import resource
@@ -17,6 +18,7 @@ import signal
 import socket
 from typing import Any, Dict, List, Tuple, Union
 
+from . import linux, root
 from .checkers import CHECKERS
 from .codec import unpack
 from .frames import FrameError, receive_frame, send_frame
@@ -48,7 +50,8 @@ _DEATHS: Dict[int, Tuple[str, str]] = {
 
 
 def _bound_judge(memory_bytes: int) -> None:
-    """A judge is as large as what a program returns makes it; it goes before the caller does."""
+    """A judge is as large as what a program returns makes it; it goes before the caller does, and with the broker."""
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     most = min(_MAX_JUDGE_BYTES, 2 * memory_bytes + (512 << 20))
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -69,17 +72,36 @@ class Broker:
         self._problems: "collections.OrderedDict[str, _Problem]" = collections.OrderedDict()
         self._sizes: Dict[str, int] = {}
 
-    def measure_guards(self) -> Dict[str, str]:
+    def measure_guards(self, spec: Dict[str, Any]) -> Dict[str, Any]:
         """Run our own probe in a candidate's place; see probe.py. Raises InfrastructureFailure."""
-        run = Run(self._zygote, _PROBE_LIMITS, {"mode": "probe"}, {})
-        try:
-            report = run.report()
-            frame = receive_frame(run.control)
-            if frame is None:
-                raise InfrastructureFailure("the probe ended without an answer: %s" % (report,))
-            return dict(unpack(frame)[0]["guards"])
-        finally:
-            run.close()
+        zygote = json.loads(self._zygote.recv(4096) or b'{"failed": "the zygote died"}')
+        if "failed" in zygote:
+            raise InfrastructureFailure(zygote["failed"])
+        name = "qrpo-probe-%s" % os.urandom(8).hex()
+        with socket.socket(socket.AF_UNIX) as outside:
+            outside.bind("\0" + name)
+            outside.listen()
+            facts = {
+                "level": spec["level"],
+                "host": spec["namespaces"],
+                "zygote": zygote,
+                "slot": linux.namespaces(),
+                "root": root.entries(spec),
+                "broker": os.getpid(),
+                "socket": name,
+                "limits": _PROBE_LIMITS,
+                "has_group": spec["group"] is not None,
+            }
+            run = Run(self._zygote, _PROBE_LIMITS, {"mode": "probe", "facts": facts}, {})
+            try:
+                report = run.report()
+                frame = receive_frame(run.control)
+            finally:
+                run.close()
+        if frame is None:
+            raise InfrastructureFailure("the probe ended without an answer: %s" % (report,))
+        found = unpack(frame)[0]
+        return {"guards": dict(found["guards"]), "absent": dict(found["absent"])}
 
     def serve(self) -> None:
         """Until the pool closes."""

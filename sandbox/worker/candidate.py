@@ -15,39 +15,61 @@ import resource
 import signal
 import socket
 import traceback
-from typing import Any, Dict
+from typing import Any, Dict, List, Optional, Tuple
 
-from . import linux, seccomp
+from . import landlock, linux, seccomp
+from .cage import Cage
 from .callables import serve
+from .cgroup import RunGroup
 from .codec import pack
 from .frames import send_frame
 from .probe import measure
 from .program import exit_status, run_program
 
 CONTROL_FD = 3
+WORKING_FOLDER = "/tmp"
 _PAYLOAD_FD = 4
 _STATUS_FD = 5
 _INODES = 16384
+_OOM_SCORE = b"1000"
+"""The first to go when the machine is out of memory; proc(5)."""
 _STACK_BYTES = 112 << 20  # below the 128 MiB that the kernel always keeps free under the stack
 
 
-def confine(limits: Dict[str, Any]) -> None:
+def confine(limits: Dict[str, Any], cage: Cage, parent: int) -> None:
     """Give this process a place of its own and take everything else away. Raises OSError."""
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
-    linux.prctl(linux.PR_SET_DUMPABLE, 1)  # its own /proc entries; PID 1 stays undumpable
-    linux.map_ids(linux.INSIDE_ID, linux.INSIDE_ID)
-    memory, disk = limits["memory_bytes"], limits["disk_bytes"]
-    flags = linux.MS_NOSUID | linux.MS_NODEV
-    linux.mount("tmpfs", "/tmp", "tmpfs", flags, "mode=1777,size=%d,nr_inodes=%d" % (disk, _INODES))
+    if os.getppid() != parent:
+        os._exit(1)  # the parent died before it could be asked to take us along
+    linux.prctl(linux.PR_SET_DUMPABLE, 1)  # its own /proc entries; the zygote stays undumpable
+    rules = cage.rules
+    if not cage.is_single:
+        linux.map_ids(linux.INSIDE_ID, linux.INSIDE_ID)
+        options = "mode=1777,size=%d,nr_inodes=%d" % (limits["disk_bytes"], _INODES)
+        linux.mount("tmpfs", WORKING_FOLDER, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
+        rules = [*rules, landlock.path_rule(WORKING_FOLDER, landlock.OWN)]
     os.setsid()
     score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)  # os.open: io's file objects cost several times as much
-    os.write(score, b"1000")
+    os.write(score, _OOM_SCORE)
     os.close(score)
-    for kind, value in (
+    for kind, value in _rlimits(limits, cage.is_single):
+        hard = resource.getrlimit(kind)[1]
+        capped = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (capped, capped))
+    linux.drop_capabilities()
+    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
+    os.chdir("/" if cage.is_single else WORKING_FOLDER)
+    if cage.landlock_version:
+        landlock.restrict(rules, cage.landlock_version)
+    seccomp.install(seccomp.SingleProcess(os.getpid()) if cage.is_single else None)
+
+
+def _rlimits(limits: Dict[str, Any], is_single: bool) -> List[Tuple[int, int]]:
+    memory = limits["memory_bytes"]
+    found = [
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, disk),
+        (resource.RLIMIT_FSIZE, 0 if is_single else limits["disk_bytes"]),
         (resource.RLIMIT_NOFILE, limits["open_files"]),
-        (resource.RLIMIT_NPROC, limits["processes"]),
         (resource.RLIMIT_STACK, _STACK_BYTES),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_MEMLOCK, 1 << 20),
@@ -55,17 +77,14 @@ def confine(limits: Dict[str, Any]) -> None:
         (resource.RLIMIT_DATA, memory + (128 << 20)),
         (resource.RLIMIT_AS, 4 * memory + (2 << 30)),
         (resource.RLIMIT_CPU, int(limits["total_cpu_s"]) + 5),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        capped = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (capped, capped))
-    linux.drop_capabilities()
-    linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
-    seccomp.install()
-    os.chdir("/tmp")
+    ]
+    if not is_single:  # outside a user namespace it would count everything that the user runs
+        found.append((resource.RLIMIT_NPROC, limits["processes"]))
+    return found
 
 
 def _place(descriptors: Dict[str, int]) -> None:
+    """The descriptors of the run at their numbers, and no other."""
     targets = (
         ("stdin", 0),
         ("stdout", 1),
@@ -79,28 +98,34 @@ def _place(descriptors: Dict[str, int]) -> None:
     high = {name: _duplicate_high(descriptors.get(name, null)) for name, _ in targets}
     for name, target in targets:
         os.dup2(high[name], target, inheritable=target <= 2)
-    os.closerange(_STATUS_FD + 1, max(high.values()) + 1)
+    linux.close_from(_STATUS_FD + 1)
 
 
 def _duplicate_high(descriptor: int) -> int:
     return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 32)
 
 
-def run(limits: Dict[str, Any], descriptors: Dict[str, int]) -> None:
+def run(
+    limits: Dict[str, Any], descriptors: Dict[str, int], cage: Cage, group: Optional[RunGroup], parent: int
+) -> None:
     """Become the candidate and never return.
 
     Args:
         limits: see sandbox.limits.
         descriptors: by name: control, payload, status (where a failure to set up is told; closed before the
             program starts), and the standard streams that are not /dev/null.
+        group: the control group to enter.
+        parent: pid of the zygote.
     """
     exit_code = 70
     status = descriptors["status"]
     try:
         try:
+            if group is not None:
+                group.enter()
+            confine(limits, cage, parent)
             _place(descriptors)
             status = _STATUS_FD
-            confine(limits)
         except Exception as error:  # a place that cannot be made is the host's fault, never the program's
             os.write(status, json.dumps({"failed": str(error)}).encode("ascii"))
             os._exit(exit_code)
@@ -111,7 +136,7 @@ def run(limits: Dict[str, Any], descriptors: Dict[str, int]) -> None:
         gc.enable()
         mode = payload["mode"]
         if mode == "probe":
-            send_frame(control, pack({"guards": measure()}))
+            send_frame(control, pack(measure(payload["facts"])))
             exit_code = 0
         elif mode == "program":
             exit_code = run_program(payload, control)

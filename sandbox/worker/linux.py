@@ -7,7 +7,7 @@ import os
 import platform
 import signal
 import time
-from typing import Optional
+from typing import Dict, Optional
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -28,17 +28,19 @@ MS_SLAVE = 1 << 19
 MNT_DETACH = 2
 
 PR_SET_PDEATHSIG = 1
+PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 
 INSIDE_ID = 1000
+NAMESPACE_KINDS = ("user", "pid", "mnt", "ipc", "uts", "net")
 
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
 _MOUNT_ATTR_RDONLY = 1
 _MOUNT_ATTR_NOSUID = 2
 _MOUNT_ATTR_NODEV = 4
-_SYS_MOUNT_SETATTR = 442  # the same number on every architecture
+_SYS_MOUNT_SETATTR, _SYS_CLOSE_RANGE = 442, 436  # the same numbers on every architecture
 _SYS = {
     "x86_64": {"clone": 56, "capset": 126, "pivot_root": 155, "signalfd4": 289},
     "aarch64": {"clone": 220, "capset": 91, "pivot_root": 41, "signalfd4": 74},
@@ -158,9 +160,22 @@ def map_ids(outside_uid: int, outside_gid: int) -> None:
         os.close(descriptor)
 
 
-def prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int) -> int:
     """prctl(2) with one argument."""
-    _check(_libc.prctl(option, value, 0, 0, 0), "prctl %d" % option)
+    return _check(_libc.prctl(option, value, 0, 0, 0), "prctl %d" % option)
+
+
+def set_host_name(name: str) -> None:
+    """sethostname(2)."""
+    encoded = os.fsencode(name)
+    _check(_libc.sethostname(ctypes.c_char_p(encoded), ctypes.c_size_t(len(encoded))), "sethostname")
+
+
+def close_from(lowest: int) -> None:
+    """Close every descriptor from `lowest` on; close_range(2)."""
+    most = ctypes.c_uint(0xFFFFFFFF)
+    if _libc.syscall(ctypes.c_long(_SYS_CLOSE_RANGE), ctypes.c_uint(lowest), most, ctypes.c_uint(0)) != 0:
+        os.closerange(lowest, os.sysconf("SC_OPEN_MAX"))  # before Linux 5.9
 
 
 def drop_capabilities() -> None:
@@ -182,6 +197,11 @@ def signal_fd(number: int) -> int:
         ctypes.c_int(flags),
     )
     return int(_check(descriptor, "signalfd4"))
+
+
+def namespaces() -> Dict[str, str]:
+    """This process's namespaces by kind; namespaces(7)."""
+    return {kind: os.readlink("/proc/self/ns/" + kind) for kind in NAMESPACE_KINDS}
 
 
 def process_cpu_ns(pid: int) -> int:

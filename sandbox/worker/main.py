@@ -1,7 +1,8 @@
 """Start a slot: its namespaces and root file system, the zygote, then the broker.
 
 The first process only waits: the slot lives in a process-id namespace whose PID 1 is the broker, so that
-nothing of a slot can outlive its broker.
+nothing of a slot can outlive its broker. At level `landlock` the first process is the broker itself, and each of
+its processes asks the kernel to be killed with its parent.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import site
 import socket
 import sys
 import traceback
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from . import linux, root, zygote
 from .broker import Broker
+from .cage import LANDLOCK, import_path
 from .frames import receive_frame, send_frame
 from .run import InfrastructureFailure
 
+HOST_NAME = "sandbox"
 _NOBODY = 65534
 _NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET
 _ENVIRONMENT = {
@@ -52,20 +55,23 @@ def main() -> None:
     try:
         _prepare_interpreter(spec)
         is_root = os.geteuid() == 0 and _is_real_root()
+        group = os.open(spec["group"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if spec["group"] else None
+        if spec["level"] == LANDLOCK:
+            _be_slot(pool, spec, is_root, group)
         _enter_namespaces(is_root)
         pid = os.fork()
     except OSError as error:
         _say(pool, {"unsupported": "namespaces", "why": str(error)})
         return
     if pid == 0:
-        _be_slot(pool, spec, is_root)
+        _be_slot(pool, spec, is_root, group)
     pool.close()
     os.waitpid(pid, 0)
 
 
 def _prepare_interpreter(spec: Dict[str, Any]) -> None:
     """The interpreter that every program will find: its modules, its path, its builtins."""
-    sys.path[:] = [path for path in sys.path if path not in spec["remove_from_path"]] + spec["path"]
+    sys.path[:] = [path for path in sys.path if path not in spec["remove_from_path"]] + import_path(spec)
     site.setquit()  # -S leaves out exit() and quit(), which programs use
     site.setcopyright()
     for number, name in ((1, "stdout"), (2, "stderr")):
@@ -114,12 +120,15 @@ def _enter_namespaces(is_root: bool) -> None:
             file.write(line)
 
 
-def _be_slot(pool: socket.socket, spec: Dict[str, Any], is_root: bool) -> None:
-    """PID 1 of the slot: never returns."""
+def _be_slot(pool: socket.socket, spec: Dict[str, Any], is_root: bool, group: Optional[int]) -> None:
+    """The broker's process, PID 1 of the slot where that has namespaces: never returns."""
+    is_single = spec["level"] == LANDLOCK
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         try:
-            root.build(spec)
+            if not is_single:
+                root.build(spec)
+                linux.set_host_name(HOST_NAME)
             _become_unprivileged(is_root)
             sys.path_importer_cache.clear()  # it remembers that the folders of packages did not exist before
             for name in spec["preload"]:
@@ -129,18 +138,20 @@ def _be_slot(pool: socket.socket, spec: Dict[str, Any], is_root: bool) -> None:
             return
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         outside = (os.getuid(), os.getgid())
-        if linux.clone(zygote.NAMESPACES) == 0:
+        if linux.clone(0 if is_single else zygote.NAMESPACES) == 0:
             pool.close()
             here.close()
-            zygote.serve(there, outside)
+            zygote.serve(there, outside, spec, group)
         there.close()
+        if is_single:  # nothing but this keeps other processes of the same user from its memory
+            linux.prctl(linux.PR_SET_DUMPABLE, 0)
         broker = Broker(pool, here)
         try:
-            guards = broker.measure_guards()
+            found = broker.measure_guards(spec)
         except InfrastructureFailure as error:
             _say(pool, {"unsupported": "candidate", "why": str(error)})
             return
-        _say(pool, {"guards": guards, "python": sys.version.split()[0]})
+        _say(pool, {**found, "python": sys.version.split()[0]})
         broker.serve()
     except BaseException:
         traceback.print_exc()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import os
 import socket
 import sys
 import threading
@@ -34,7 +35,7 @@ def run_program(payload: Dict[str, Any], control: socket.socket) -> int:
     module.__dict__.update(__builtins__=builtins, __file__="/tmp/main.py")
     sys.modules["__main__"] = module
     sys.argv = ["main.py"]
-    sys.path.insert(0, "/tmp")  # the folder of the script, as python does
+    sys.path.insert(0, os.getcwd())  # the folder of the script, as python does
     try:
         exec(code, module.__dict__)
         status = 0

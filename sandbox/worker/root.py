@@ -6,19 +6,34 @@ Source: the order of steps is that of pivot_root(2), "new root on a tmpfs".
 from __future__ import annotations
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
-from . import linux
+from . import landlock, linux
 
 _OLD = "/.old"
-# No /dev/zero: mapped shared it is anonymous shared memory, which the filter denies; see seccomp.py.
-_DEVICES = ("null", "full", "random", "urandom")
+_FOLDERS = ("/etc", "/dev", "/proc", "/tmp", "/var")
+WRITABLE_DEVICES = ("null", "full")
+READABLE_DEVICES = ("random", "urandom")
+ZERO = "zero"
+"""Mapped shared for writing it is anonymous shared memory, which the filter denies (see seccomp.py). So it is there
+only where Landlock lets nobody open it for writing."""
 _FILES = {
     "/etc/passwd": "sandbox:x:1000:1000::/tmp:/bin/sh\n",
     "/etc/group": "sandbox:x:1000:\n",
     "/etc/hosts": "127.0.0.1 localhost\n",
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
+
+
+def devices() -> List[str]:
+    """Names below /dev that are devices."""
+    return [*WRITABLE_DEVICES, *READABLE_DEVICES, *([ZERO] if landlock.version() else [])]
+
+
+def entries(spec: Dict[str, Any]) -> List[str]:
+    """What lies directly below the root that `build` makes."""
+    paths = [*spec["links"], *spec["binds"], *_FOLDERS]
+    return sorted({path.split("/")[1] for path in paths})
 
 
 def build(spec: Dict[str, Any]) -> None:
@@ -61,9 +76,9 @@ def _bind(source: str, path: str) -> None:
 
 
 def _populate() -> None:
-    for folder in ("/etc", "/dev", "/proc", "/tmp", "/var"):
+    for folder in _FOLDERS:
         os.makedirs(folder, exist_ok=True)
-    for name in _DEVICES:
+    for name in devices():
         open("/dev/" + name, "wb").close()
         linux.mount(_OLD + "/dev/" + name, "/dev/" + name, None, linux.MS_BIND)
     for link, target in (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),

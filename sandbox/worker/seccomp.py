@@ -1,7 +1,8 @@
 """The system-call filter of a candidate, as classic BPF. Source: seccomp(2), include/uapi/linux/seccomp.h.
 
-A deny-list: it narrows the kernel surface of a process that namespaces, dropped capabilities and no_new_privs
-already hold. What it denies answers EPERM, so that a program can go on without it.
+An allow-list (syscalls.py), with rules for the arguments of some calls. What is refused answers EPERM, so that a
+program can go on without it; what is newer than the list, or hides its arguments behind a pointer, answers ENOSYS, so
+that libc falls back to what can be judged.
 """
 
 from __future__ import annotations
@@ -10,121 +11,173 @@ import ctypes
 import errno
 import os
 import struct
-from typing import List, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .linux import MACHINE, _libc
+from .syscalls import CHANGES, LAST_REVIEWED, OTHER_PROCESSES, hidden_numbers, numbers_of
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
-_LD_W_ABS, _JEQ_K, _JSET_K, _JGE_K, _RET_K = 0x20, 0x15, 0x45, 0x35, 0x06
+_LD_W_ABS, _JA, _JEQ_K, _JSET_K, _JGE_K, _RET_K = 0x20, 0x05, 0x15, 0x45, 0x35, 0x06
 _KILL_PROCESS, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
-_NR, _ARCH, _ARG0, _ARG1, _ARG3 = 0, 4, 16, 24, 40  # offsets in struct seccomp_data; low halves of the arguments
-_NEW_NAMESPACES = 0x7E020000  # every CLONE_NEW* flag that clone(2) knows
-_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
-_SOCKET_FAMILIES = (1, 2, 10)  # AF_UNIX, AF_INET, AF_INET6: the network namespace has no way out
+_NR, _ARCH = 0, 4  # offsets in struct seccomp_data
 
-# name: (x86_64, aarch64); None where the architecture lacks it
-_DENIED = {
-    # namespaces and mounts
-    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39),
-    "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428), "move_mount": (429, 429),
-    "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433),
-    "mount_setattr": (442, 442),
-    # other processes
-    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271),
-    "process_madvise": (440, 440), "kcmp": (312, 272), "pidfd_getfd": (438, 438),
-    # the supervisor's share of a core: the same uid is enough to take it
-    "setpriority": (141, 140), "sched_setparam": (142, 118), "sched_setscheduler": (144, 119),
-    "sched_setattr": (314, 274), "ioprio_set": (251, 30),
-    # state that outlives a process, or memory that no process owns
-    "add_key": (248, 217), "request_key": (249, 218), "keyctl": (250, 219), "shmget": (29, 194),
-    "shmat": (30, 196), "shmctl": (31, 195), "memfd_create": (319, 279), "memfd_secret": (447, 447),
-    "semget": (64, 190), "msgget": (68, 186), "flock": (73, 32),
-    # large kernel surfaces no solution needs
-    "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425),
-    "io_uring_enter": (426, 426), "io_uring_register": (427, 427), "fanotify_init": (300, 262),
-    "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "lookup_dcookie": (212, 18),
-    "migrate_pages": (256, 238),
-    # the machine
-    "syslog": (103, 116), "acct": (163, 89), "swapon": (167, 224), "swapoff": (168, 225), "reboot": (169, 142),
-    "sethostname": (170, 161), "setdomainname": (171, 162), "init_module": (175, 105),
-    "delete_module": (176, 106), "finit_module": (313, 273), "kexec_load": (246, 104),
-    "kexec_file_load": (320, 294), "quotactl": (179, 60), "quotactl_fd": (443, 443),
-    "settimeofday": (164, 170), "clock_settime": (227, 112), "adjtimex": (159, 171),
-    "clock_adjtime": (305, 266), "vhangup": (153, 58), "modify_ldt": (154, None), "iopl": (172, None),
-    "ioperm": (173, None),
-}  # fmt: skip
-# clone, clone3, socket, ioctl: judged by their arguments
-_EXAMINED = {"x86_64": (56, 435, 41, 16), "aarch64": (220, 435, 198, 29)}
-# prlimit64, sched_setaffinity: on another process they would take the supervisor's means away
-_ON_SELF_ONLY = {"x86_64": (302, 203), "aarch64": (261, 122)}
-_RT_SIGACTION = {"x86_64": 13, "aarch64": 134}
+_NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW* flag that clone(2) knows, CLONE_NEWTIME too
+_CLONE_THREAD = 0x10000
 _SIGCHLD = 17
-_PRCTL = {"x86_64": 157, "aarch64": 167}
-_PR_SET_DUMPABLE = 4
-_MMAP = {"x86_64": 9, "aarch64": 222}
 _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS = 0x01, 0x02, 0x20
+_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+_IOCTLS = (
+    0x5401, 0x802C542A, 0x5413, 0x540F,  # TCGETS, TCGETS2, TIOCGWINSZ, TIOCGPGRP: what isatty and its like ask
+    0x541B, 0x5421, 0x5450, 0x5451,  # FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
+)  # fmt: skip
+# F_DUPFD to F_SETLKW, F_GETOWN, F_GETSIG, F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_GET_SEALS. Missing are leases and change
+# notices, by which programs that share a file could signal each other; owners of signals; larger pipes.
+_FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 1030, 1032, 1034)
+# PDEATHSIG, GET_PDEATHSIG, GET_DUMPABLE, SET_NAME, GET_NAME, GET_SECCOMP, CAPBSET_READ, SET_ and GET_TIMERSLACK,
+# SET_ and GET_NO_NEW_PRIVS, GET_TID_ADDRESS, SET_ and GET_THP_DISABLE, SET_VMA. Missing is SET_DUMPABLE: an undumpable
+# process would hide its memory and its files from the supervisor.
+_PRCTLS = (1, 2, 3, 15, 16, 21, 23, 29, 30, 38, 39, 40, 41, 42, 0x53564D41)
+_PR_SET_PDEATHSIG = 1
 
 _Instruction = Tuple[int, int, int, int]
+_Rows = List[_Instruction]
 
 
-def _deny(code: int) -> _Instruction:
-    return (_RET_K, 0, 0, _ERRNO | code)
+def _allow() -> _Rows:
+    return [(_RET_K, 0, 0, _ALLOW)]
 
 
-def filter_program(machine: str = MACHINE) -> List[_Instruction]:
-    """The filter as (code, jump if true, jump if false, operand) rows, at most 4096."""
-    clone, clone3, socket, ioctl = _EXAMINED[machine]
-    rows: List[_Instruction] = [
+def _refuse(code: int = errno.EPERM) -> _Rows:
+    return [(_RET_K, 0, 0, _ERRNO | code)]
+
+
+def _load(argument: int) -> _Instruction:
+    """The low half of an argument: the kernel reads no more of those that are judged here."""
+    return (_LD_W_ABS, 0, 0, 16 + 8 * argument)
+
+
+def _only(argument: int, values: Sequence[int], code: int = errno.EPERM) -> _Rows:
+    """Allow the call where the argument is one of `values`."""
+    rows = [_load(argument)]
+    for index, value in enumerate(values):
+        rows.append((_JEQ_K, len(values) - index, 0, value))
+    return rows + _refuse(code) + _allow()
+
+
+def _none_of(argument: int, mask: int) -> _Rows:
+    """Allow the call where the argument has no bit of `mask`."""
+    return [_load(argument), (_JSET_K, 0, 1, mask), *_refuse(), *_allow()]
+
+
+def _all_but(argument: int, value: int) -> _Rows:
+    """Allow the call where the argument is not `value`."""
+    return [_load(argument), (_JEQ_K, 0, 1, value), *_refuse(), *_allow()]
+
+
+def _no_shared_anonymous_memory() -> _Rows:
+    """Its pages outlive madvise(MADV_DONTNEED) and the process that made them, unmeasured."""
+    return [
+        _load(3),
+        (_JSET_K, 0, 3, _MAP_ANONYMOUS),
+        (_JSET_K, 2, 0, _MAP_PRIVATE),
+        (_JSET_K, 0, 1, _MAP_SHARED),
+        *_refuse(),
+        *_allow(),
+    ]
+
+
+_RULES: Dict[str, Callable[[], _Rows]] = {
+    "clone": lambda: _none_of(0, _NEW_NAMESPACES),
+    # AF_INET, AF_INET6: the network namespace has no way out.
+    "socket": lambda: _only(0, (_AF_UNIX, _AF_INET, _AF_INET6), errno.EAFNOSUPPORT),
+    "socketpair": lambda: _only(0, (_AF_UNIX,), errno.EAFNOSUPPORT),
+    "ioctl": lambda: _only(1, _IOCTLS, errno.ENOTTY),
+    "fcntl": lambda: _only(1, _FCNTLS),
+    "prctl": lambda: _only(0, _PRCTLS),
+    "mmap": _no_shared_anonymous_memory,
+    # The CPU time of children whose parent ignores SIGCHLD is counted nowhere once they have ended.
+    "rt_sigaction": lambda: _all_but(0, _SIGCHLD),
+    # On another process they would take the supervisor's means away.
+    "prlimit64": lambda: _only(0, (0,)),
+    "sched_setaffinity": lambda: _only(0, (0,)),
+    "personality": lambda: _only(0, (0xFFFFFFFF,)),  # which only asks
+}
+
+
+class SingleProcess(NamedTuple):
+    """A process that may start no other, change no file and signal nobody but itself."""
+
+    pid: int
+
+    def rules(self) -> Dict[str, Callable[[], _Rows]]:
+        """What takes the place of the ordinary rules."""
+        signals = ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
+        options = tuple(option for option in _PRCTLS if option != _PR_SET_PDEATHSIG)
+        return {
+            **dict.fromkeys(signals, lambda: _only(0, (self.pid,))),
+            "clone": lambda: [
+                _load(0), (_JSET_K, 0, 1, _NEW_NAMESPACES), *_refuse(),
+                (_JSET_K, 1, 0, _CLONE_THREAD), *_refuse(), *_allow(),
+            ],
+            "prctl": lambda: _only(0, options),
+        }  # fmt: skip
+
+
+def filter_program(machine: str = MACHINE, single: Optional[SingleProcess] = None) -> _Rows:
+    """The filter as (code, jump if true, jump if false, operand) rows, at most 4096.
+
+    Args:
+        single: the process that it is for, where no namespace holds what it starts.
+    """
+    rules = {**_RULES, **(single.rules() if single else {})}
+    removed = frozenset((*CHANGES, *OTHER_PROCESSES) if single else ())
+    # Each entry holds for the numbers from its own up to the next one's.
+    leaves: Dict[int, _Rows] = {0: _refuse(), LAST_REVIEWED + 1: _refuse(errno.ENOSYS)}
+    answers = {number: _refuse(errno.ENOSYS) for number in hidden_numbers().values()}
+    for name, number in numbers_of(machine).items():
+        answers[number] = _refuse() if name in removed else rules[name]() if name in rules else _allow()
+    for number, answer in answers.items():
+        leaves[number] = answer
+        leaves.setdefault(number + 1, _refuse() if number < LAST_REVIEWED else _refuse(errno.ENOSYS))
+    merged: List[Tuple[int, _Rows]] = []
+    for number, answer in sorted(leaves.items()):
+        if not merged or merged[-1][1] != answer:
+            merged.append((number, answer))
+    return [
         (_LD_W_ABS, 0, 0, _ARCH),
         (_JEQ_K, 1, 0, _AUDIT_ARCH[machine]),
         (_RET_K, 0, 0, _KILL_PROCESS),  # a 32-bit call would be judged by the wrong numbers
         (_LD_W_ABS, 0, 0, _NR),
+        *_search(merged),
     ]
-    if machine == "x86_64":
-        rows += [(_JGE_K, 0, 1, _X32_BIT), _deny(errno.ENOSYS)]
-    column = 0 if machine == "x86_64" else 1
-    for numbers in _DENIED.values():
-        number = numbers[column]
-        if number is not None:
-            rows += [(_JEQ_K, 0, 1, number), _deny(errno.EPERM)]
-    for number in _ON_SELF_ONLY[machine]:
-        rows += [(_JEQ_K, 0, 4, number), (_LD_W_ABS, 0, 0, _ARG0), (_JEQ_K, 1, 0, 0)]
-        rows += [_deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
-    # The CPU time of children whose parent ignores SIGCHLD is counted nowhere once they have ended.
-    rows += [(_JEQ_K, 0, 4, _RT_SIGACTION[machine]), (_LD_W_ABS, 0, 0, _ARG0), (_JEQ_K, 0, 1, _SIGCHLD)]
-    rows += [_deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
-    # An undumpable process would hide its memory and its files from the supervisor.
-    rows += [(_JEQ_K, 0, 4, _PRCTL[machine]), (_LD_W_ABS, 0, 0, _ARG0), (_JEQ_K, 0, 1, _PR_SET_DUMPABLE)]
-    rows += [_deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
-    # Pages of shared anonymous memory outlive madvise(MADV_DONTNEED) and the process that made them, unmeasured.
-    rows += [(_JEQ_K, 0, 6, _MMAP[machine]), (_LD_W_ABS, 0, 0, _ARG3), (_JSET_K, 0, 3, _MAP_ANONYMOUS)]
-    rows += [(_JSET_K, 2, 0, _MAP_PRIVATE), (_JSET_K, 0, 1, _MAP_SHARED)]
-    rows += [_deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
-    # clone3 hides its flags behind a pointer; ENOSYS makes libc fall back to clone, whose flags are seen here.
-    rows += [(_JEQ_K, 0, 1, clone3), _deny(errno.ENOSYS)]
-    rows += [(_JEQ_K, 0, 4, clone), (_LD_W_ABS, 0, 0, _ARG0), (_JSET_K, 0, 1, _NEW_NAMESPACES)]
-    rows += [_deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
-    rows += [(_JEQ_K, 0, 2 + len(_SOCKET_FAMILIES), socket), (_LD_W_ABS, 0, 0, _ARG0)]
-    for index, family in enumerate(_SOCKET_FAMILIES):
-        rows.append((_JEQ_K, len(_SOCKET_FAMILIES) - index, 0, family))
-    rows += [_deny(errno.EAFNOSUPPORT)]
-    # An allowed family falls here with the family in the accumulator, so it cannot match a later number.
-    rows += [(_JEQ_K, 0, 4, ioctl), (_LD_W_ABS, 0, 0, _ARG1), (_JEQ_K, 1, 0, _TIOCSTI)]
-    rows += [(_JEQ_K, 0, 1, _TIOCLINUX), _deny(errno.EPERM), (_RET_K, 0, 0, _ALLOW)]
-    return rows
+
+
+def _search(leaves: List[Tuple[int, _Rows]]) -> _Rows:
+    """A binary search: the kernel runs the filter once for each call number whenever one is installed."""
+    if len(leaves) == 1:
+        return leaves[0][1]
+    middle = len(leaves) // 2
+    below, above = _search(leaves[:middle]), _search(leaves[middle:])
+    # A conditional jump reaches 255 rows, an unconditional one any.
+    return [(_JGE_K, 0, 1, leaves[middle][0]), (_JA, 0, 0, len(below)), *below, *above]
 
 
 class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("rows", ctypes.c_char_p)]
 
 
-_ROWS = b"".join(struct.pack("=HBBI", *row) for row in filter_program())
-_PROGRAM = _Program(len(_ROWS) // 8, _ROWS)
+def _assembled(rows: _Rows) -> _Program:
+    packed = b"".join(struct.pack("=HBBI", *row) for row in rows)
+    return _Program(len(rows), packed)
 
 
-def install() -> None:
+_PROGRAM = _assembled(filter_program())
+
+
+def install(single: Optional[SingleProcess] = None) -> None:
     """Put the filter on this process and all it starts; needs no_new_privs. Raises OSError."""
-    if _libc.prctl(22, 2, ctypes.addressof(_PROGRAM), 0, 0) != 0:  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+    program = _assembled(filter_program(MACHINE, single)) if single else _PROGRAM
+    if _libc.prctl(22, 2, ctypes.addressof(program), 0, 0) != 0:  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
         code = ctypes.get_errno()
         raise OSError(code, "seccomp filter: %s" % os.strerror(code))

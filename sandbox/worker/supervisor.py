@@ -2,7 +2,7 @@
 
 This runs in the zygote, which holds no task data. It is undumpable, so the program (same uid, no capabilities)
 can neither trace it nor open its /proc files, and as PID 1 it takes no signal from inside its namespace that it
-has no handler for.
+has no handler for. Where there is no such namespace the program is a single process that can start no other.
 
 Over the status socket (SOCK_SEQPACKET) the runner may send
     arm <start_ns> <cpu_ns> <idle_ns>   judge one test: CPU and idle time from that CLOCK_MONOTONIC instant on
@@ -19,24 +19,13 @@ import select
 import signal
 import socket
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Optional
 
-from . import linux
+from .cgroup import RunGroup
+from .processes import Processes, Usage
 
 _TICK_NS = 10_000_000
 _WALL_OVER_CPU = 10
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-_TICKS_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-_DISK_WAIT_SHARE = 0.1
-"""Part of the time in which processes wait only for a disk that is idle time: vfork(2) keeps a parent in that state
-for as long as its child likes, and a slow file system must not fail a program."""
-_IDLE_SHARES = {b"R": 0.0, b"D": _DISK_WAIT_SHARE}
-
-
-class _Usage(NamedTuple):
-    cpu_ns: int
-    memory_bytes: int
-    idle_share: float
 
 
 class _Watch:
@@ -66,9 +55,25 @@ class Supervisor:
         status: the run's status socket.
         main: pid of the candidate.
         child_ended: a signalfd of SIGCHLD.
+        processes: those of the run.
+        single: the candidate is all there is, in no namespace of its own.
+        group: the run's control group, where there is one.
     """
 
-    def __init__(self, limits: Dict[str, Any], status: socket.socket, main: int, child_ended: int) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - one caller; each is a means of its own
+        self,
+        limits: Dict[str, Any],
+        status: socket.socket,
+        main: int,
+        child_ended: int,
+        processes: Processes,
+        single: bool,
+        group: Optional[RunGroup],
+    ) -> None:
+        self._processes = processes
+        self._single = single
+        self._group = group
+        self._max_threads = int(limits["processes"])
         self._status = status
         self._main = main
         self._child_ended = child_ended
@@ -95,18 +100,24 @@ class Supervisor:
         reason = self._reason
         if self._files is not None:
             os.close(self._files)
-        if reason is None and self._peak_bytes > self._memory_bytes:
+        cpu_ns, peak_bytes = self._reaped_cpu_ns, self._peak_bytes
+        if reason is None and peak_bytes > self._memory_bytes:
             reason = "memory"  # between two looks
+        if self._group is not None:
+            cpu_ns = max(cpu_ns, self._group.cpu_ns())
+            peak_bytes = self._group.peak_bytes() or peak_bytes
+            if self._group.is_out_of_memory():
+                reason = "memory"
         watch = self._watch
-        if reason is None and watch is not None and self._reaped_cpu_ns - watch.cpu_before_ns > watch.cpu_ns:
+        if reason is None and watch is not None and cpu_ns - watch.cpu_before_ns > watch.cpu_ns:
             reason = "cpu"
         return {
             "reason": reason,
             "signal": os.WTERMSIG(wait_status) if os.WIFSIGNALED(wait_status) else None,
             "exit_code": os.WEXITSTATUS(wait_status) if os.WIFEXITED(wait_status) else None,
-            "cpu_ns": self._reaped_cpu_ns,
+            "cpu_ns": cpu_ns,
             "wall_ns": wall_ns,
-            "peak_bytes": self._peak_bytes,
+            "peak_bytes": peak_bytes,
         }
 
     def _wait(self) -> int:
@@ -143,10 +154,11 @@ class Supervisor:
 
     def _end_all(self) -> None:
         """Kill and reap whatever is left. A fork cannot slip through: the kernel refuses it to a dying process."""
-        try:
-            os.kill(-1, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        if not self._single:
+            try:
+                os.kill(-1, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
         while True:
             try:
                 self._account(os.wait4(-1, 0)[2])
@@ -193,6 +205,8 @@ class Supervisor:
         watch = self._watch
         if usage.memory_bytes > self._memory_bytes:
             self._reason = "memory"
+        elif self._single and usage.threads > self._max_threads:
+            self._reason = "threads"  # where RLIMIT_NPROC would count all that the user runs
         elif usage.cpu_ns > self._total_cpu_ns:
             self._reason = "total_cpu"
         elif watch is not None:
@@ -207,100 +221,26 @@ class Supervisor:
             elif watch.paused_ns is None and now_ns > watch.last_ns:
                 self._reason = "wall"
 
-    def _usage(self) -> _Usage:
-        cpu_ns = self._reaped_cpu_ns
-        files = memory = self._file_bytes()
-        idle_share = 1.0
-        pids = _processes()
-        for pid in pids:
-            stat = _stat(pid)
-            if stat is None:
-                continue
-            cpu_ns += linux.process_cpu_ns(pid) + stat.children_cpu_ns
-            memory += stat.resident_bytes
-            idle_share = min(idle_share, stat.idle_share)
+    def _usage(self) -> Usage:
+        files = self._file_bytes()
+        found = self._processes.usage()
+        memory = files + found.memory_bytes
         if memory > self._memory_bytes:
-            memory = files + sum(map(_proportional_bytes, pids))
-        if cpu_ns - self._last_cpu_ns >= 1_000_000:
-            idle_share = 0.0
+            memory = files + self._processes.proportional_bytes()
+        cpu_ns = self._reaped_cpu_ns + found.cpu_ns
+        if self._group is not None:  # it misses no process, however short its life
+            cpu_ns = max(cpu_ns, self._group.cpu_ns())
+        idle_share = found.idle_share if cpu_ns - self._last_cpu_ns < 1_000_000 else 0.0
         self._last_cpu_ns = cpu_ns
-        return _Usage(cpu_ns, memory, idle_share)
+        return Usage(cpu_ns, memory, idle_share, found.threads)
 
     def _file_bytes(self) -> int:
         """What the run's files hold, which lie in memory; 0 until the candidate has mounted its /tmp."""
+        if self._single:
+            return 0  # it can write none
         if self._files is None:
-            self._files = _open_files()
+            self._files = self._processes.open_files(os.stat("/tmp").st_dev)
             if self._files is None:
                 return 0
         stats = os.fstatvfs(self._files)
         return (stats.f_blocks - stats.f_bfree) * stats.f_frsize
-
-
-def _open_files() -> Optional[int]:
-    """The run's /tmp, as any of its threads sees it: the first thread, even the first process, may be gone."""
-    ours = os.stat("/tmp").st_dev
-    for path in ["/proc/%d/task/%d/root/tmp" % both for pid in _processes() for both in _threads(pid)]:
-        try:
-            files = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        except OSError:
-            continue
-        if os.fstat(files).st_dev != ours:
-            return files
-        os.close(files)
-    return None
-
-
-def _threads(pid: int) -> List[Tuple[int, int]]:
-    try:
-        return [(pid, int(thread)) for thread in os.listdir("/proc/%d/task" % pid)]
-    except OSError:
-        return []
-
-
-def _processes() -> List[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-
-
-class _Stat(NamedTuple):
-    children_cpu_ns: int
-    resident_bytes: int
-    idle_share: float
-
-
-def _stat(pid: int) -> Optional[_Stat]:
-    """CPU time, memory and state of a process; None when it is gone."""
-    try:
-        fields = _stat_fields("/proc/%d/stat" % pid)
-        resident, idle_share = int(fields[21]), _IDLE_SHARES.get(fields[0], 1.0)
-    except OSError:
-        return None
-    for both in _threads(pid) if fields[17] != b"1" and idle_share else []:
-        try:
-            of_thread = _stat_fields("/proc/%d/task/%d/stat" % both)
-        except OSError:
-            continue
-        # The first thread may have exited: then it shows no memory any more, but the process has it.
-        resident = max(resident, int(of_thread[21]))
-        idle_share = min(idle_share, _IDLE_SHARES.get(of_thread[0], 1.0))
-        if resident and not idle_share:
-            break
-    return _Stat((int(fields[13]) + int(fields[14])) * _TICKS_NS, resident * _PAGE, idle_share)
-
-
-def _stat_fields(path: str) -> List[bytes]:
-    """Of a process or thread, from the state on, proc(5). Raises OSError when it is gone."""
-    with open(path, "rb") as file:
-        return file.read().rpartition(b") ")[2].split()
-
-
-def _proportional_bytes(pid: int) -> int:
-    """A process's memory with shared pages counted by share: PSS of smaps_rollup; its RSS where it hides that."""
-    try:
-        with open("/proc/%d/smaps_rollup" % pid, "rb") as file:
-            for line in file:
-                if line.startswith(b"Pss:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    stat = _stat(pid)
-    return stat.resident_bytes if stat is not None else 0

@@ -1,7 +1,8 @@
 """A warm interpreter that knows nothing of any task: PID 1 of its namespace, it clones and supervises each run.
 
 It lives in a user, pid and mount namespace of its own, in which every candidate is its child: when a run ends
-it kills and reaps all that is left there, and when it ends itself the kernel does.
+it kills and reaps all that is left there, and when it ends itself the kernel does. (At level `landlock` it is an
+ordinary process, and so is its candidate, which can start no other.)
 
 One message (SOCK_SEQPACKET) asks for one run: limits as JSON, and the descriptors by name. The descriptors'
 contents are never read here. What goes wrong is told on the run's own status socket.
@@ -15,13 +16,19 @@ import json
 import os
 import signal
 import socket
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from . import candidate, linux
+from .cage import LANDLOCK, Cage, prepare
+from .cgroup import RunGroup
+from .processes import Processes
 from .supervisor import Supervisor
 
 NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWPID | linux.CLONE_NEWNS
-_RUN_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWIPC
+MAX_PIDS = 4096
+"""Processes and threads that any program may be allowed; sandbox.limits."""
+_RESERVED_PIDS = 301
+"""Numbers that the kernel never gives out again after its count has wrapped."""
 _MAX_DESCRIPTORS = 8
 _HANDLED_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 
@@ -33,19 +40,30 @@ def request_run(zygote: socket.socket, limits: Dict[str, Any], descriptors: Dict
     zygote.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
 
-def serve(sock: socket.socket, outside: Tuple[int, int]) -> None:
-    """Serve until the broker closes; never returns. Entered right after the clone into NAMESPACES.
+def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], group: Optional[int]) -> None:
+    """Serve until the broker closes; never returns. Entered right after the clone, into NAMESPACES at level `userns`.
+
+    The first message is about itself: `pid_max`, `landlock`, `namespaces`, `dumpable`, or why it has `failed`.
 
     Args:
         outside: uid and gid of the broker.
+        spec: what the pool said of the slot.
+        group: a descriptor of the slot's control group.
     """
-    linux.map_ids(*outside)
-    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-    # subset=pid leaves only the processes: no host settings, no kernel counters.
-    linux.mount("proc", "/proc", "proc", flags, "subset=pid")
-    linux.drop_capabilities()
-    linux.prctl(linux.PR_SET_DUMPABLE, 0)
-    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        pid_max = None
+        if spec["level"] == LANDLOCK:
+            proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        else:
+            linux.map_ids(*outside)
+            proc, pid_max = _mount_proc()
+        cage = prepare(spec, group)
+        linux.drop_capabilities()
+        linux.prctl(linux.PR_SET_DUMPABLE, 0)
+        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+    except OSError as error:
+        _tell(sock, {"failed": "%s (as uid %d)" % (error, outside[0])})
+        os._exit(1)
     # PID 1 gets from inside only signals it has handlers for: none.
     before = {number: signal.signal(number, signal.SIG_DFL) for number in _HANDLED_SIGNALS}
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
@@ -53,6 +71,13 @@ def serve(sock: socket.socket, outside: Tuple[int, int]) -> None:
     gc.collect()
     gc.freeze()
     gc.disable()  # a collection in a clone would copy pages; the candidate turns it on for the program
+    about = {
+        "pid_max": pid_max,
+        "landlock": cage.landlock_version,
+        "namespaces": linux.namespaces(),
+        "dumpable": linux.prctl(linux.PR_GET_DUMPABLE, 0),
+    }
+    _tell(sock, about)
     while True:
         message, received = _receive(sock)
         if not message:
@@ -61,27 +86,71 @@ def serve(sock: socket.socket, outside: Tuple[int, int]) -> None:
         descriptors = dict(zip(request["names"], received))
         status = socket.socket(fileno=descriptors["status"])
         try:
-            pid = linux.clone(_RUN_NAMESPACES)
-            if pid == 0:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
-                candidate.run(request["limits"], descriptors)
-            report = Supervisor(request["limits"], status, pid, child_ended).run()
+            report = _run(cage, request["limits"], descriptors, status, proc, child_ended, before)
         except OSError as error:
             report = {"failed": str(error)}
         for name, descriptor in descriptors.items():
             if name != "status":
                 os.close(descriptor)
         _tell(status, report)
+        status.close()
 
 
-def _tell(status: socket.socket, report: Dict[str, Any]) -> None:
+def _run(  # noqa: PLR0913, PLR0917 - the body of serve's loop
+    cage: Cage,
+    limits: Dict[str, Any],
+    descriptors: Dict[str, int],
+    status: socket.socket,
+    proc: int,
+    child_ended: int,
+    handlers: Dict[int, Any],
+) -> Dict[str, Any]:
+    """One run from the clone to its report. Raises OSError when the host cannot do it."""
+    group = RunGroup(cage.group, limits) if cage.group is not None else None
     try:
-        status.send(json.dumps(report).encode("ascii"))
+        parent = os.getpid()
+        pid = linux.clone(cage.namespaces)
+        if pid == 0:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
+            candidate.run(limits, descriptors, cage, group, parent)
+        processes = Processes(proc, pid if cage.is_single else None)
+        return Supervisor(limits, status, pid, child_ended, processes, cage.is_single, group).run()
+    finally:
+        if group is not None:
+            group.close()
+
+
+def _mount_proc() -> Tuple[int, Optional[int]]:
+    """A /proc for candidates, in which each sees its own processes only; a descriptor of one that shows all.
+
+    And how many processes this namespace can hold, where the kernel (from 6.14 on) counts them for each: a fence
+    behind RLIMIT_NPROC.
+    """
+    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+    linux.mount("proc", "/tmp", "proc", flags)
+    proc = os.open("/tmp", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    pid_max = None
+    try:
+        setting = os.open("/tmp/sys/kernel/pid_max", os.O_RDWR | os.O_CLOEXEC)
+        os.write(setting, b"%d" % (_RESERVED_PIDS + MAX_PIDS))
+        pid_max = int(os.pread(setting, 32, 0))
+        os.close(setting)
     except OSError:
-        pass  # the runner has hung up and wants no report
-    status.close()
+        pass  # it is the host's own, and not ours to set
+    linux.unmount("/tmp")
+    # subset=pid leaves only the processes: no host settings, no kernel counters. hidepid leaves only those that the
+    # reader may trace: not PID 1, which is this process.
+    linux.mount("proc", "/proc", "proc", flags, "subset=pid,hidepid=ptraceable")
+    return proc, pid_max
+
+
+def _tell(to: socket.socket, report: Dict[str, Any]) -> None:
+    try:
+        to.send(json.dumps(report).encode("ascii"))
+    except OSError:
+        pass  # whoever asked has hung up and wants no report
 
 
 def _receive(sock: socket.socket) -> Tuple[bytes, List[int]]:

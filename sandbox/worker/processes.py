@@ -1,0 +1,138 @@
+"""The processes of a run as /proc shows them: CPU time, memory, whether they run. Source: proc(5)."""
+
+from __future__ import annotations
+
+import os
+from typing import List, NamedTuple, Optional, Tuple
+
+from . import linux
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_TICKS_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+_DISK_WAIT_SHARE = 0.1
+"""Part of the time in which processes wait only for a disk that is idle time: vfork(2) keeps a parent in that state
+for as long as its child likes, and a slow file system must not fail a program."""
+_IDLE_SHARES = {b"R": 0.0, b"D": _DISK_WAIT_SHARE}
+
+
+class Usage(NamedTuple):
+    """What the processes of a run use at an instant."""
+
+    cpu_ns: int
+    """Of those that live, and of those that they waited for."""
+    memory_bytes: int
+    """Resident; pages that several share are counted for each."""
+    idle_share: float
+    """0 when one of them runs or waits for a core, 1 when all of them wait for something else."""
+    threads: int
+
+
+class _Stat(NamedTuple):
+    children_cpu_ns: int
+    resident_bytes: int
+    idle_share: float
+    threads: int
+
+
+class Processes:
+    """The processes of one run.
+
+    Args:
+        proc: a descriptor of a /proc that shows them.
+        single: the run's only process, where nothing but its filter holds what it starts. None: all but PID 1.
+    """
+
+    def __init__(self, proc: int, single: Optional[int]) -> None:
+        self._proc = proc
+        self._single = single
+
+    def usage(self) -> Usage:
+        """Summed over all of them."""
+        cpu_ns = memory_bytes = threads = 0
+        idle_share = 1.0
+        for pid in self._pids():
+            stat = self._stat(pid)
+            if stat is None:
+                continue
+            cpu_ns += linux.process_cpu_ns(pid) + stat.children_cpu_ns
+            memory_bytes += stat.resident_bytes
+            idle_share = min(idle_share, stat.idle_share)
+            threads += stat.threads
+        return Usage(cpu_ns, memory_bytes, idle_share, threads)
+
+    def proportional_bytes(self) -> int:
+        """Memory with shared pages counted once: PSS of smaps_rollup; RSS of a process that hides that."""
+        return sum(map(self._proportional_bytes, self._pids()))
+
+    def open_files(self, ours: int) -> Optional[int]:
+        """The run's /tmp, as any of its threads sees it: the first thread, even the first process, may be gone.
+
+        Args:
+            ours: device number of the /tmp that the run's own hides.
+        """
+        for path in ["%d/task/%d/root/tmp" % both for pid in self._pids() for both in self._threads(pid)]:
+            try:
+                files = os.open(path, os.O_PATH | os.O_CLOEXEC, dir_fd=self._proc)
+            except OSError:
+                continue
+            if os.fstat(files).st_dev != ours:
+                return files
+            os.close(files)
+        return None
+
+    def _pids(self) -> List[int]:
+        if self._single is not None:
+            return [self._single]
+        return [int(name) for name in os.listdir(self._proc) if name.isdigit() and name != "1"]
+
+    def _threads(self, pid: int) -> List[Tuple[int, int]]:
+        try:
+            tasks = os.open("%d/task" % pid, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc)
+        except OSError:
+            return []
+        try:
+            return [(pid, int(thread)) for thread in os.listdir(tasks)]
+        except OSError:
+            return []
+        finally:
+            os.close(tasks)
+
+    def _stat(self, pid: int) -> Optional[_Stat]:
+        """None when it is gone."""
+        try:
+            fields = self._fields("%d/stat" % pid)
+            resident, idle_share, threads = int(fields[21]), _IDLE_SHARES.get(fields[0], 1.0), int(fields[17])
+        except OSError:
+            return None
+        for both in self._threads(pid) if threads != 1 and idle_share else []:
+            try:
+                of_thread = self._fields("%d/task/%d/stat" % both)
+            except OSError:
+                continue
+            # The first thread may have exited: then it shows no memory any more, but the process has it.
+            resident = max(resident, int(of_thread[21]))
+            idle_share = min(idle_share, _IDLE_SHARES.get(of_thread[0], 1.0))
+            if resident and not idle_share:
+                break
+        return _Stat((int(fields[13]) + int(fields[14])) * _TICKS_NS, resident * _PAGE, idle_share, threads)
+
+    def _fields(self, path: str) -> List[bytes]:
+        """Of a process or thread, from the state on. Raises OSError when it is gone."""
+        return self._read(path).rpartition(b") ")[2].split()
+
+    def _proportional_bytes(self, pid: int) -> int:
+        try:
+            for line in self._read("%d/smaps_rollup" % pid).splitlines():
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+        except OSError:
+            pass
+        stat = self._stat(pid)
+        return stat.resident_bytes if stat is not None else 0
+
+    def _read(self, path: str) -> bytes:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
+        try:
+            return os.read(descriptor, 1 << 14)
+        finally:
+            os.close(descriptor)
