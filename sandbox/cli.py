@@ -1,7 +1,8 @@
-"""The command line: `qrpo-sandbox run`, `judge` and `doctor`. The only file of this package that prints.
+"""The command line: `qrpo-sandbox run` and `judge`, with `doctor` and `selftest` from `sandbox.checkup.cli`.
 
-Exit codes: 0 done (for `run`: verdict AC); 1 RE, or a required guard is missing (`doctor`); 2 bad input; 3 CE; 4 TLE;
-5 MLE; 6 OLE; 7 the host failed (IE) or cannot sandbox; 130 interrupted.
+Exit codes: 0 done (for `run`: verdict AC); 1 RE, a required guard is missing (`doctor`), or a program of the corpus did
+what it must not (`selftest`); 2 bad input; 3 CE; 4 TLE; 5 MLE; 6 OLE; 7 the host failed (IE) or cannot sandbox; 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from sandbox.checkup.cli import LevelOption, doctor, selftest
 from sandbox.errors import InfrastructureError, ProblemError, RecordError, UnsupportedHostError
 from sandbox.judging_file import JudgingFile, digest_of, partial_of
+from sandbox.level import Level
 from sandbox.limits import MIB, Limits
 from sandbox.pool import Sandbox
 from sandbox.records import ResultRecord, Submission, read_problems, read_submissions
@@ -52,6 +55,10 @@ app = typer.Typer(
 )
 
 
+app.command()(doctor)
+app.command()(selftest)
+
+
 class Extract(StrEnum):
     """Which block of a completion is its program."""
 
@@ -70,7 +77,7 @@ def configure(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913  # a command has the options it has
     file: Annotated[Path, typer.Argument(help="The program.", show_default=False)],
     *,
     cpu_s: Annotated[float, typer.Option(help="CPU time of the process tree, s.")] = _DEFAULTS.cpu_s,
@@ -78,6 +85,7 @@ def run(
     memory_mib: Annotated[int, typer.Option(help="Memory of the tree and its files.")] = _DEFAULTS.memory_bytes // MIB,
     output_mib: Annotated[int, typer.Option(help="Output, each of the two.")] = _DEFAULTS.output_bytes // MIB,
     processes: Annotated[int, typer.Option(help="Processes and threads at a time.")] = _DEFAULTS.processes,
+    level: LevelOption = Level.USERNS,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead.")] = False,
 ) -> None:
     """Run FILE on this command's stdin; its output passes through, the exit code says the verdict.
@@ -97,7 +105,7 @@ def run(
     with _reported_errors():
         code = _read_program(file)
         stdin = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
-        with Sandbox(workers=1) as box:
+        with Sandbox(workers=1, level=level) as box:
             result = box.run(code, stdin, limits)
     if as_json:
         typer.echo(json.dumps(_run_summary(result) | _decoded_output(result)))
@@ -120,6 +128,7 @@ def judge(
     out: Annotated[Path, typer.Option(help="Results, in the order of the submissions.", show_default=False)],
     workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time (default: one per core).")] = None,
     extract: Annotated[Extract, typer.Option(help="Which block of a completion is its program.")] = Extract.LAST,
+    level: LevelOption = Level.USERNS,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of a table.")] = False,
 ) -> None:
     """Judge all submissions. Interrupted, the same command continues from OUT.partial."""
@@ -134,7 +143,7 @@ def judge(
         with JudgingFile(out, inputs=digest, total=len(todo)) as results:
             before = len(results.done)
             try:
-                _judge_rest(todo, results, workers)
+                _judge_rest(todo, results, workers, level)
             except KeyboardInterrupt:
                 typer.echo(
                     f"interrupted; {len(results.done)} of {len(todo)} results are in {results.partial}; "
@@ -149,39 +158,6 @@ def judge(
         typer.echo(json.dumps(_judge_summary(judged, out) | {"resumed": before, "wall_s": round(wall_s, 3)}))
     else:
         _print_verdicts(judged, out, wall_s)
-
-
-@app.command()
-def doctor(*, as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False) -> None:
-    """Say what this machine enforces, what is missing and what to do; exit code 1 if a required guard is missing."""
-    from sandbox.doctor import examine
-
-    report = examine()
-    missing = [check for check in report.checks if check.required and not check.ok]
-    if as_json:
-        checks = [
-            {"name": c.name, "required": c.required, "ok": c.ok, "detail": c.detail, "remedy": c.remedy}
-            for c in report.checks
-        ]
-        typer.echo(json.dumps({"level": report.level, "ok": not missing, "checks": checks}))
-        raise typer.Exit(1 if missing else 0)
-    console = Console()
-    table = Table(
-        "guard", "needed", "here", "detail", title=f"enforcement: {report.level or 'none'}", title_justify="left"
-    )
-    for check in report.checks:
-        needed = "required" if check.required else "optional"
-        here = (
-            Text("ok", style="green") if check.ok else Text("missing", style="bold red" if check.required else "yellow")
-        )
-        table.add_row(check.name, needed, here, Text(check.detail))
-    console.print(table)
-    for check in report.checks:
-        if not check.ok and check.remedy:
-            console.print(Text(f"{check.name}: {check.remedy}"))
-    if missing:
-        console.print(Text("The sandbox will not start here.", style="bold red"))
-    raise typer.Exit(1 if missing else 0)
 
 
 def _open_closed_streams() -> None:
@@ -257,7 +233,7 @@ def _decoded_output(result: RunResult) -> dict[str, str]:
     return {"stdout": result.stdout.decode(errors="replace"), "stderr": result.stderr.decode(errors="replace")}
 
 
-def _judge_rest(todo: list[Submission], results: JudgingFile, workers: int | None) -> None:
+def _judge_rest(todo: list[Submission], results: JudgingFile, workers: int | None, level: Level) -> None:
     """Judges what has no result yet, under a progress bar on stderr."""
     rest = [index for index in range(len(todo)) if index not in results.done]
     if not rest:
@@ -269,7 +245,7 @@ def _judge_rest(todo: list[Submission], results: JudgingFile, workers: int | Non
         _RateColumn(),
         TimeRemainingColumn(),
     )
-    with Sandbox(workers=workers) as box, Progress(*columns, console=Console(stderr=True)) as progress:
+    with Sandbox(workers=workers, level=level) as box, Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=len(todo), completed=len(results.done))
         for place, result in box.judge_as_completed((todo[index].problem, todo[index].code) for index in rest):
             index = rest[place]

@@ -43,7 +43,9 @@ def find() -> Delegation | str:
         if not (path / "cgroup.procs").exists():
             raise UnsupportedHostError(f"{VARIABLE} is {named!r}, which is no cgroup v2 folder")
         if not os.access(path / "cgroup.procs", os.W_OK) or not os.access(path, os.W_OK):
-            raise UnsupportedHostError(f"{VARIABLE} is {named!r}, which this user may not divide: chown it and its files")
+            raise UnsupportedHostError(
+                f"{VARIABLE} is {named!r}, which this user may not divide: chown it and its files"
+            )
         return Delegation(path, _CONTROLLERS & _words(path / "cgroup.controllers"))
     own = _own_group()
     if own is None:

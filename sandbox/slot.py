@@ -93,9 +93,7 @@ class Slot:
                 "namespaces": linux.namespaces(),
                 "group": str(self._group.path) if self._group else None,
             }
-            self._sock.settimeout(_START_TIMEOUT_S)
-            self.enforcement = _enforcement(self._exchange(spec), level, why_none)
-            self._sock.settimeout(None)
+            self.enforcement = _enforcement(self._exchange(spec, _START_TIMEOUT_S), level, why_none)
         except BaseException:
             self.close()
             raise
@@ -105,8 +103,13 @@ class Slot:
         """Of the slot's first process, whose descendants all its others are."""
         return self._process.pid
 
-    def request(self, request: dict[str, Any], problem: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def request(
+        self, request: dict[str, Any], problem: Mapping[str, Any] | None = None, timeout_s: float | None = None
+    ) -> dict[str, Any]:
         """Ask the broker; a problem, named by `request["key"]`, is sent only when the slot lacks it.
+
+        Args:
+            timeout_s: how long each answer may take; None for as long as the limits allow.
 
         Raises:
             InfrastructureError: the slot failed; close it.
@@ -114,17 +117,18 @@ class Slot:
         key = request.get("key")
         if problem is not None and key not in self._known:
             request = {**request, "problem": problem}
-        answer = self._exchange(request)
+        answer = self._exchange(request, timeout_s)
         if "need" in answer:
-            answer = self._exchange({**request, "problem": problem})
+            answer = self._exchange({**request, "problem": problem}, timeout_s)
         if key is not None:
             self._known.add(key)
         if "infrastructure" in answer:
             raise InfrastructureError(answer["infrastructure"])
         return answer
 
-    def _exchange(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _exchange(self, message: dict[str, Any], timeout_s: float | None) -> dict[str, Any]:
         try:
+            self._sock.settimeout(timeout_s)
             send_frame(self._sock, marshal.dumps(message, 2))
             frame = receive_frame(self._sock)
         except (OSError, FrameError) as error:

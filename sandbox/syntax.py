@@ -60,7 +60,7 @@ def compiled_tests(problem: Problem) -> TestCode:
     """
     try:
         with _no_warnings():
-            return compile_tests([test for test in problem.tests if isinstance(test, str)])
+            return compile_tests([test for test in problem.tests if isinstance(test, str)], problem.prelude)
     except TestCodeError as error:
         raise ProblemError(problem.id, "tests", str(error)) from None
 

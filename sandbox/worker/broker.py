@@ -21,7 +21,7 @@ from typing import Any, Dict, List, Tuple, Union
 from . import linux, root
 from .checkers import CHECKERS
 from .codec import unpack
-from .frames import FrameError, receive_frame, send_frame
+from .frames import MAX_TRUSTED, FrameError, receive_frame, send_frame
 from .function_judge import FunctionJudge, Task
 from .outcome import outcome_of
 from .run import Abandoned, InfrastructureFailure, Run, run_program
@@ -72,32 +72,34 @@ class Broker:
         self._problems: "collections.OrderedDict[str, _Problem]" = collections.OrderedDict()
         self._sizes: Dict[str, int] = {}
 
-    def measure_guards(self, spec: Dict[str, Any]) -> Dict[str, Any]:
-        """Run our own probe in a candidate's place; see probe.py. Raises InfrastructureFailure."""
+    def measure_guards(self, spec: Dict[str, Any], probed: socket.socket) -> Dict[str, Any]:
+        """Run our own probe in a candidate's place; see probe.py. Raises InfrastructureFailure.
+
+        Args:
+            probed: an abstract socket that it must not be able to reach.
+        """
         zygote = json.loads(self._zygote.recv(4096) or b'{"failed": "the zygote died"}')
         if "failed" in zygote:
             raise InfrastructureFailure(zygote["failed"])
-        name = "qrpo-probe-%s" % os.urandom(8).hex()
-        with socket.socket(socket.AF_UNIX) as outside:
-            outside.bind("\0" + name)
-            outside.listen()
-            facts = {
-                "level": spec["level"],
-                "host": spec["namespaces"],
-                "zygote": zygote,
-                "slot": linux.namespaces(),
-                "root": root.entries(spec),
-                "broker": os.getpid(),
-                "socket": name,
-                "limits": _PROBE_LIMITS,
-                "has_group": spec["group"] is not None,
-            }
-            run = Run(self._zygote, _PROBE_LIMITS, {"mode": "probe", "facts": facts}, {})
-            try:
-                report = run.report()
-                frame = receive_frame(run.control)
-            finally:
-                run.close()
+        facts = {
+            "level": spec["level"],
+            "host": spec["namespaces"],
+            "zygote": zygote,
+            "slot": linux.namespaces(),
+            "root": root.entries(spec),
+            "broker": os.getpid(),
+            "socket": os.fsdecode(probed.getsockname()),
+            "limits": _PROBE_LIMITS,
+            "has_group": spec["group"] is not None,
+        }
+        run = Run(self._zygote, _PROBE_LIMITS, {"mode": "probe", "facts": facts}, {})
+        try:
+            report = run.report()
+            frame = run.receive(MAX_TRUSTED)
+        except FrameError as error:
+            raise InfrastructureFailure("the probe ended without an answer: %s" % error) from None
+        finally:
+            run.close()
         if frame is None:
             raise InfrastructureFailure("the probe ended without an answer: %s" % (report,))
         found = unpack(frame)[0]
@@ -154,7 +156,9 @@ class Broker:
                 prelude = compile(problem["prelude"], "<prelude>", "exec", dont_inherit=True)
             except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
                 raise TestCodeError("the prelude does not compile: %s" % error) from None
-            self._problems[key] = Task(prelude, compile_tests(problem["tests"]), problem["entry_point"])
+            self._problems[key] = Task(
+                prelude, compile_tests(problem["tests"], problem["prelude"]), problem["entry_point"]
+            )
         else:
             if problem["checker"] not in CHECKERS:
                 raise TestCodeError("unknown checker %r" % problem["checker"])

@@ -25,6 +25,8 @@ class Cage(NamedTuple):
     rules: List[Rule]
     group: Optional[int]
     """The slot's control group, where it has one."""
+    socket_bytes: int
+    """What one socket may hold that nobody reads."""
 
     @property
     def namespaces(self) -> int:
@@ -38,7 +40,7 @@ def prepare(spec: Dict[str, Any], group: Optional[int]) -> Cage:
     found = landlock.version()
     rights = (_outside(spec) if is_single else _inside(spec)) if found else {}
     rules = [landlock.path_rule(path, allowed) for path, allowed in rights.items()]
-    return Cage(is_single, found, rules, group)
+    return Cage(is_single, found, rules, group, spec["socket_bytes"])
 
 
 def import_path(spec: Dict[str, Any]) -> List[str]:

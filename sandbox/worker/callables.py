@@ -110,10 +110,10 @@ class _Server:
         if token is None:
             token = self._handle_of[id(value)] = len(self._handles)
             self._handles[token] = value
-        return {"h": token}
+        return {"k": token} if callable(value) else {"h": token}
 
     def _resolve(self, tag: str, token: Any) -> Any:
-        if tag == "h":
+        if tag in ("h", "k"):
             return self._handles[token]
         if tag == "bi":
             return getattr(builtins, token)

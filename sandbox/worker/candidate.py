@@ -56,6 +56,8 @@ def confine(limits: Dict[str, Any], cage: Cage, parent: int) -> None:
         hard = resource.getrlimit(kind)[1]
         capped = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (capped, capped))
+    # Programs raise it for deep recursion; what they use of it counts as memory.
+    resource.setrlimit(resource.RLIMIT_STACK, (_STACK_BYTES, resource.getrlimit(resource.RLIMIT_STACK)[1]))
     linux.drop_capabilities()
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     os.chdir("/" if cage.is_single else WORKING_FOLDER)
@@ -67,10 +69,9 @@ def confine(limits: Dict[str, Any], cage: Cage, parent: int) -> None:
 def _rlimits(limits: Dict[str, Any], is_single: bool) -> List[Tuple[int, int]]:
     memory = limits["memory_bytes"]
     found = [
-        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_CORE, 1),  # 0 would not keep a crash from the program that core_pattern may name; core(5)
         (resource.RLIMIT_FSIZE, 0 if is_single else limits["disk_bytes"]),
         (resource.RLIMIT_NOFILE, limits["open_files"]),
-        (resource.RLIMIT_STACK, _STACK_BYTES),
         (resource.RLIMIT_MSGQUEUE, 0),
         (resource.RLIMIT_MEMLOCK, 1 << 20),
         # Backstops: the supervisor measures what is used; these refuse what could never fit.

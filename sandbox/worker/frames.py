@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import socket
 import struct
-from typing import Callable
+from typing import Callable, Optional
 
 _HEADER = struct.Struct("=I")
 MAX_TRUSTED = (1 << 32) - 1
@@ -17,15 +18,19 @@ class FrameError(Exception):
     """The peer closed in the middle of a frame, or the frame is larger than allowed."""
 
 
-def _no_matter() -> None:
-    """For a peer that is trusted to read and to write."""
+Wait = Callable[[int], None]
+"""Waits until the socket is ready for POLLIN or POLLOUT; raises PeerGoneError when it never will be."""
 
 
-def send_frame(sock: socket.socket, data: bytes, about_to_wait: Callable[[], None] = _no_matter) -> None:
+class PeerGoneError(FrameError):
+    """Nobody is left who could write or read."""
+
+
+def send_frame(sock: socket.socket, data: bytes, wait: Optional[Wait] = None) -> None:
     """Send one frame.
 
     Args:
-        about_to_wait: called before each wait for the peer to read, which a hostile peer may never do.
+        wait: for a peer that may never read: nothing here blocks but this. None: the socket's own blocking.
 
     Raises:
         OSError: the peer is gone.
@@ -35,33 +40,35 @@ def send_frame(sock: socket.socket, data: bytes, about_to_wait: Callable[[], Non
         raise FrameError("a frame of %d bytes is too large" % len(data))
     header = _HEADER.pack(len(data))
     for part in (header + data,) if len(data) < 65536 else (header, data):
+        if wait is None:
+            sock.sendall(part)
+        else:
+            _send_all(sock, memoryview(part), wait)
+
+
+def _send_all(sock: socket.socket, view: memoryview, wait: Wait) -> None:
+    while view:
         try:
-            sent = sock.send(part, socket.MSG_DONTWAIT)
+            view = view[sock.send(view, socket.MSG_DONTWAIT) :]
         except BlockingIOError:
-            sent = 0
-        if sent < len(part):
-            about_to_wait()
-            sock.sendall(memoryview(part)[sent:])
+            wait(select.POLLOUT)
 
 
-def receive_frame(
-    sock: socket.socket, limit: int = MAX_TRUSTED, about_to_wait: Callable[[], None] = _no_matter
-) -> bytes | None:
+def receive_frame(sock: socket.socket, limit: int = MAX_TRUSTED, wait: Optional[Wait] = None) -> Optional[bytes]:
     """Receive one frame of at most `limit` bytes; None when the peer closed between frames.
 
     Args:
-        about_to_wait: called before each wait for the rest of a frame, which a hostile peer may never send.
+        wait: for a peer that may never send: nothing here blocks but this. None: the socket's own blocking.
 
     Raises:
+        OSError: the peer is gone.
         FrameError: the frame is larger than `limit` or ends early.
     """
-    first = sock.recv(65536)
-    if not first:
+    buffer = bytearray(_receive(sock, 65536, wait))
+    if not buffer:
         return None
-    buffer = bytearray(first)
     while len(buffer) < _HEADER.size:
-        about_to_wait()
-        _extend(sock, buffer, _HEADER.size - len(buffer))
+        _extend(sock, buffer, _HEADER.size - len(buffer), wait)
     (length,) = _HEADER.unpack_from(buffer)
     if length > limit:
         raise FrameError("a frame announces %d bytes; at most %d are allowed" % (length, limit))
@@ -69,18 +76,26 @@ def receive_frame(
     if missing < 0:
         raise FrameError("bytes follow a frame before it was answered")
     while missing > 0:
-        about_to_wait()
-        missing -= _extend(sock, buffer, missing)
+        missing -= _extend(sock, buffer, missing, wait)
     del buffer[: _HEADER.size]
     return bytes(buffer)
 
 
-def _extend(sock: socket.socket, buffer: bytearray, size: int) -> int:
-    chunk = sock.recv(min(size, 1 << 20))
+def _extend(sock: socket.socket, buffer: bytearray, size: int, wait: Optional[Wait]) -> int:
+    chunk = _receive(sock, min(size, 1 << 20), wait)
     if not chunk:
         raise FrameError("the peer closed in the middle of a frame")
     buffer += chunk
     return len(chunk)
+
+
+def _receive(sock: socket.socket, size: int, wait: Optional[Wait]) -> bytes:
+    while wait is not None:
+        try:
+            return sock.recv(size, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            wait(select.POLLIN)
+    return sock.recv(size)
 
 
 def sealed_memory(name: str, data: bytes) -> int:

@@ -12,7 +12,7 @@ import types
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .codec import CodecError, unpack
-from .frames import FrameError, receive_frame
+from .frames import FrameError
 from .outcome import Outcome, ended_early
 from .remote import CandidateEnded, Remote
 from .run import Report, Run
@@ -84,7 +84,7 @@ class _Session:
 
     def _await_program(self) -> None:
         try:
-            frame = receive_frame(self.run.control, _FIRST_FRAME)
+            frame = self.run.receive(_FIRST_FRAME)
             header = unpack(frame)[0] if frame else {}
         except (OSError, FrameError, CodecError):
             header = {}
@@ -109,7 +109,8 @@ class _Session:
             if name not in self.names and name != entry:
                 self.names[name] = importlib.import_module(module)
         missing = [name for name in wanted if name not in self.names]
-        self.names.update((name, value) for name, value in self.remote.names(missing).items() if name in wanted)
+        # The answer is the program's: it may name what was not asked for.
+        self.names.update((name, value) for name, value in self.remote.names(missing).items() if name in missing)
 
     def end(self) -> Report:
         """End the candidate, which may not want to."""
@@ -140,6 +141,8 @@ class FunctionJudge:
         self._session: Optional[_Session] = None
         self._unusable: Optional[Outcome] = None
         self._broken_pieces: Dict[int, Outcome] = {}
+        self._broken: Optional[Outcome] = None
+        """What a piece failed with that is set-up for those after it, and has no test of its own."""
         self._is_late = False
         self._own_cpu_s = max(_MIN_CPU_S, limits["cpu_s"])
         # Time that the program's CPU time does not show: asleep, or spent here on what it returned.
@@ -177,7 +180,7 @@ class FunctionJudge:
             self._begin(index)
         if self._unusable is not None or self._session is None:
             return self._unusable or Outcome("RE", "the program could not be loaded")
-        broken = self._broken_pieces.get(self._task.tests.units[index].piece)
+        broken = self._broken or self._broken_pieces.get(self._task.tests.units[index].piece)
         return broken or self._execute(self._session, index)
 
     def _left_s(self) -> float:
@@ -201,12 +204,15 @@ class FunctionJudge:
                 self._set_up(session, unit, position)
 
     def _set_up(self, session: _Session, unit: Unit, index: int) -> None:
-        """A statement that is no test; where it fails, so do the tests after it in its piece."""
-        if unit.piece in self._broken_pieces:
+        """A statement that is no test; where it fails, so do those that need it: see _broken_pieces and _broken."""
+        if self._broken is not None or unit.piece in self._broken_pieces:
             return
         outcome = self._execute(session, index)
-        if outcome.verdict != "AC":
-            self._broken_pieces[unit.piece] = outcome
+        if outcome.verdict == "AC":
+            return
+        self._broken_pieces[unit.piece] = outcome
+        if not any(other.is_test and other.piece == unit.piece for other in self._task.tests.units[index:]):
+            self._broken = outcome
 
     def _execute(self, session: _Session, index: int) -> Outcome:
         session.remote.start_test()
@@ -228,6 +234,9 @@ class FunctionJudge:
             session.is_alive = False
             outcome = ended_early(ended.report)
             return outcome if ended.protocol is None or outcome.verdict != "RE" else Outcome("RE", ended.protocol)
+        swallowed = session.remote.failed_assertion
+        if outcome.verdict == "AC" and swallowed is not None:
+            return Outcome("WA", swallowed or "an assertion in a function that the program was given failed")
         return outcome
 
     def _time_out(self, *_: object) -> None:

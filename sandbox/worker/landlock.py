@@ -1,4 +1,6 @@
-"""Landlock: what a process may open, whatever the mounts around it allow. Source: landlock(7), include/uapi/linux/landlock.h.
+"""Landlock: what a process may open, whatever the mounts around it allow.
+
+Source: landlock(7), include/uapi/linux/landlock.h.
 
 All that the kernel's version of Landlock can refuse is handled, so that only what a rule grants is allowed: files
 since version 1, links between folders 2, truncation 3, TCP 4, device ioctls 5, abstract sockets and signals that reach
@@ -31,13 +33,14 @@ OWN = (1 << 15) - 1 & ~(_MAKE_CHAR | _MAKE_BLOCK)
 """All that a folder of one's own needs; no devices, and no ioctl of one."""
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE
 
+_syscall, _Size = _libc.syscall, ctypes.c_size_t
 Rule = Tuple[int, int]
 """A descriptor (O_PATH will do) and the rights to it and all below it."""
 
 
 def version() -> int:
     """The kernel's version of Landlock, 0 where it has none or it is turned off."""
-    found = int(_libc.syscall(ctypes.c_long(_CREATE_RULESET), None, ctypes.c_size_t(0), ctypes.c_uint(1)))
+    found = int(_syscall(_CREATE_RULESET, None, _Size(0), 1))
     return max(0, found)
 
 
@@ -54,19 +57,9 @@ def restrict(rules: Iterable[Rule], abi: int) -> None:
     """
     handled = (1 << _FS_RIGHTS[min(abi, len(_FS_RIGHTS)) - 1]) - 1
     attributes = struct.pack("=QQQ", handled, _TCP_RIGHTS, _SCOPES)[: 8 if abi < 4 else 16 if abi < 6 else 24]
-    ruleset = _check(
-        _libc.syscall(
-            ctypes.c_long(_CREATE_RULESET), attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0)
-        ),
-        "landlock_create_ruleset",
-    )  # fmt: skip
+    ruleset = _check(_syscall(_CREATE_RULESET, attributes, _Size(len(attributes)), 0), "landlock_create_ruleset")
     for descriptor, rights in rules:
         rule = struct.pack("=Qi", rights & handled, descriptor)
-        _check(
-            _libc.syscall(
-                ctypes.c_long(_ADD_RULE), ctypes.c_int(ruleset), ctypes.c_int(_RULE_PATH_BENEATH), rule, ctypes.c_uint(0)
-            ),
-            "landlock_add_rule",
-        )  # fmt: skip
-    _check(_libc.syscall(ctypes.c_long(_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint(0)), "landlock_restrict_self")
+        _check(_syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, rule, 0), "landlock_add_rule")
+    _check(_syscall(_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
     os.close(ruleset)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import signal
 import time
 from typing import Dict, Optional
@@ -32,6 +31,8 @@ PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
 PR_SET_NO_NEW_PRIVS = 38
 
+CAP_CHECKPOINT_RESTORE = 40
+
 INSIDE_ID = 1000
 NAMESPACE_KINDS = ("user", "pid", "mnt", "ipc", "uts", "net")
 
@@ -40,13 +41,14 @@ _AT_RECURSIVE = 0x8000
 _MOUNT_ATTR_RDONLY = 1
 _MOUNT_ATTR_NOSUID = 2
 _MOUNT_ATTR_NODEV = 4
+_MOUNT_ATTR_NOEXEC = 8
 _SYS_MOUNT_SETATTR, _SYS_CLOSE_RANGE = 442, 436  # the same numbers on every architecture
 _SYS = {
-    "x86_64": {"clone": 56, "capset": 126, "pivot_root": 155, "signalfd4": 289},
-    "aarch64": {"clone": 220, "capset": 91, "pivot_root": 41, "signalfd4": 74},
+    "x86_64": {"clone": 56, "capset": 126, "pivot_root": 155, "signalfd4": 289, "kcmp": 312},
+    "aarch64": {"clone": 220, "capset": 91, "pivot_root": 41, "signalfd4": 74, "kcmp": 272},
 }
 
-MACHINE = platform.machine()
+MACHINE = os.uname().machine  # the module platform would remember the host's name for every program
 if MACHINE not in _SYS:
     raise RuntimeError("this machine is %r; the sandbox knows %s" % (MACHINE, ", ".join(_SYS)))
 
@@ -117,9 +119,10 @@ class _MountAttr(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")]
 
 
-def make_read_only(target: str) -> None:
-    """Make a mount and all below it read-only, nosuid and nodev."""
-    attr = _MountAttr(set=_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | _MOUNT_ATTR_NODEV)
+def make_read_only(target: str, is_device: bool = False) -> None:
+    """Make a mount and all below it read-only, nosuid and nodev; a device, which can be written to still, noexec."""
+    last = _MOUNT_ATTR_NOEXEC if is_device else _MOUNT_ATTR_NODEV
+    attr = _MountAttr(set=_MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID | last)
     result = _libc.syscall(
         ctypes.c_long(_SYS_MOUNT_SETATTR),
         ctypes.c_int(_AT_FDCWD),
@@ -135,7 +138,8 @@ def make_read_only(target: str) -> None:
         locked = os.statvfs(point).f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC | 1024 | 2048 | 4096)
         # statvfs tells noatime, nodiratime and relatime by other bits than mount(2) takes.
         flags = locked & 15 | (locked & 3072) | ((1 << 21) if locked & 4096 else 0)
-        mount("none", point, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | flags)
+        kind = MS_NOEXEC if is_device else MS_NODEV
+        mount("none", point, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | kind | flags)
 
 
 def _mounts_below(target: str) -> list[str]:
@@ -178,10 +182,13 @@ def close_from(lowest: int) -> None:
         os.closerange(lowest, os.sysconf("SC_OPEN_MAX"))  # before Linux 5.9
 
 
-def drop_capabilities() -> None:
-    """Give up every capability: effective, permitted and inheritable; see capabilities(7)."""
+def drop_capabilities(kept: Optional[int] = None) -> None:
+    """Give up every capability but one: effective, permitted and inheritable; see capabilities(7)."""
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
     data = (ctypes.c_uint32 * 6)()
+    if kept is not None:
+        word = 3 * (kept // 32)
+        data[word] = data[word + 1] = 1 << kept % 32
     _check(_libc.syscall(ctypes.c_long(_SYS[MACHINE]["capset"]), ctypes.byref(header), ctypes.byref(data)), "capset")
 
 
@@ -202,6 +209,12 @@ def signal_fd(number: int) -> int:
 def namespaces() -> Dict[str, str]:
     """This process's namespaces by kind; namespaces(7)."""
     return {kind: os.readlink("/proc/self/ns/" + kind) for kind in NAMESPACE_KINDS}
+
+
+def is_same_memory(first: int, second: int) -> bool:
+    """Whether two processes share their memory, as a vfork does until it executes; kcmp(2)."""
+    number = ctypes.c_long(_SYS[MACHINE]["kcmp"])
+    return int(_libc.syscall(number, ctypes.c_int(first), ctypes.c_int(second), ctypes.c_int(1), None, None)) == 0
 
 
 def process_cpu_ns(pid: int) -> int:

@@ -25,6 +25,7 @@ from .run import InfrastructureFailure
 
 HOST_NAME = "sandbox"
 _NOBODY = 65534
+_SEND_BUFFER, _MESSAGE_BYTES = 212_992, 1 << 16
 _NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET
 _ENVIRONMENT = {
     "HOME": "/tmp",
@@ -55,6 +56,7 @@ def main() -> None:
     try:
         _prepare_interpreter(spec)
         is_root = os.geteuid() == 0 and _is_real_root()
+        spec["socket_bytes"] = _socket_bytes()
         group = os.open(spec["group"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if spec["group"] else None
         if spec["level"] == LANDLOCK:
             _be_slot(pool, spec, is_root, group)
@@ -74,6 +76,7 @@ def _prepare_interpreter(spec: Dict[str, Any]) -> None:
     sys.path[:] = [path for path in sys.path if path not in spec["remove_from_path"]] + import_path(spec)
     site.setquit()  # -S leaves out exit() and quit(), which programs use
     site.setcopyright()
+    site.sethelper()
     for number, name in ((1, "stdout"), (2, "stderr")):
         _reopen_as_pipe(number, name)
     for name in PRELOADED:
@@ -103,6 +106,15 @@ def _reopen_as_pipe(number: int, name: str) -> None:
 def _is_real_root() -> bool:
     with open("/proc/self/uid_map") as file:
         return file.read().split()[:2] == ["0", "0"]
+
+
+def _socket_bytes() -> int:
+    """What one socket may hold that nobody reads: its send buffer, and the message that overfills it; socket(7)."""
+    try:
+        with open("/proc/sys/net/core/wmem_default") as file:
+            return int(file.read()) + _MESSAGE_BYTES
+    except (OSError, ValueError):
+        return _SEND_BUFFER + _MESSAGE_BYTES
 
 
 def _enter_namespaces(is_root: bool) -> None:
@@ -136,21 +148,27 @@ def _be_slot(pool: socket.socket, spec: Dict[str, Any], is_root: bool, group: Op
         except OSError as error:
             _say(pool, {"unsupported": "mounts", "why": str(error)})
             return
+        probed = socket.socket(socket.AF_UNIX)  # outside of what a candidate may reach
+        if not is_single:
+            probed.bind("\0qrpo-probe-" + os.urandom(8).hex())
+            probed.listen()
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         outside = (os.getuid(), os.getgid())
         if linux.clone(0 if is_single else zygote.NAMESPACES) == 0:
             pool.close()
             here.close()
+            probed.close()
             zygote.serve(there, outside, spec, group)
         there.close()
         if is_single:  # nothing but this keeps other processes of the same user from its memory
             linux.prctl(linux.PR_SET_DUMPABLE, 0)
         broker = Broker(pool, here)
         try:
-            found = broker.measure_guards(spec)
+            found = broker.measure_guards(spec, probed)
         except InfrastructureFailure as error:
             _say(pool, {"unsupported": "candidate", "why": str(error)})
             return
+        probed.close()
         _say(pool, {**found, "python": sys.version.split()[0]})
         broker.serve()
     except BaseException:

@@ -13,6 +13,7 @@ _REASONS = {
     "idle": ("TLE", "idle for longer than the limit"),
     "wall": ("TLE", "wall time guard: 10 times the CPU time limit"),
     "memory": ("MLE", "memory limit exceeded"),
+    "locks": ("MLE", "more record locks than a program may hold"),
     "threads": ("RE", "more threads than the limit allows"),
     "output": ("OLE", "output limit exceeded"),
     "protocol": ("RE", "broke the protocol between program and judge"),

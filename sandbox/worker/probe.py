@@ -80,7 +80,9 @@ def _ipc_namespace(facts: Facts) -> str:
 
 def _uts_namespace(facts: Facts) -> str:
     # Where the host's machine has the name that slots are given, the namespace tells them apart.
-    return _namespace_unlike("uts", facts["host"]) or ("" if os.uname().nodename == "sandbox" else "the host's name shows")
+    return _namespace_unlike("uts", facts["host"]) or (
+        "" if os.uname().nodename == "sandbox" else "the host's name shows"
+    )
 
 
 def _own_namespace(facts: Facts, kind: str) -> str:
@@ -106,11 +108,11 @@ def _network_namespace(facts: Facts) -> str:
     return _namespace_unlike("net", facts["host"])
 
 
-def _unprivileged(facts: Facts) -> str:
+def _unprivileged(_facts: Facts) -> str:
     return "" if os.getuid() != 0 and os.geteuid() != 0 else "the program runs as uid 0"
 
 
-def _capabilities(facts: Facts) -> str:
+def _capabilities(_facts: Facts) -> str:
     # capget(2), because /proc may be out of reach
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     data = (ctypes.c_uint32 * 6)()
@@ -119,13 +121,14 @@ def _capabilities(facts: Facts) -> str:
     return "capabilities are held: %s" % [hex(word) for word in data] if any(data) else ""
 
 
-def _no_new_privileges(facts: Facts) -> str:
+def _no_new_privileges(_facts: Facts) -> str:
     return "" if _libc.prctl(39, 0, 0, 0, 0) == 1 else "no_new_privs is off"  # PR_GET_NO_NEW_PRIVS
 
 
 _DEVICE_FOLDER = {"null", "zero", "full", "random", "urandom", "fd", "shm", "stderr", "stdin", "stdout"}
 _NUMBERS = {
-    # name: (x86_64, aarch64)
+    # by name, on x86-64 and on aarch64
+    "sendto": (44, 206),
     "unshare": (272, 97), "setns": (308, 268), "ptrace": (101, 117), "keyctl": (250, 219),
     "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425), "clone3": (435, 435),
     "flock": (73, 32), "memfd_create": (319, 279), "fcntl": (72, 25), "ioctl": (16, 29), "prctl": (157, 167),
@@ -154,7 +157,9 @@ _REFUSED = (
     ("flock", (-1, 0), errno.EPERM),
     ("fcntl", (-1, 1025), errno.EPERM),  # F_GETLEASE
     ("fcntl", (-1, 1026), errno.EPERM),  # F_NOTIFY
-    ("ioctl", (-1, 0x5412), errno.ENOTTY),  # TIOCSTI
+    ("ioctl", (-1, 0x5412), errno.EPERM),  # TIOCSTI
+    ("ioctl", (-1, 0x5411), errno.ENOTTY),  # TIOCOUTQ
+    ("sendto", (-1, 0, 0, 1, 0, 0), errno.EPERM),  # MSG_OOB
     ("prctl", (4, 1), errno.EPERM),  # PR_SET_DUMPABLE
     ("rt_sigaction", (17, 0, 0, 8), errno.EPERM),  # SIGCHLD
     ("prlimit64", (1 << 30, 0, 0, 0), errno.EPERM),
@@ -166,7 +171,7 @@ _REFUSED = (
 )
 
 
-def _seccomp(facts: Facts) -> str:
+def _seccomp(_facts: Facts) -> str:
     for name, arguments, expected in _REFUSED:
         found = _errno_of_call(name, *arguments)
         if found != expected:
@@ -178,7 +183,7 @@ def _seccomp(facts: Facts) -> str:
     return ""
 
 
-def _single_process(facts: Facts) -> str:
+def _single_process(_facts: Facts) -> str:
     if _succeeds(lambda: os._exit(0) if os.fork() == 0 else None):
         return "another process can be started"
     if _succeeds(lambda: os.kill(os.getppid(), 0)):
@@ -193,7 +198,7 @@ def _private_root(facts: Facts) -> str:
     return "the root shows %s" % ", ".join(strange) if strange else ""
 
 
-def _read_only_root(facts: Facts) -> str:
+def _read_only_root(_facts: Facts) -> str:
     for folder in ("/", "/usr", "/etc", "/dev", os.path.dirname(os.__file__)):
         path = os.path.join(folder, "qrpo-probe")
         # The mount says so before Landlock is asked.
@@ -204,13 +209,13 @@ def _read_only_root(facts: Facts) -> str:
     return ""
 
 
-def _hidden_files(facts: Facts) -> str:
+def _hidden_files(_facts: Facts) -> str:
     hidden = ("/etc/shadow", "/etc/machine-id", "/var/run", "/run", "/sys", "/var/lib", "/root/.ssh", "/boot")
     seen = [path for path in hidden if os.path.exists(path)]
     return "" if not seen else "visible: %s" % ", ".join(seen)
 
 
-def _private_proc(facts: Facts) -> str:
+def _private_proc(_facts: Facts) -> str:
     entries = os.listdir("/proc")
     strange = [name for name in entries if not name.isdigit() and name not in ("self", "thread-self")]
     if strange:
@@ -223,10 +228,14 @@ def _supervisor_memory(facts: Facts) -> str:
     if facts["zygote"]["dumpable"]:
         return "the zygote can be traced and dumped by its user"
     parent = os.getppid()
-    return "PID %d's memory can be opened" % parent if _succeeds(lambda: open("/proc/%d/mem" % parent, "rb").close()) else ""
+    return (
+        "PID %d's memory can be opened" % parent
+        if _succeeds(lambda: open("/proc/%d/mem" % parent, "rb").close())
+        else ""
+    )
 
 
-def _devices(facts: Facts) -> str:
+def _devices(_facts: Facts) -> str:
     strange = sorted(set(os.listdir("/dev")) - _DEVICE_FOLDER)
     if strange:
         return "/dev holds %s" % ", ".join(strange)
@@ -235,7 +244,7 @@ def _devices(facts: Facts) -> str:
     return ""
 
 
-def _writable_memory(facts: Facts) -> str:
+def _writable_memory(_facts: Facts) -> str:
     stats = os.statvfs("/tmp")
     size = stats.f_blocks * stats.f_frsize
     if not 0 < size <= 2 << 20 or not 0 < stats.f_files <= 1 << 16:
@@ -243,12 +252,12 @@ def _writable_memory(facts: Facts) -> str:
     return ""
 
 
-def _descriptors(facts: Facts) -> str:
+def _descriptors(_facts: Facts) -> str:
     opened = [number for number in range(5, 1024) if _succeeds(lambda number=number: os.fstat(number))]  # type: ignore[misc]
     return "" if not opened else "open descriptors: %s" % opened
 
 
-def _environment(facts: Facts) -> str:
+def _environment(_facts: Facts) -> str:
     known = {"HOME", "LANG", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PATH", "PYTHONHASHSEED", "TMPDIR", "LC_CTYPE"}
     strange = sorted(set(os.environ) - known)
     return "the environment holds %s" % ", ".join(strange) if strange else ""
@@ -281,7 +290,7 @@ def _pid_limit(facts: Facts) -> str:
 def _rlimits(facts: Facts) -> str:
     limits = facts["limits"]
     most: Dict[str, float] = {
-        "CORE": 0, "FSIZE": limits["disk_bytes"], "NOFILE": limits["open_files"], "STACK": 128 << 20, "MSGQUEUE": 0,
+        "CORE": 1, "FSIZE": limits["disk_bytes"], "NOFILE": limits["open_files"], "MSGQUEUE": 0,
         "MEMLOCK": 1 << 20, "DATA": limits["memory_bytes"] + (128 << 20), "AS": 4 * limits["memory_bytes"] + (2 << 30),
         "CPU": limits["total_cpu_s"] + 5,
     }  # fmt: skip
@@ -291,10 +300,13 @@ def _rlimits(facts: Facts) -> str:
         soft, hard = resource.getrlimit(getattr(resource, "RLIMIT_" + name, 12))  # MSGQUEUE has no name before 3.8
         if not 0 <= soft <= hard <= value:
             return "RLIMIT_%s is %d, %d" % (name, soft, hard)
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    if not 64 << 20 <= stack <= 128 << 20:
+        return "RLIMIT_STACK is %d" % stack
     return ""
 
 
-def _oom_score(facts: Facts) -> str:
+def _oom_score(_facts: Facts) -> str:
     with open("/proc/self/oom_score_adj") as file:
         score = int(file.read())
     return "" if score == 1000 else "oom_score_adj is %d" % score
@@ -327,7 +339,7 @@ def _landlock_gaps(facts: Facts, version: int) -> List[Optional[str]]:
     if version >= 6:
         gaps.append("the zygote can be signalled" if _succeeds(lambda: os.kill(os.getppid(), 0)) else None)
         with socket.socket(socket.AF_UNIX) as sock:
-            found = _error_of(lambda: sock.connect("\0" + facts["socket"]))
+            found = _error_of(lambda: sock.connect(facts["socket"]))
             gaps.append("an abstract socket outside can be reached" if found != errno.EPERM else None)
     return gaps
 
@@ -346,7 +358,7 @@ def _landlock_alone(facts: Facts) -> str:
     return ""
 
 
-def _interpreter(facts: Facts) -> str:
+def _interpreter(_facts: Facts) -> str:
     """At level `landlock` the host's own permissions hold, too, for whom the slot has become."""
     found = _error_of(lambda: open(os.__file__, "rb").close())
     return "uid %d cannot read %s" % (os.getuid(), os.__file__) if found else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import List, NamedTuple, Optional, Tuple
+from typing import FrozenSet, List, NamedTuple, Optional, Tuple
 
 from . import linux
 
@@ -12,6 +12,9 @@ _TICKS_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 _DISK_WAIT_SHARE = 0.1
 """Part of the time in which processes wait only for a disk that is idle time: vfork(2) keeps a parent in that state
 for as long as its child likes, and a slow file system must not fail a program."""
+_FREE_SOCKETS = 64
+_MANY_LOCKS = 3900
+"""Length of the first part of /proc/locks, bytes, that fills a page: some 75 locks."""
 _IDLE_SHARES = {b"R": 0.0, b"D": _DISK_WAIT_SHARE}
 
 
@@ -40,11 +43,13 @@ class Processes:
     Args:
         proc: a descriptor of a /proc that shows them.
         single: the run's only process, where nothing but its filter holds what it starts. None: all but PID 1.
+        socket_bytes: what one socket may hold that nobody reads.
     """
 
-    def __init__(self, proc: int, single: Optional[int]) -> None:
+    def __init__(self, proc: int, single: Optional[int], socket_bytes: int = 0) -> None:
         self._proc = proc
         self._single = single
+        self._socket_bytes = socket_bytes
 
     def usage(self) -> Usage:
         """Summed over all of them."""
@@ -62,7 +67,46 @@ class Processes:
 
     def proportional_bytes(self) -> int:
         """Memory with shared pages counted once: PSS of smaps_rollup; RSS of a process that hides that."""
-        return sum(map(self._proportional_bytes, self._pids()))
+        total = 0
+        counted: List[int] = []
+        for pid in self._pids():
+            share = self._proportional_bytes(pid)
+            if share is None:
+                stat = self._stat(pid)
+                total += stat.resident_bytes if stat is not None else 0
+            elif not any(linux.is_same_memory(pid, other) for other in counted):
+                counted.append(pid)
+                total += share
+        return total
+
+    def socket_bytes(self) -> int:
+        """At most what the kernel holds for the run in sockets that nobody reads; a few are free.
+
+        Only where the run has a network namespace apart from the host's does /proc tell.
+        """
+        if self._single is not None:
+            return 0
+        try:
+            sockets = int(self._read("self/net/sockstat").split(None, 3)[2])
+        except OSError:
+            return 0
+        return max(0, sockets - _FREE_SOCKETS) * self._socket_bytes
+
+    def has_many_locks(self) -> bool:
+        """Whether the run holds record locks by the dozens: the kernel keeps them in memory that is counted nowhere."""
+        if self._single is not None:
+            return False
+        try:
+            return len(self._read("locks")) >= _MANY_LOCKS
+        except OSError:
+            return False
+
+    def abstract_names(self) -> FrozenSet[bytes]:
+        """Of the sockets in the slot's network namespace, which the runs of a slot share one after the other."""
+        if self._single is not None:
+            return frozenset()
+        lines = self._read("self/net/unix", whole=True).splitlines()
+        return frozenset(line.split(b"@", 1)[1] for line in lines if b"@" in line)
 
     def open_files(self, ours: int) -> Optional[int]:
         """The run's /tmp, as any of its threads sees it: the first thread, even the first process, may be gone.
@@ -120,19 +164,23 @@ class Processes:
         """Of a process or thread, from the state on. Raises OSError when it is gone."""
         return self._read(path).rpartition(b") ")[2].split()
 
-    def _proportional_bytes(self, pid: int) -> int:
+    def _proportional_bytes(self, pid: int) -> Optional[int]:
         try:
             for line in self._read("%d/smaps_rollup" % pid).splitlines():
                 if line.startswith(b"Pss:"):
                     return int(line.split()[1]) * 1024
         except OSError:
-            pass
-        stat = self._stat(pid)
-        return stat.resident_bytes if stat is not None else 0
+            pass  # hidden, or its first thread is gone
+        return None
 
-    def _read(self, path: str) -> bytes:
+    def _read(self, path: str, whole: bool = False) -> bytes:
+        """The first of a file, as much as one call gives; or all of it."""
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
         try:
-            return os.read(descriptor, 1 << 14)
+            chunk = content = os.read(descriptor, 1 << 14)
+            while whole and chunk:
+                chunk = os.read(descriptor, 1 << 14)
+                content += chunk
+            return content
         finally:
             os.close(descriptor)

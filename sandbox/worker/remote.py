@@ -9,11 +9,12 @@ from __future__ import annotations
 import builtins
 import select
 import time
+import types
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
 
 from .callables import BUILTINS, PLAIN_TYPES, describe
 from .codec import CodecError, Decoder, Encoder, pack, unpack
-from .frames import FrameError, receive_frame, send_frame
+from .frames import FrameError, PeerGoneError, receive_frame, send_frame
 from .in_place import restore
 from .run import Report, Run
 
@@ -76,10 +77,10 @@ class Remote:
         self._armed = False
         self._paused = False
         self._handles: Dict[int, "Handle"] = {}
+        self._passes_own_function = False
+        self.failed_assertion: Optional[str] = None
+        """Of a function that the test gave the program, which may have caught it; None since the test started."""
         self._ended: Optional[CandidateEnded] = None
-        self._poller = select.poll()
-        self._poller.register(run.control, select.POLLIN)
-        self._poller.register(run.status_fd, select.POLLIN)
 
     @property
     def ended(self) -> Optional[CandidateEnded]:
@@ -91,6 +92,7 @@ class Remote:
         if self._armed and self._ended is None:
             self._run.disarm()
         self._armed = False
+        self.failed_assertion = None
         self._test_started_ns = time.monotonic_ns()
 
     def evaluate(self, expression: str) -> Any:
@@ -133,13 +135,19 @@ class Remote:
     def _answer_callback(self, request: Dict[str, Any], body: bytes) -> None:
         try:
             function = self._callbacks[request["callback"]]
+            self._passes_own_function = False
             args, kwargs = Decoder(self._classes, self._resolve).decode(request["classes"], body)
         except (CodecError, KeyError, TypeError, IndexError, ValueError) as error:
             self._break_off("a callback is malformed: %s" % error)
         try:
+            if self._passes_own_function and not isinstance(function, (types.FunctionType, types.MethodType)):
+                # str.format or operator.attrgetter would look into the function for the program.
+                raise TypeError("a function of the test cannot be passed to %s" % type(function).__name__)
             outcome = ["value", function(*args, **kwargs)]
         except Exception as error:  # the test's own function raised: the program may catch it
             words = describe(error)
+            if isinstance(error, AssertionError):
+                self.failed_assertion = words["message"]
             outcome = ["raise", [words["raised"][0], words["message"]]]
         classes, encoded = self._encoder().encode(outcome)
         self._send(pack({"op": "return", "classes": classes}, encoded))
@@ -148,17 +156,19 @@ class Remote:
         if self._ended is not None:
             raise self._ended
         try:
-            send_frame(self._run.control, frame, self._arm)
-        except OSError:
+            send_frame(self._run.control, frame, self._wait)
+        except (OSError, FrameError):
             self._break_off(None)
 
     def _receive(self) -> Tuple[Dict[str, Any], bytes]:
-        self._wait()
         try:
-            frame = receive_frame(self._run.control, self._frame_limit, self._arm)
+            self._wait(select.POLLIN)
+            frame = receive_frame(self._run.control, self._frame_limit, self._wait)
             if frame is not None:
                 self._pause()
                 return unpack(frame)
+        except PeerGoneError:
+            self._break_off(None)
         except FrameError as error:
             self._break_off(str(error), "output" if "announces" in str(error) else "protocol")
         except (OSError, CodecError) as error:
@@ -166,13 +176,13 @@ class Remote:
         self._break_off(None)
         raise AssertionError  # not reached: _break_off raises
 
-    def _wait(self) -> None:
-        """Until the candidate has something to read, or is gone; slow answers are timed by the supervisor."""
+    def _wait(self, event: int) -> None:
+        """Until the candidate has written or read something, or is gone; slow answers are timed by the supervisor."""
         waited_ns = time.monotonic_ns() - self._test_started_ns
-        if waited_ns < _PATIENCE_MS * 1_000_000 and self._poller.poll(_PATIENCE_MS):
+        if waited_ns < _PATIENCE_MS * 1_000_000 and self._run.wait(event, _PATIENCE_MS):
             return
         self._arm()
-        self._poller.poll()
+        self._run.wait(event)
 
     def _arm(self) -> None:
         """Have the supervisor time the test, because the candidate may keep us waiting for ever."""
@@ -204,7 +214,7 @@ class Remote:
         return Encoder(self._class_names, self._refer)
 
     def _refer(self, value: Any) -> Dict[str, Any]:
-        if type(value) is Handle:
+        if type(value) in (Handle, CallableHandle):
             if object.__getattribute__(value, "_remote") is not self:
                 raise self._ended or CandidateError("the object belongs to a process that has ended")
             return {"h": object.__getattribute__(value, "_token")}
@@ -218,7 +228,10 @@ class Remote:
     def _resolve(self, tag: str, token: Any) -> Any:
         if type(token) is int and tag == "h":
             return self._handles.setdefault(token, Handle(self, token))
+        if type(token) is int and tag == "k":
+            return self._handles.setdefault(token, CallableHandle(self, token))
         if type(token) is int and tag == "cb" and 0 <= token < len(self._callbacks):
+            self._passes_own_function = True
             return self._callbacks[token]
         if tag == "bi" and token in PLAIN_TYPES.values():
             return getattr(builtins, token)
@@ -245,9 +258,6 @@ class Handle:
     def __init__(self, remote: Remote, token: int) -> None:
         object.__setattr__(self, "_remote", remote)
         object.__setattr__(self, "_token", token)
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - Python's
-        return _operate(self, "call", *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(_BUFFER_PROTOCOLS):
@@ -297,6 +307,15 @@ class Handle:
 
     def __exit__(self, *exc_info: object) -> None:
         _operate(self, "exit")
+
+
+class CallableHandle(Handle):
+    """An object of the program that says it can be called."""
+
+    __slots__ = ()
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # noqa: D102 - Python's
+        return _operate(self, "call", *args, **kwargs)
 
 
 def _operate(handle: Handle, operation: str, /, *args: Any, **kwargs: Any) -> Any:

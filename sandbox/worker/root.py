@@ -81,6 +81,7 @@ def _populate() -> None:
     for name in devices():
         open("/dev/" + name, "wb").close()
         linux.mount(_OLD + "/dev/" + name, "/dev/" + name, None, linux.MS_BIND)
+        linux.make_read_only("/dev/" + name, is_device=True)  # its time stamps are the whole machine's
     for link, target in (("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"),
                          ("stderr", "/proc/self/fd/2"), ("shm", "/tmp")):  # fmt: skip
         os.symlink(target, "/dev/" + link)

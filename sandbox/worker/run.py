@@ -10,7 +10,7 @@ import socket
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from .codec import CodecError, unpack
-from .frames import FrameError, receive_frame, sealed_memory
+from .frames import FrameError, PeerGoneError, receive_frame, sealed_memory
 from .zygote import request_run
 
 _MAX_NOTICE = 1 << 20
@@ -57,6 +57,9 @@ class Run:
         memory = sealed_memory("payload", marshal.dumps(payload, 2))
         there = {"status": status_there.fileno(), "control": control_there.fileno(), "payload": memory}
         self._report: Optional[Report] = None
+        self._poller = select.poll()
+        self._poller.register(self.control, select.POLLIN)
+        self._poller.register(self._status, select.POLLIN)
         try:
             request_run(zygote, limits, {**there, **descriptors})
         except OSError as error:
@@ -70,6 +73,30 @@ class Run:
     def status_fd(self) -> int:
         """Readable once the report is there."""
         return self._status.fileno()
+
+    def wait(self, event: int, timeout_ms: Optional[float] = None) -> bool:
+        """Wait until the control socket is ready for POLLIN or POLLOUT; whether it is, in time.
+
+        The end of the run ends the wait, and not only the end of the stream: a program that is gone may have left its
+        end of the control socket in a place where it lives on.
+
+        Raises:
+            PeerGoneError: the run is over, and the socket is not ready.
+        """
+        self._poller.modify(self.control, event)
+        ready = dict(self._poller.poll(timeout_ms))
+        if self.control.fileno() in ready:
+            return True
+        if self._status.fileno() in ready:
+            raise PeerGoneError("the program is gone")
+        return False
+
+    def receive(self, limit: int) -> Optional[bytes]:
+        """The candidate's next frame. Raises as `receive_frame`."""
+        return receive_frame(self.control, limit, self._wait_for_ever)
+
+    def _wait_for_ever(self, event: int) -> None:
+        self.wait(event)
 
     def arm(self, start_ns: int, cpu_s: float, idle_s: float) -> None:
         """Time a test from the CLOCK_MONOTONIC instant `start_ns` on; when its limit is passed the run ends."""
@@ -115,7 +142,7 @@ class Run:
     def notice(self) -> Dict[str, Any]:
         """What the candidate's own side said of its end; a hint, because the program may have said it."""
         try:
-            frame = receive_frame(self.control, _MAX_NOTICE)
+            frame = receive_frame(self.control, _MAX_NOTICE, _no_more)
             return unpack(frame)[0] if frame else {}
         except (OSError, FrameError, CodecError):
             return {}
@@ -124,6 +151,11 @@ class Run:
         """Hang up; the supervisor ends what still runs."""
         self.control.close()
         self._status.close()
+
+
+def _no_more(_event: int) -> None:
+    """Nobody is left who could send the rest."""
+    raise PeerGoneError("the program is gone")
 
 
 class Output(NamedTuple):

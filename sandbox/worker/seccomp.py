@@ -27,6 +27,10 @@ _CLONE_THREAD = 0x10000
 _SIGCHLD = 17
 _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS = 0x01, 0x02, 0x20
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+_TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
+_MSG_OOB = 1
+_SOL_SOCKET = 1
+_BUFFER_OPTIONS = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, and the two that force
 _IOCTLS = (
     0x5401, 0x802C542A, 0x5413, 0x540F,  # TCGETS, TCGETS2, TIOCGWINSZ, TIOCGPGRP: what isatty and its like ask
     0x541B, 0x5421, 0x5450, 0x5451,  # FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
@@ -34,6 +38,7 @@ _IOCTLS = (
 # F_DUPFD to F_SETLKW, F_GETOWN, F_GETSIG, F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_GET_SEALS. Missing are leases and change
 # notices, by which programs that share a file could signal each other; owners of signals; larger pipes.
 _FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 9, 11, 1030, 1032, 1034)
+_RECORD_LOCKS = (5, 6, 7)
 # PDEATHSIG, GET_PDEATHSIG, GET_DUMPABLE, SET_NAME, GET_NAME, GET_SECCOMP, CAPBSET_READ, SET_ and GET_TIMERSLACK,
 # SET_ and GET_NO_NEW_PRIVS, GET_TID_ADDRESS, SET_ and GET_THP_DISABLE, SET_VMA. Missing is SET_DUMPABLE: an undumpable
 # process would hide its memory and its files from the supervisor.
@@ -58,7 +63,7 @@ def _load(argument: int) -> _Instruction:
 
 
 def _only(argument: int, values: Sequence[int], code: int = errno.EPERM) -> _Rows:
-    """Allow the call where the argument is one of `values`."""
+    """Allow the call where the argument is one of `values`; else it fails with `code`."""
     rows = [_load(argument)]
     for index, value in enumerate(values):
         rows.append((_JEQ_K, len(values) - index, 0, value))
@@ -73,6 +78,22 @@ def _none_of(argument: int, mask: int) -> _Rows:
 def _all_but(argument: int, value: int) -> _Rows:
     """Allow the call where the argument is not `value`."""
     return [_load(argument), (_JEQ_K, 0, 1, value), *_refuse(), *_allow()]
+
+
+def _ioctl() -> _Rows:
+    """What a terminal is made to read or to show (TIOCSTI, TIOCLINUX) is refused; others do not exist for any file."""
+    rows = _only(1, _IOCTLS, errno.ENOTTY)
+    typed = [(_JEQ_K, 1, 0, _TIOCSTI), (_JEQ_K, 0, 1, _TIOCLINUX), *_refuse()]
+    return [rows[0], *typed, *rows[1:]]
+
+
+def _setsockopt() -> _Rows:
+    """Larger buffers would hold memory that no process shows: asking for them does nothing, and says that it did."""
+    done = [(_RET_K, 0, 0, _ERRNO)]
+    rows = [_load(1), (_JEQ_K, 1, 0, _SOL_SOCKET), *_allow(), _load(2)]
+    for index, option in enumerate(_BUFFER_OPTIONS):
+        rows.append((_JEQ_K, len(_BUFFER_OPTIONS) - index, 0, option))
+    return [*rows, *_allow(), *done]
 
 
 def _no_shared_anonymous_memory() -> _Rows:
@@ -92,7 +113,12 @@ _RULES: Dict[str, Callable[[], _Rows]] = {
     # AF_INET, AF_INET6: the network namespace has no way out.
     "socket": lambda: _only(0, (_AF_UNIX, _AF_INET, _AF_INET6), errno.EAFNOSUPPORT),
     "socketpair": lambda: _only(0, (_AF_UNIX,), errno.EAFNOSUPPORT),
-    "ioctl": lambda: _only(1, _IOCTLS, errno.ENOTTY),
+    "ioctl": _ioctl,
+    "setsockopt": _setsockopt,
+    # A byte out of band makes a socket readable that has nothing to read.
+    "sendto": lambda: _none_of(3, _MSG_OOB),
+    "sendmsg": lambda: _none_of(2, _MSG_OOB),
+    "sendmmsg": lambda: _none_of(3, _MSG_OOB),
     "fcntl": lambda: _only(1, _FCNTLS),
     "prctl": lambda: _only(0, _PRCTLS),
     "mmap": _no_shared_anonymous_memory,
@@ -114,6 +140,7 @@ class SingleProcess(NamedTuple):
         """What takes the place of the ordinary rules."""
         signals = ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
         options = tuple(option for option in _PRCTLS if option != _PR_SET_PDEATHSIG)
+        commands = tuple(command for command in _FCNTLS if command not in _RECORD_LOCKS)
         return {
             **dict.fromkeys(signals, lambda: _only(0, (self.pid,))),
             "clone": lambda: [
@@ -121,6 +148,7 @@ class SingleProcess(NamedTuple):
                 (_JSET_K, 1, 0, _CLONE_THREAD), *_refuse(), *_allow(),
             ],
             "prctl": lambda: _only(0, options),
+            "fcntl": lambda: _only(1, commands),
         }  # fmt: skip
 
 

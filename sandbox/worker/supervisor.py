@@ -25,7 +25,11 @@ from .cgroup import RunGroup
 from .processes import Processes, Usage
 
 _TICK_NS = 10_000_000
+_LEAST_SPAN_NS = 1_000_000
 _WALL_OVER_CPU = 10
+_BUSY_SHARE = 0.1
+"""Of a span in which the processes used so much of it as CPU time nothing is idle time: between the quick calls of a
+busy test they are seen asleep."""
 
 
 class _Watch:
@@ -60,7 +64,7 @@ class Supervisor:
         group: the run's control group, where there is one.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one caller; each is a means of its own
+    def __init__(
         self,
         limits: Dict[str, Any],
         status: socket.socket,
@@ -133,7 +137,7 @@ class Supervisor:
                     return status
             if self._status.fileno() in ready:
                 self._obey()
-            if self._reason is None and time.monotonic_ns() - self._sampled_ns >= 1_000_000:
+            if self._reason is None and time.monotonic_ns() - self._sampled_ns >= _LEAST_SPAN_NS:
                 self._sample()
             if self._reason is not None:
                 os.kill(self._main, signal.SIGKILL)
@@ -187,11 +191,13 @@ class Supervisor:
         elif message[0] == "arm":
             start_ns, cpu_ns, idle_ns = (int(word) for word in message[1:])
             # The CPU time at `start_ns` was not measured; a single thread used at most the wall time since.
-            now = self._usage().cpu_ns
+            now = self._usage(_TICK_NS).cpu_ns
             self._watch = _Watch(cpu_ns, idle_ns, max(0, now - (time.monotonic_ns() - start_ns)), start_ns)
         elif message[0] == "disarm":
             self._watch = None
         elif message[0] in ("pause", "resume"):
+            if message[0] == "pause" and time.monotonic_ns() - self._sampled_ns >= _LEAST_SPAN_NS:
+                self._sample()  # until now it was the program's time
             if self._watch is not None:
                 self._watch.pause(message[0] == "pause")
         else:
@@ -200,11 +206,13 @@ class Supervisor:
     def _sample(self) -> None:
         now_ns = time.monotonic_ns()
         since_ns, self._sampled_ns = now_ns - self._sampled_ns, now_ns
-        usage = self._usage()
+        usage = self._usage(since_ns)
         self._peak_bytes = max(self._peak_bytes, usage.memory_bytes)
         watch = self._watch
         if usage.memory_bytes > self._memory_bytes:
             self._reason = "memory"
+        elif self._processes.has_many_locks():
+            self._reason = "locks"
         elif self._single and usage.threads > self._max_threads:
             self._reason = "threads"  # where RLIMIT_NPROC would count all that the user runs
         elif usage.cpu_ns > self._total_cpu_ns:
@@ -221,16 +229,17 @@ class Supervisor:
             elif watch.paused_ns is None and now_ns > watch.last_ns:
                 self._reason = "wall"
 
-    def _usage(self) -> Usage:
+    def _usage(self, span_ns: int) -> Usage:
         files = self._file_bytes()
         found = self._processes.usage()
-        memory = files + found.memory_bytes
+        elsewhere = files + self._processes.socket_bytes()
+        memory = elsewhere + found.memory_bytes
         if memory > self._memory_bytes:
-            memory = files + self._processes.proportional_bytes()
+            memory = elsewhere + self._processes.proportional_bytes()
         cpu_ns = self._reaped_cpu_ns + found.cpu_ns
         if self._group is not None:  # it misses no process, however short its life
             cpu_ns = max(cpu_ns, self._group.cpu_ns())
-        idle_share = found.idle_share if cpu_ns - self._last_cpu_ns < 1_000_000 else 0.0
+        idle_share = found.idle_share if cpu_ns - self._last_cpu_ns < _BUSY_SHARE * span_ns else 0.0
         self._last_cpu_ns = cpu_ns
         return Usage(cpu_ns, memory, idle_share, found.threads)
 

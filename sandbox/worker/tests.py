@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Sequence
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Sequence, Set
 
 # Modules that test code may use without importing them, relying on the program's import.
 _MODULES = {name: name for name in (
@@ -32,7 +32,8 @@ class TestCode(NamedTuple):
 
     units: List[Unit]
     free_names: FrozenSet[str]
-    """Names that the statements read and that are not builtins; those the judge lacks come from the program."""
+    """Names that the statements read and neither bind nor find in builtins; the judge takes those it lacks from the
+    program."""
     modules: Dict[str, str]
     """Names used as `name.attribute` that stand for a module, and which: the program's `math` is not believed."""
 
@@ -42,16 +43,23 @@ class TestCode(NamedTuple):
         return sum(unit.is_test for unit in self.units)
 
 
-def compile_tests(pieces: Sequence[str]) -> TestCode:
-    """Cut and compile. Raises TestCodeError."""
+def compile_tests(pieces: Sequence[str], prelude: str = "") -> TestCode:
+    """Cut and compile. Raises TestCodeError.
+
+    Args:
+        prelude: the problem's; a statement that calls one of its functions that assert is a test.
+    """
     units: List[Unit] = []
     names = set()
     bases = set()
+    scope = _ModuleScope()
+    outer_helpers = _helpers_of_prelude(prelude)
     for index, piece in enumerate(pieces):
         try:
             tree = ast.parse(piece, "<test %d>" % index)
-            helpers = _asserting_functions(tree)
+            helpers = _asserting_functions(tree) | outer_helpers
             for statement in _statements(tree):
+                scope.visit(statement)
                 module = ast.Module(body=[statement], type_ignores=[])
                 code = compile(module, "<test %d>" % index, "exec", dont_inherit=True)
                 units.append(Unit(code, _asserts(statement, helpers), index))
@@ -63,7 +71,7 @@ def compile_tests(pieces: Sequence[str]) -> TestCode:
         bases |= {value.id for value in attributes if isinstance(value, ast.Name)}
     if not any(unit.is_test for unit in units):
         raise TestCodeError("no statement of the tests asserts anything")
-    free_names = frozenset(name for name in names if not hasattr(builtins, name))
+    free_names = frozenset(name for name in names - scope.bound if not hasattr(builtins, name))
     return TestCode(units, free_names, {name: _MODULES[name] for name in bases if name in _MODULES})
 
 
@@ -77,6 +85,84 @@ def _statements(tree: ast.Module) -> List[ast.stmt]:
         elif not (checks and _calls_check(statement)):
             statements.append(statement)
     return statements
+
+
+class _ModuleScope(ast.NodeVisitor):
+    """Which names the statements bind before they read them.
+
+    Those are never the program's, not even where a statement fails before it has bound them. What functions read, they
+    read later.
+    """
+
+    def __init__(self) -> None:
+        self.bound: Set[str] = set()
+        self._read: Set[str] = set()
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            if node.id not in self.bound:
+                self._read.add(node.id)
+        else:
+            self._bind(node.id)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        for part in (node.value, *node.targets):  # in the order of their evaluation
+            self.visit(part)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.visit(node.value)
+            self.visit(node.target)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        if isinstance(node.target, ast.Name) and node.target.id not in self.bound:
+            self._read.add(node.target.id)
+        self.generic_visit(node)
+
+    def visit_For(self, node: ast.For) -> None:
+        self.visit(node.iter)
+        self.visit(node.target)
+        for statement in (*node.body, *node.orelse):
+            self.visit(statement)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        for part in (*node.decorator_list, *node.args.defaults, *filter(None, node.args.kw_defaults)):
+            self.visit(part)
+        self._bind(node.name)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self._bind(node.name)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        for part in (*node.decorator_list, *node.bases):
+            self.visit(part)
+        self._bind(node.name)
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        """Its body is read later, its parameters are its own."""
+
+    def visit_comprehension(self, node: ast.comprehension) -> None:
+        """Its variables are its own."""
+        self.visit(node.iter)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self._bind(alias.asname or alias.name.split(".")[0])
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            self._bind(alias.asname or alias.name)
+
+    def _bind(self, name: str) -> None:
+        if name not in self._read:
+            self.bound.add(name)
+
+
+def _helpers_of_prelude(prelude: str) -> FrozenSet[str]:
+    try:
+        return _asserting_functions(ast.parse(prelude))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return frozenset()  # compiling it tells it better
 
 
 def _is_check(statement: ast.stmt) -> bool:

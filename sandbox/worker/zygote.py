@@ -16,7 +16,8 @@ import json
 import os
 import signal
 import socket
-from typing import Any, Dict, List, Optional, Tuple
+import time
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from . import candidate, linux
 from .cage import LANDLOCK, Cage, prepare
@@ -30,6 +31,8 @@ MAX_PIDS = 4096
 _RESERVED_PIDS = 301
 """Numbers that the kernel never gives out again after its count has wrapped."""
 _MAX_DESCRIPTORS = 8
+_GARBAGE_S = 5.0
+"""How long the kernel may take to collect sockets in flight; it takes milliseconds."""
 _HANDLED_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 
 
@@ -38,6 +41,21 @@ def request_run(zygote: socket.socket, limits: Dict[str, Any], descriptors: Dict
     message = json.dumps({"limits": limits, "names": list(descriptors)}).encode("ascii")
     rights = array.array("i", descriptors.values())
     zygote.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+
+class _Proc(NamedTuple):
+    """What the zygote has of /proc."""
+
+    descriptor: int
+    """Of a mount that shows everything of its process-id namespace."""
+    pid_max: Optional[int]
+    """How many numbers the namespace gives out, where the kernel (from 6.14 on) counts them for each: a fence behind
+    RLIMIT_NPROC."""
+    last_pid: Optional[int]
+    """Descriptor of the setting by which the next process gets a low number again: how many processes ran before is
+    nobody's business. None where the kernel lacks it (CONFIG_CHECKPOINT_RESTORE)."""
+    abstract_names: FrozenSet[bytes]
+    """Of the slot's own sockets."""
 
 
 def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], group: Optional[int]) -> None:
@@ -51,28 +69,28 @@ def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], g
         group: a descriptor of the slot's control group.
     """
     try:
-        pid_max = None
         if spec["level"] == LANDLOCK:
-            proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            proc = _Proc(os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), None, None, frozenset())
+            linux.drop_capabilities()
         else:
             linux.map_ids(*outside)
-            proc, pid_max = _mount_proc()
+            proc = _mount_proc()
+            linux.drop_capabilities(kept=linux.CAP_CHECKPOINT_RESTORE)  # for _Proc.last_pid
         cage = prepare(spec, group)
-        linux.drop_capabilities()
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     except OSError as error:
         _tell(sock, {"failed": "%s (as uid %d)" % (error, outside[0])})
         os._exit(1)
     # PID 1 gets from inside only signals it has handlers for: none.
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in _HANDLED_SIGNALS}
+    before: Dict[int, Any] = {number: signal.signal(number, signal.SIG_DFL) for number in _HANDLED_SIGNALS}
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
     child_ended = linux.signal_fd(signal.SIGCHLD)
     gc.collect()
     gc.freeze()
     gc.disable()  # a collection in a clone would copy pages; the candidate turns it on for the program
     about = {
-        "pid_max": pid_max,
+        "pid_max": proc.pid_max,
         "landlock": cage.landlock_version,
         "namespaces": linux.namespaces(),
         "dumpable": linux.prctl(linux.PR_GET_DUMPABLE, 0),
@@ -96,16 +114,17 @@ def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], g
         status.close()
 
 
-def _run(  # noqa: PLR0913, PLR0917 - the body of serve's loop
+def _run(
     cage: Cage,
     limits: Dict[str, Any],
     descriptors: Dict[str, int],
     status: socket.socket,
-    proc: int,
+    proc: _Proc,
     child_ended: int,
     handlers: Dict[int, Any],
 ) -> Dict[str, Any]:
     """One run from the clone to its report. Raises OSError when the host cannot do it."""
+    _forget_previous_run(proc, cage.is_single)
     group = RunGroup(cage.group, limits) if cage.group is not None else None
     try:
         parent = os.getpid()
@@ -115,23 +134,38 @@ def _run(  # noqa: PLR0913, PLR0917 - the body of serve's loop
                 signal.signal(number, handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
             candidate.run(limits, descriptors, cage, group, parent)
-        processes = Processes(proc, pid if cage.is_single else None)
+        processes = Processes(proc.descriptor, pid if cage.is_single else None, cage.socket_bytes)
         return Supervisor(limits, status, pid, child_ended, processes, cage.is_single, group).run()
     finally:
         if group is not None:
             group.close()
 
 
-def _mount_proc() -> Tuple[int, Optional[int]]:
-    """A /proc for candidates, in which each sees its own processes only; a descriptor of one that shows all.
+def _forget_previous_run(proc: _Proc, is_single: bool) -> None:
+    """Take away what can outlive the last process: the count of processes, and names of sockets still in flight.
 
-    And how many processes this namespace can hold, where the kernel (from 6.14 on) counts them for each: a fence
-    behind RLIMIT_NPROC.
+    Raises:
+        OSError: such a socket is there after seconds.
     """
+    if proc.last_pid is not None:
+        os.pwrite(proc.last_pid, b"1", 0)
+    processes = Processes(proc.descriptor, 0 if is_single else None)
+    end = time.monotonic() + _GARBAGE_S
+    while not processes.abstract_names() <= proc.abstract_names:
+        if time.monotonic() > end:
+            raise OSError("a socket of the run before is still there")
+        # Descriptors in sockets that only they hold are collected when another socket is closed; unix(7).
+        for sock in socket.socketpair():
+            sock.close()
+        time.sleep(0.001)
+
+
+def _mount_proc() -> _Proc:
+    """A /proc for candidates, in which each sees its own processes only, and one that shows all."""
     flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
     linux.mount("proc", "/tmp", "proc", flags)
     proc = os.open("/tmp", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    pid_max = None
+    pid_max = last_pid = None
     try:
         setting = os.open("/tmp/sys/kernel/pid_max", os.O_RDWR | os.O_CLOEXEC)
         os.write(setting, b"%d" % (_RESERVED_PIDS + MAX_PIDS))
@@ -139,11 +173,16 @@ def _mount_proc() -> Tuple[int, Optional[int]]:
         os.close(setting)
     except OSError:
         pass  # it is the host's own, and not ours to set
+    try:
+        last_pid = os.open("/tmp/sys/kernel/ns_last_pid", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        pass
+    names = Processes(proc, None).abstract_names()
     linux.unmount("/tmp")
     # subset=pid leaves only the processes: no host settings, no kernel counters. hidepid leaves only those that the
     # reader may trace: not PID 1, which is this process.
     linux.mount("proc", "/proc", "proc", flags, "subset=pid,hidepid=ptraceable")
-    return proc, pid_max
+    return _Proc(proc, pid_max, last_pid, names)
 
 
 def _tell(to: socket.socket, report: Dict[str, Any]) -> None:

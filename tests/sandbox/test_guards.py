@@ -16,6 +16,14 @@ from sandbox import Level, Limits, Problem, Sandbox, UnsupportedHostError, Verdi
 from sandbox.slot import Slot
 from sandbox.worker import landlock, linux
 
+WITH_OPTIONS = "mount = linux.mount\nlinux.mount = lambda s, t, k, f, d='': mount(s, t, k, f, "
+AS_ROOT = """
+confine, ids = candidate.confine, linux.map_ids
+def as_root(*args):
+    linux.map_ids = lambda *outside: (setattr(linux, 'INSIDE_ID', 0), ids(*outside))
+    confine(*args)
+candidate.confine = as_root
+"""
 # What each row runs in the slot's first process, before anything else, to take one guard away; and what is then said.
 REMOVED = {
     "user namespace of a run": (
@@ -51,21 +59,18 @@ REMOVED = {
         "read_only_root: / is not mounted read-only",
     ),
     "proc without others": (
-        "mount = linux.mount\n"
-        "linux.mount = lambda s, t, k, f, d='': mount(s, t, k, f, d.replace(',hidepid=ptraceable', ''))",
+        WITH_OPTIONS + "d.replace(',hidepid=ptraceable', ''))",
         "private_proc: other processes are visible: 1",
     ),
     "proc without the host": (
-        "mount = linux.mount\nlinux.mount = lambda s, t, k, f, d='': mount(s, t, k, f, d.replace('subset=pid,', ''))",
+        WITH_OPTIONS + "d.replace('subset=pid,', ''))",
         "private_proc: /proc shows ",
     ),
     "devices": ("root.READABLE_DEVICES += ('tty',)", "devices: /dev holds tty"),
     "closed descriptors": ("linux.close_from = lambda lowest: None", "descriptors: open descriptors: "),
     "environment": ("main._ENVIRONMENT['SLURM_JOB_ID'] = '1'", "environment: the environment holds SLURM_JOB_ID"),
     "not root inside": (
-        "confine, ids = candidate.confine, linux.map_ids\n"
-        "def as_root(*a):\n    linux.map_ids = lambda *b: (setattr(linux, 'INSIDE_ID', 0), ids(*b))\n    confine(*a)\n"
-        "candidate.confine = as_root",
+        AS_ROOT,
         "unprivileged: the program runs as uid 0",
     ),
     "no capabilities": ("linux.drop_capabilities = lambda: None", "capabilities: capabilities are held"),
@@ -79,8 +84,7 @@ REMOVED = {
         "supervisor_memory: the zygote can be traced",
     ),
     "size of /tmp": (
-        "mount = linux.mount\n"
-        "linux.mount = lambda s, t, k, f, d='': mount(s, t, k, f, 'mode=1777' if d.startswith('mode=1777') else d)",
+        WITH_OPTIONS + "'mode=1777' if d.startswith('mode=1777') else d)",
         "writable_memory: /tmp has [0-9]+ bytes",
     ),
     "inodes of /tmp": ("candidate._INODES = 0", "writable_memory: "),
@@ -110,7 +114,7 @@ LIFTED = {
     "a netlink socket": "seccomp._RULES.pop('socket')",
     "shared anonymous memory": "seccomp._RULES.pop('mmap')",
 }
-RLIMITS = ("CORE", "FSIZE", "NOFILE", "STACK", "MSGQUEUE", "MEMLOCK", "DATA", "AS", "CPU", "NPROC")
+RLIMITS = ("CORE", "FSIZE", "NOFILE", "MSGQUEUE", "MEMLOCK", "DATA", "AS", "CPU", "NPROC")
 LANDLOCK = {
     "all of it": (1, "landlock.restrict = lambda rules, abi: None", "landlock: /proc can be written"),
     "truncation": (3, "landlock._FS_RIGHTS = (13, 14, 14, 14, 14)", "landlock: .*can be truncated"),
@@ -124,10 +128,7 @@ LANDLOCK = {
         "devices: /dev/zero can be opened for writing",
     ),
 }
-MODULES = (
-    "import os; from worker import broker, cage, candidate, landlock, linux, main, root, seccomp, supervisor, syscalls, "
-    "zygote\n"
-)
+MODULES = "import os\nfrom worker import cage, candidate, landlock, linux, main, root, seccomp, syscalls, zygote\n"
 
 
 class PatchedRuntime:
@@ -236,7 +237,7 @@ def test_older_versions_of_landlock_are_used_for_what_they_have(version: int) ->
 def alone() -> Callable[[], Sandbox]:
     """Starts a sandbox at the level without namespaces, where this user can have one."""
     needs_landlock(1)
-    if os.geteuid() == 0 and not all(os.stat(path).st_mode & 1 for path in Path(os.__file__).parents):
+    if os.geteuid() == 0 and not all(path.stat().st_mode & 1 for path in Path(os.__file__).parents):
         pytest.skip("the interpreter lies in a folder of root's: at this level uid 65534 could not read it")
     return lambda: Sandbox(workers=1, level="landlock")
 
@@ -361,4 +362,4 @@ def test_the_name_of_the_machine_stays_as_it_is() -> None:
     before = os.uname().nodename
     Slot(HostRuntime()).close()
     assert os.uname().nodename == before
-    assert linux.namespaces()["uts"] == os.readlink("/proc/self/ns/uts")
+    assert linux.namespaces()["uts"] == str(Path("/proc/self/ns/uts").readlink())

@@ -271,7 +271,7 @@ def test_only_shared_anonymous_memory_is_denied(machine: str) -> None:
         assert decide(machine, number, (0, 4096, 3, flags, 5)) == EPERM, flags
 
 
-# Source: include/uapi/linux/prctl.h. What would hide a process, take over another's children, or loosen a guard.
+# By include/uapi/linux/prctl.h: what would hide a process, take over another's children, or loosen a guard.
 @machines
 @pytest.mark.parametrize("option", [4, 8, 22, 24, 27, 28, 31, 33, 35, 36, 47, 55, 59, 0x59616D61])
 def test_process_settings_that_hide_or_loosen_are_refused(machine: str, option: int) -> None:
@@ -284,9 +284,9 @@ def test_ordinary_process_settings_are_allowed(machine: str, option: int) -> Non
     assert decide(machine, CALLS[machine]["prctl"], (option, 0)) == ALLOW
 
 
-# Source: include/uapi/linux/fcntl.h
 @machines
 def test_leases_and_notices_of_shared_files_are_refused(machine: str) -> None:
+    """By the numbers of include/uapi/linux/fcntl.h."""
     number = CALLS[machine]["fcntl"]
     for command in (1024, 1025, 1026, 8, 15, 36, 37, 38, 1031, 1033):
         assert decide(machine, number, (3, command)) == EPERM, command

@@ -8,25 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from containers.host import HostRuntime
+from sandbox.checkup.guards import MACHINE_GUARDS
 from sandbox.errors import InfrastructureError, UnsupportedHostError
-from sandbox.slot import Runtime, Slot
+from sandbox.level import Level
+from sandbox.slot import Enforcement, Runtime, Slot
 
 _OLDEST_KERNEL = (5, 14)
-_GUARD_MEANING = {
-    "unprivileged": "programs run as an ordinary user",
-    "capabilities": "programs hold no capability, not even inside their namespace",
-    "no_new_privileges": "no program started can gain privileges",
-    "seccomp": "a system-call filter is on, and refuses new namespaces",
-    "processes": "no process but the program's own is visible",
-    "supervisor_memory": "the supervisor's memory is out of reach",
-    "network": "no address is reachable, loopback neither",
-    "read_only_root": "nothing outside the program's own folder can be written",
-    "hidden_files": "home folders, secrets and system state are not there",
-    "writable_memory": "the writable folder is capped in bytes and files",
-    "descriptors": "no descriptor is inherited",
-    "environment": "the environment is an allow-list",
-    "process_limit": "a fork bomb is bounded",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,39 +32,76 @@ class Check:
 class Report:
     """All that was looked at."""
 
-    level: str | None
+    level: Level | None
     """The level of isolation that programs get here; None: the sandbox refuses to start."""
     checks: tuple[Check, ...]
 
+    @property
+    def missing(self) -> list[Check]:
+        """What is required and not there."""
+        return [check for check in self.checks if check.required and not check.ok]
 
-def examine(runtime: Runtime | None = None) -> Report:
+
+def examine(runtime: Runtime | None = None, level: Level = Level.USERNS) -> Report:
     """Look at the host's settings and try every guard in a real slot.
 
     Args:
         runtime: where programs would run; None: the host.
+        level: the one that is wanted. Where it cannot be had, the other is tried too and told.
     """
-    checks = [_kernel(), *_user_namespace_settings()]
-    level = None
-    try:
-        slot = Slot(runtime or HostRuntime())
-    except (UnsupportedHostError, InfrastructureError) as error:
-        checks.append(
-            Check(
-                name="slot",
-                required=True,
-                ok=False,
-                detail=str(error),
-                remedy="mend what fails above; if all of it is ok, report this with the output of this command",
-            )
+    checks = [_kernel(), *(_user_namespace_settings() if level is Level.USERNS else [])]
+    runtime = runtime or HostRuntime()
+    found = _try(runtime, level)
+    if isinstance(found, Enforcement):
+        checks += [_held(name) for name in found.guards]
+        checks += [_absent(name, why) for name, why in found.absent.items()]
+        return Report(level=level, checks=tuple(checks))
+    checks.append(
+        Check(
+            name="slot",
+            required=True,
+            ok=False,
+            detail=found,
+            remedy="mend what fails above; if all of it is ok, report this with the output of this command",
         )
-    else:
-        level = slot.enforcement.level
-        checks += [
-            Check(name=name, required=True, ok=True, detail=_GUARD_MEANING[name], remedy="")
-            for name in slot.enforcement.guards
-        ]
-        slot.close()
-    return Report(level=level, checks=tuple(checks))
+    )
+    if level is Level.USERNS:
+        checks.append(_lower_level(runtime))
+    return Report(level=None, checks=tuple(checks))
+
+
+def _try(runtime: Runtime, level: Level) -> Enforcement | str:
+    """What a slot measures, or why there is none."""
+    try:
+        slot = Slot(runtime, level)
+    except (UnsupportedHostError, InfrastructureError) as error:
+        return str(error)
+    slot.close()
+    return slot.enforcement
+
+
+def _held(name: str) -> Check:
+    return Check(name=name, required=True, ok=True, detail=MACHINE_GUARDS[name].meaning, remedy="")
+
+
+def _absent(name: str, why: str) -> Check:
+    return Check(name=name, required=False, ok=False, detail=why, remedy=MACHINE_GUARDS[name].remedy)
+
+
+def _lower_level(runtime: Runtime) -> Check:
+    found = _try(runtime, Level.LANDLOCK)
+    ok = isinstance(found, Enforcement)
+    remedy = (
+        'until then, name it: --level landlock, or Sandbox(level="landlock"); programs are then one process that can '
+        "write no file and start no other"
+    )
+    return Check(
+        name="level landlock",
+        required=False,
+        ok=ok,
+        detail=f"can be had instead, if it is asked for; {remedy}" if ok else str(found),
+        remedy="" if ok else MACHINE_GUARDS["landlock"].remedy,
+    )
 
 
 def _kernel() -> Check:

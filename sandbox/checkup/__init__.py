@@ -1,0 +1,1 @@
+"""What this machine enforces: each guard tried (`doctor`), and a corpus of programs run against it (`selftest`)."""

@@ -1,0 +1,148 @@
+"""The commands `qrpo-sandbox doctor` and `qrpo-sandbox selftest`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from containers.host import HostRuntime, MissingPackageError
+from sandbox.checkup.corpus import Program, load
+from sandbox.checkup.doctor import Check, examine
+from sandbox.checkup.guards import GUARDS
+from sandbox.checkup.selftest import Report
+from sandbox.checkup.selftest import selftest as run_programs
+from sandbox.errors import InfrastructureError, UnsupportedHostError
+from sandbox.level import Level
+from sandbox.pool import DEFAULT_PACKAGES
+
+_BAD_INPUT, _HOST_FAILED, _INTERRUPTED = 2, 7, 130
+LevelOption = Annotated[
+    Level, typer.Option(help="What must hold: userns, or landlock where user namespaces are forbidden.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")]
+
+
+def doctor(*, level: LevelOption = Level.USERNS, as_json: JsonOption = False) -> None:
+    """Say what this machine enforces, what is missing and what to do; exit code 1 if a required guard is missing."""
+    report = examine(level=level)
+    missing = report.missing
+    if as_json:
+        checks = [
+            {"name": c.name, "required": c.required, "ok": c.ok, "detail": c.detail, "remedy": c.remedy}
+            for c in report.checks
+        ]
+        typer.echo(json.dumps({"level": report.level, "ok": not missing, "checks": checks}))
+        raise typer.Exit(1 if missing else 0)
+    console = Console()
+    table = Table(
+        "guard", "needed", "here", "detail", title=f"enforcement: {report.level or 'none'}", title_justify="left"
+    )
+    for check in report.checks:
+        table.add_row(check.name, "required" if check.required else "optional", _mark(check), Text(check.detail))
+    console.print(table)
+    for check in report.checks:
+        if not check.ok and check.remedy:
+            console.print(Text(f"{check.name}: {check.remedy}"))
+    if missing:
+        console.print(Text("The sandbox will not start here.", style="bold red"))
+    raise typer.Exit(1 if missing else 0)
+
+
+def selftest(
+    *,
+    level: LevelOption = Level.USERNS,
+    only: Annotated[str, typer.Option(help="Run the programs whose GROUP/NAME or guard has this text.")] = "",
+    list_them: Annotated[bool, typer.Option("--list", help="Say what each program tries, and run none.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the corpus of hostile and of honest programs on this machine; exit code 1 if one does what it must not."""
+    programs = [program for program in load() if only in program.name or only == program.guard]
+    if not programs:
+        typer.echo(f"error: no program has {only!r} in its name, and no guard is called so", err=True)
+        raise typer.Exit(_BAD_INPUT)
+    if list_them:
+        _list(programs, as_json=as_json)
+        return
+    columns = (TextColumn("programs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    try:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("", total=sum(program.runs_at(level) for program in programs))
+            runtime = HostRuntime(packages=DEFAULT_PACKAGES)
+            report = run_programs(programs, runtime, level, lambda: progress.advance(task))
+    except (UnsupportedHostError, InfrastructureError, MissingPackageError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(_HOST_FAILED) from None
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
+    if as_json:
+        typer.echo(json.dumps(_summary(report)))
+    else:
+        _print_report(report)
+    raise typer.Exit(1 if report.failures else 0)
+
+
+def _mark(check: Check) -> Text:
+    if check.ok:
+        return Text("ok", style="green")
+    return Text("missing", style="bold red" if check.required else "yellow")
+
+
+def _list(programs: list[Program], *, as_json: bool) -> None:
+    table = Table("program", "", "guard", "verdict", "what it tries")
+    rows = []
+    for program in programs:
+        kind = "hostile" if program.is_hostile else "honest"
+        expect = sorted(verdict.value for verdict in program.expect)
+        rows.append({"name": program.name, "kind": kind, "guard": program.guard, "expect": expect, "why": program.why})
+        table.add_row(program.name, kind, program.guard, "/".join(expect), Text(program.why))
+    if as_json:
+        typer.echo(json.dumps(rows))
+    else:
+        Console().print(table)
+
+
+def _summary(report: Report) -> dict[str, object]:
+    return {
+        "hostile": report.hostile,
+        "honest": report.honest,
+        "failed": [
+            {"name": failure.program.name, "guard": failure.program.guard, "why": failure.why}
+            for failure in report.failures
+        ],
+        "level": report.level.value,
+        "left_out": report.left_out,
+        "guards": report.guards,
+    }
+
+
+def _print_report(report: Report) -> None:
+    console = Console()
+    failed: dict[str, int] = {}
+    for failure in report.failures:
+        failed[failure.program.guard] = failed.get(failure.program.guard, 0) + 1
+    table = Table(
+        "guard", "programs", "held", "what it is for", title=f"enforcement: {report.level}", title_justify="left"
+    )
+    for name, guard in GUARDS.items():
+        if name in report.guards:
+            held = Text("no", style="bold red") if name in failed else Text("yes", style="green")
+            table.add_row(name, str(report.guards[name]), held, Text(guard.meaning))
+    console.print(table)
+    for failure in report.failures:
+        console.print(Text(f"{failure.program.name} ({failure.program.guard}): {failure.why}"))
+        console.print(Text(f"  {failure.program.why}"))
+    left_out = f", {report.left_out} left out that have no point at this level" if report.left_out else ""
+    style = "bold red" if report.failures else "green"
+    console.print(
+        Text(
+            f"{report.hostile} hostile and {report.honest} honest programs{left_out}; {len(report.failures)} failed",
+            style,
+        )
+    )

@@ -1,0 +1,177 @@
+"""Run the corpus on this machine: no hostile program may earn anything or harm another, every honest one is AC.
+
+Two slots or more work side by side, so that each honest program is judged beside hostile ones. After every program its
+slot judges two honest ones, must be the same processes as before, and hold no other.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.checkup.corpus import ANSWERS, Program
+from sandbox.errors import InfrastructureError, SandboxError
+from sandbox.level import Level
+from sandbox.limits import Limits
+from sandbox.messages import definition, judge_request, judge_result
+from sandbox.problem import Kind, Problem, StdioTest
+from sandbox.result import JudgeResult
+from sandbox.slot import Runtime, Slot
+from sandbox.verdict import Verdict
+
+_PATIENCE_S = 60.0
+"""A slot that has not answered by then hangs; the slowest program takes a few seconds, and machines are shared."""
+_LIMITS = Limits(cpu_s=5.0, idle_s=10.0)
+# Their answers are those that hostile programs must not get at.
+_HONEST = (
+    (
+        Problem(id="honest function", tests=ANSWERS, entry_point="f", limits=_LIMITS),
+        "def f(x):\n    return {2: 'alpha-7391', 3: ['beta', 5023], 4: {'gamma': (1, 2)}}[x]\n",
+    ),
+    (
+        Problem(
+            id="honest script", kind=Kind.STDIO, tests=(StdioTest(stdin="2\n", stdout="alpha-7391\n"),), limits=_LIMITS
+        ),
+        "print({2: 'alpha-7391'}[int(input())])\n",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A program that did what it must not, or an honest one that was not AC."""
+
+    program: Program
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What came of all programs."""
+
+    level: Level
+    hostile: int
+    """Programs that were run."""
+    honest: int
+    left_out: int
+    """Programs that have no point at this level."""
+    guards: dict[str, int]
+    """Programs that were run, by the guard they test."""
+    failures: tuple[Failure, ...]
+
+
+def selftest(
+    programs: Sequence[Program],
+    runtime: Runtime,
+    level: Level = Level.USERNS,
+    on_done: Callable[[], None] = lambda: None,
+) -> Report:
+    """Run programs, slot by slot in parallel.
+
+    Args:
+        on_done: called after each program.
+
+    Raises:
+        UnsupportedHostError: a required guard is missing on this machine.
+        InfrastructureError: a slot does not start.
+    """
+    todo = [program for program in programs if program.runs_at(level)]
+    waiting: queue.SimpleQueue[Program] = queue.SimpleQueue()
+    for program in todo:
+        waiting.put(program)
+    failures: list[Failure] = []
+    broken: list[SandboxError] = []
+
+    def work(slot: Slot) -> None:
+        try:
+            while not broken:
+                try:
+                    program = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                why = _judge(slot, program)
+                if why:
+                    failures.append(Failure(program=program, why=why))
+                    slot.close()
+                    slot = Slot(runtime, level)
+                on_done()
+        except SandboxError as error:
+            broken.append(error)
+        finally:
+            slot.close()
+
+    slots = [Slot(runtime, level) for _ in range(max(2, len(os.sched_getaffinity(0))))]
+    threads = [threading.Thread(target=work, args=(slot,), daemon=True) for slot in slots]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if broken:
+        raise broken[0]
+    return Report(
+        level=level,
+        hostile=sum(program.is_hostile for program in todo),
+        honest=sum(not program.is_hostile for program in todo),
+        left_out=len(programs) - len(todo),
+        guards=dict(Counter(program.guard for program in todo)),
+        failures=tuple(sorted(failures, key=lambda failure: failure.program.name)),
+    )
+
+
+def _judge(slot: Slot, program: Program) -> str:
+    """What is wrong with how the slot dealt with a program; empty where nothing is."""
+    before = _processes_below(slot.pid)
+    try:
+        for _ in range(program.runs):
+            wrong = _verdict_is_wrong(program, _ask(slot, program.problem, program.code))
+            if wrong:
+                return wrong
+        for problem, code in _HONEST:
+            result = _ask(slot, problem, code)
+            if result.verdict is not Verdict.AC:
+                return f"the {problem.id} after it is {result.verdict.value}: {result.message}"
+    except InfrastructureError as error:
+        return f"its slot failed: {error}"
+    after = _processes_below(slot.pid)
+    return f"processes are left: {sorted(after - before)}" if after != before else ""
+
+
+def _verdict_is_wrong(program: Program, result: JudgeResult) -> str:
+    expected = "/".join(sorted(verdict.value for verdict in program.expect))
+    if result.verdict not in program.expect:
+        return f"{result.verdict.value} where {expected} is expected: {result.message}"
+    if program.is_hostile and result.passed > program.most_passed:
+        return f"it passed {result.passed} of {result.total} tests"
+    return ""
+
+
+def _ask(slot: Slot, problem: Problem, code: str) -> JudgeResult:
+    key, plain = definition(problem)
+    request = judge_request(key, code, problem.limits, stop_on_first_failure=False, isolate_tests=False)
+    answer = slot.request(request, plain, timeout_s=_PATIENCE_S)
+    if "problem" in answer:
+        raise InfrastructureError(f"the program's problem is of no use: {answer['problem']}")
+    return judge_result(answer, slot.enforcement.level)
+
+
+def _processes_below(root: int) -> set[int]:
+    """The descendants of a process, as proc(5) tells."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_bytes()
+            except OSError:
+                continue  # gone meanwhile
+            parents[int(entry.name)] = int(stat.rpartition(b") ")[2].split()[1])
+    found = {root}
+    while True:
+        more = {child for child, parent in parents.items() if parent in found} - found
+        if not more:
+            return found - {root}
+        found |= more
