@@ -21,6 +21,8 @@ class Cage(NamedTuple):
 
     is_single: bool
     """Level `landlock`: one process, no namespaces."""
+    proc: int
+    """Of a /proc that shows, and lets be set, what the candidate's own does not."""
     landlock_version: int
     rules: List[Rule]
     group: Optional[int]
@@ -34,13 +36,13 @@ class Cage(NamedTuple):
         return 0 if self.is_single else linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWIPC
 
 
-def prepare(spec: Dict[str, Any], group: Optional[int]) -> Cage:
+def prepare(spec: Dict[str, Any], proc: int, group: Optional[int]) -> Cage:
     """The cage of a slot, once its root file system is there. Raises OSError."""
     is_single = spec["level"] == LANDLOCK
     found = landlock.version()
     rights = (_outside(spec) if is_single else _inside(spec)) if found else {}
     rules = [landlock.path_rule(path, allowed) for path, allowed in rights.items()]
-    return Cage(is_single, found, rules, group, spec["socket_bytes"])
+    return Cage(is_single, proc, found, rules, group, spec["socket_bytes"])
 
 
 def import_path(spec: Dict[str, Any]) -> List[str]:

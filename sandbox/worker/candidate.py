@@ -44,14 +44,12 @@ def confine(limits: Dict[str, Any], cage: Cage, parent: int) -> None:
     linux.prctl(linux.PR_SET_DUMPABLE, 1)  # its own /proc entries; the zygote stays undumpable
     rules = cage.rules
     if not cage.is_single:
-        linux.map_ids(linux.INSIDE_ID, linux.INSIDE_ID)
+        linux.map_ids(linux.INSIDE_ID, linux.INSIDE_ID, cage.proc)
         options = "mode=1777,size=%d,nr_inodes=%d" % (limits["disk_bytes"], _INODES)
         linux.mount("tmpfs", WORKING_FOLDER, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
         rules = [*rules, landlock.path_rule(WORKING_FOLDER, landlock.OWN)]
     os.setsid()
-    score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)  # os.open: io's file objects cost several times as much
-    os.write(score, _OOM_SCORE)
-    os.close(score)
+    linux.write_file("self/oom_score_adj", _OOM_SCORE, cage.proc)
     for kind, value in _rlimits(limits, cage.is_single):
         hard = resource.getrlimit(kind)[1]
         capped = value if hard == resource.RLIM_INFINITY else min(value, hard)

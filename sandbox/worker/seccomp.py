@@ -115,6 +115,8 @@ _RULES: Dict[str, Callable[[], _Rows]] = {
     "socketpair": lambda: _only(0, (_AF_UNIX,), errno.EAFNOSUPPORT),
     "ioctl": _ioctl,
     "setsockopt": _setsockopt,
+    # PID 1 is the supervisor, which waits for some.
+    **dict.fromkeys(("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"), lambda: _all_but(0, 1)),
     # A byte out of band makes a socket readable that has nothing to read.
     "sendto": lambda: _none_of(3, _MSG_OOB),
     "sendmsg": lambda: _none_of(2, _MSG_OOB),

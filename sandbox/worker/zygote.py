@@ -31,6 +31,7 @@ MAX_PIDS = 4096
 _RESERVED_PIDS = 301
 """Numbers that the kernel never gives out again after its count has wrapped."""
 _MAX_DESCRIPTORS = 8
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _GARBAGE_S = 5.0
 """How long the kernel may take to collect sockets in flight; it takes milliseconds."""
 _HANDLED_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
@@ -70,13 +71,15 @@ def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], g
     """
     try:
         if spec["level"] == LANDLOCK:
-            proc = _Proc(os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), None, None, frozenset())
+            proc = _Proc(os.open("/proc", _FOLDER), None, None, frozenset())
             linux.drop_capabilities()
         else:
-            linux.map_ids(*outside)
+            slots_proc = os.open("/proc", _FOLDER)
+            linux.map_ids(*outside, slots_proc)
+            os.close(slots_proc)
             proc = _mount_proc()
             linux.drop_capabilities(kept=linux.CAP_CHECKPOINT_RESTORE)  # for _Proc.last_pid
-        cage = prepare(spec, group)
+        cage = prepare(spec, proc.descriptor, group)
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     except OSError as error:
@@ -164,7 +167,7 @@ def _mount_proc() -> _Proc:
     """A /proc for candidates, in which each sees its own processes only, and one that shows all."""
     flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
     linux.mount("proc", "/tmp", "proc", flags)
-    proc = os.open("/tmp", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    proc = os.open("/tmp", _FOLDER)
     pid_max = last_pid = None
     try:
         setting = os.open("/tmp/sys/kernel/pid_max", os.O_RDWR | os.O_CLOEXEC)
@@ -180,8 +183,8 @@ def _mount_proc() -> _Proc:
     names = Processes(proc, None).abstract_names()
     linux.unmount("/tmp")
     # subset=pid leaves only the processes: no host settings, no kernel counters. hidepid leaves only those that the
-    # reader may trace: not PID 1, which is this process.
-    linux.mount("proc", "/proc", "proc", flags, "subset=pid,hidepid=ptraceable")
+    # reader may trace: not PID 1, which is this process. Read-only: a program has settings there of its own.
+    linux.mount("proc", "/proc", "proc", flags | linux.MS_RDONLY, "subset=pid,hidepid=ptraceable")
     return _Proc(proc, pid_max, last_pid, names)
 
 

@@ -358,5 +358,5 @@ def test_an_ordinary_user_gets_the_same(tmp_path: Path) -> None:
         )
     finally:
         shutil.rmtree(folder)
-    lines = ["54321 userns", "AC", "TLE", "TLE", "OLE", "MLE", "RE", "RE", "AC", "1000 False []"]
+    lines = ["54321 userns", "AC", "TLE", "TLE", "OLE", "MLE", "RE", "RE", "AC", "1000 False ['main.py']"]
     assert (done.stdout.splitlines(), done.stderr) == (lines, "")

@@ -1,8 +1,9 @@
 import os
+import select
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
@@ -76,19 +77,19 @@ class WaitedError(Exception):
     """Raised in the place of a wait that would never end."""
 
 
-def raise_waited() -> None:
+def raise_waited(_event: int) -> None:
     raise WaitedError
 
 
 @pytest.mark.parametrize("beginning", [b"\x05", b"\x05\0\0\0", b"\x05\0\0\0abc"])
-def test_the_receiver_is_warned_before_it_waits_for_the_rest(pair: Pair, beginning: bytes) -> None:
+def test_the_receiver_waits_for_the_rest_as_it_is_told(pair: Pair, beginning: bytes) -> None:
     pair[0].sendall(beginning)
     with pytest.raises(WaitedError):
         receive_frame(pair[1], 100, raise_waited)
 
 
 @pytest.mark.parametrize("size", [60_000, 10_000_000])
-def test_the_sender_is_warned_before_it_waits_for_a_peer_that_does_not_read(pair: Pair, size: int) -> None:
+def test_the_sender_waits_for_a_peer_that_does_not_read_as_it_is_told(pair: Pair, size: int) -> None:
     def send_many() -> None:
         for _ in range(100):
             send_frame(pair[0], b"x" * size, raise_waited)
@@ -97,7 +98,40 @@ def test_the_sender_is_warned_before_it_waits_for_a_peer_that_does_not_read(pair
         send_many()
 
 
-def test_nobody_is_warned_where_there_is_no_wait(pair: Pair) -> None:
+def test_nothing_to_read_is_waited_for_as_it_is_told(pair: Pair) -> None:
+    with pytest.raises(WaitedError):
+        receive_frame(pair[1], 100, raise_waited)
+
+
+def test_a_byte_out_of_band_blocks_nobody(pair: Pair) -> None:
+    """Such a byte makes a socket readable that has nothing to read."""
+    try:
+        pair[0].send(b"!", socket.MSG_OOB)
+    except OSError:
+        pytest.skip("this kernel has no out-of-band data on local sockets")
+    with pytest.raises(WaitedError):
+        receive_frame(pair[1], 100, raise_waited)
+
+
+def test_a_large_frame_crosses_while_both_sides_wait(pair: Pair) -> None:
+    def wait_for(sock: socket.socket) -> Callable[[int], None]:
+        poller = select.poll()
+        poller.register(sock)
+
+        def wait(event: int) -> None:
+            poller.modify(sock, event)
+            assert poller.poll(30_000)
+
+        return wait
+
+    data = os.urandom(3_000_000)
+    sender = threading.Thread(target=send_frame, args=(pair[0], data, wait_for(pair[0])))
+    sender.start()
+    assert receive_frame(pair[1], len(data), wait_for(pair[1])) == data
+    sender.join()
+
+
+def test_there_is_no_wait_where_none_is_needed(pair: Pair) -> None:
     send_frame(pair[0], b"x" * 1000, raise_waited)
     assert receive_frame(pair[1], 1000, raise_waited) == b"x" * 1000
 

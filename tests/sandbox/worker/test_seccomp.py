@@ -222,9 +222,10 @@ def test_only_local_and_internet_sockets_can_be_made(machine: str) -> None:
 @machines
 def test_no_keys_can_be_typed_into_a_terminal(machine: str) -> None:
     ioctl = CALLS[machine]["ioctl"]
-    assert decide(machine, ioctl, (0, 0x5412)) == NO_TTY  # TIOCSTI
-    assert decide(machine, ioctl, (0, 0x541C)) == NO_TTY  # TIOCLINUX
-    assert decide(machine, ioctl, (0, 1 << 32 | 0x5412)) == NO_TTY
+    assert decide(machine, ioctl, (0, 0x5412)) == EPERM  # TIOCSTI
+    assert decide(machine, ioctl, (0, 0x541C)) == EPERM  # TIOCLINUX
+    assert decide(machine, ioctl, (0, 1 << 32 | 0x5412)) == EPERM
+    assert decide(machine, ioctl, (0, 0x5411)) == NO_TTY  # TIOCOUTQ, and whatever else is not listed
     assert decide(machine, ioctl, (0, 0x5401)) == ALLOW  # TCGETS: isatty
     assert decide(machine, ioctl, (0x5412, 0x5401)) == ALLOW
 
@@ -292,6 +293,34 @@ def test_leases_and_notices_of_shared_files_are_refused(machine: str) -> None:
         assert decide(machine, number, (3, command)) == EPERM, command
     for command in (0, 1, 2, 3, 4, 5, 6, 7, 1030):  # descriptors, flags, record locks
         assert decide(machine, number, (3, command)) == ALLOW, command
+
+
+@machines
+@pytest.mark.parametrize("name", ["kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"])
+def test_the_supervisor_cannot_be_signalled(machine: str, name: str) -> None:
+    number = CALLS[machine][name]
+    assert decide(machine, number, (1, 17)) == EPERM
+    for pid in (0, 2, 2**32 - 1):
+        assert decide(machine, number, (pid, 9)) == ALLOW
+
+
+@machines
+def test_no_byte_is_sent_out_of_band(machine: str) -> None:
+    for name, place in (("sendto", 3), ("sendmsg", 2), ("sendmmsg", 3)):
+        flags = [0] * place
+        assert decide(machine, CALLS[machine][name], (*flags, 1)) == EPERM
+        assert decide(machine, CALLS[machine][name], (*flags, 0x4041)) == EPERM
+        assert decide(machine, CALLS[machine][name], (*flags, 0x4040)) == ALLOW  # MSG_NOSIGNAL, MSG_DONTWAIT
+
+
+@machines
+def test_larger_buffers_of_sockets_are_not_given_but_said_to_be(machine: str) -> None:
+    number = CALLS[machine]["setsockopt"]
+    done = 0x50000  # SECCOMP_RET_ERRNO with no error: the call returns 0
+    for option in (7, 8, 32, 33):
+        assert decide(machine, number, (3, 1, option)) == done
+        assert decide(machine, number, (3, 6, option)) == ALLOW  # of another level
+    assert decide(machine, number, (3, 1, 2)) == ALLOW  # SO_REUSEADDR
 
 
 @machines

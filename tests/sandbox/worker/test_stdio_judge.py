@@ -27,9 +27,9 @@ def test_each_run_has_its_own_verdict(box: Sandbox) -> None:
     assert result.tests[2].message == "exited with status 1: EOFError: EOF when reading a line"
 
 
-def test_each_run_is_a_new_process_with_an_empty_folder(box: Sandbox) -> None:
+def test_each_run_is_a_new_process_with_a_folder_that_holds_the_script_only(box: Sandbox) -> None:
     code = "import os\nprint(os.listdir('/tmp'))\nopen('/tmp/seen', 'w').close()"
-    assert verdicts(box, code, ("", "[]"), ("", "[]")) == [AC, AC]
+    assert verdicts(box, code, ("", "['main.py']"), ("", "['main.py']")) == [AC, AC]
 
 
 def test_a_program_that_does_not_compile_runs_once_and_fails_all(box: Sandbox) -> None:
