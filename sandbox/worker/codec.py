@@ -195,7 +195,8 @@ class Decoder:
             for index, name in enumerate(class_names):
                 row = self._existing.get(index)
                 self.rows.append(self._blank(name) if row is None else row)
-            table, value = json.loads(body, object_hook=self._tagged)
+            # Decoded here: given bytes, json would guess among encodings, and import the one it guessed.
+            table, value = json.loads(body.decode("utf-8", "surrogatepass"), object_hook=self._tagged)
             for row, fields in zip(self.rows, table):
                 for name, field in fields:
                     if not isinstance(name, str) or (name.startswith("__") and name.endswith("__")):
@@ -310,7 +311,7 @@ def unpack(frame: bytes) -> Tuple[Dict[str, Any], bytes]:
     """Header and body of a frame. Raises CodecError."""
     head, newline, body = frame.partition(b"\n")
     try:
-        header = json.loads(head)
+        header = json.loads(head.decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise CodecError(str(error)) from None
     if not newline or type(header) is not dict:

@@ -1,0 +1,132 @@
+"""The corpus on this machine, and proof that it would notice a guard that is broken."""
+
+import subprocess
+from collections.abc import Sequence
+from typing import IO
+
+import pytest
+
+from containers.host import HostRuntime
+from sandbox import Level, UnsupportedHostError
+from sandbox.checkup.corpus import Program, load
+from sandbox.checkup.selftest import selftest
+
+PACKAGES = ("numpy", "sortedcontainers")
+GROUPS = sorted({program.name.split("/")[0] for program in load()})
+
+
+def group(name: str) -> list[Program]:
+    return [program for program in load() if program.name.split("/")[0] == name]
+
+
+def named(*names: str) -> list[Program]:
+    found = [program for program in load() if program.name in names]
+    assert len(found) == len(names)
+    return found
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_no_hostile_program_earns_anything_and_every_honest_one_is_accepted(name: str) -> None:
+    programs = group(name)
+    done: list[None] = []
+    report = selftest(programs, HostRuntime(packages=PACKAGES), on_done=lambda: done.append(None))
+    assert [(failure.program.name, failure.why) for failure in report.failures] == []
+    assert report.hostile + report.honest == len(programs) == len(done)
+    assert sum(report.guards.values()) == len(programs)
+    assert (report.level, report.left_out) == (Level.USERNS, 0)
+
+
+class Broken:
+    """The host, with a guard taken away, and the probe that would tell silenced."""
+
+    preload: tuple[str, ...] = ()
+
+    def __init__(self, patch: str) -> None:
+        self._patch = patch
+        self._host = HostRuntime()
+
+    def root(self) -> dict[str, object]:
+        return self._host.root()
+
+    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        imports = "from worker import cage, candidate, function_judge, landlock, linux, main, root, seccomp, supervisor, zygote\n"
+        silence = "import os; candidate.measure = lambda facts: {'guards': {}, 'absent': {}}\n"
+        boot = program[1].replace("; main()", f"\n{imports}{silence}{self._patch}\nmain.main()")
+        return self._host.start([program[0], boot], descriptor, log)
+
+
+FOUND = {
+    "seccomp": ("seccomp.install = lambda single=None: None", "escapes/memory-file", "AC"),
+    "ipc namespace": (
+        "cage.Cage.namespaces = property(lambda c: linux.CLONE_NEWUSER | linux.CLONE_NEWNS)\n"
+        "seccomp._RULES.clear(); from worker import syscalls; syscalls._NUMBERS.update(semget=(64, 190))\n"
+        "seccomp._PROGRAM = seccomp._assembled(seccomp.filter_program())",
+        "persistence/sysv-semaphore",
+        "AC",
+    ),
+    "private proc": (
+        "mount = linux.mount\n"
+        "linux.mount = lambda s, t, k, f, d='': mount(s, t, k, f, d.replace(',hidepid=ptraceable', ''))",
+        "escapes/process-1-in-proc",
+        "AC",
+    ),
+    "host name": ("linux.set_host_name = lambda name: None", "escapes/name-of-the-machine", "AC"),
+    "environment": ("main._ENVIRONMENT['HF_TOKEN'] = 'x'", "escapes/secrets-in-the-environment", "AC"),
+    "descriptors": ("linux.close_from = lambda lowest: None", "escapes/inherited-descriptors", "AC"),
+    "landlock": (
+        "inside = cage._inside; cage._inside = lambda spec: {**inside(spec), '/dev/zero': landlock.WRITE}",
+        "escapes/dev-zero-for-writing",
+        "AC",
+    ),
+    "proc": (
+        "landlock.restrict = lambda rules, abi: None\n"
+        "mount = linux.mount; linux.mount = lambda s, t, k, f, d='': mount(s, t, k, f & ~(k == 'proc'), d)",
+        "escapes/oom-score",
+        "AC",
+    ),
+    "process numbers": ("zygote.os.pwrite = lambda *a: None", "persistence/process-numbers", "AC"),
+    "completeness": ("function_judge.ended_early = lambda r: function_judge.Outcome('AC', '')", "early_exit/os-exit-at-import", "AC"),
+    "all is killed": (
+        "supervisor.Supervisor._end_all = lambda self: None",
+        "persistence/daemon-that-ignores-signals",
+        "",
+    ),
+    "output cap": (
+        "from worker import run; run.Run.kill = lambda self, reason: None",
+        "resources/output-flood",
+        "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_broken_guard_is_found_by_a_program(name: str) -> None:
+    patch, program, why = FOUND[name]
+    report = selftest(named(program), Broken(patch))
+    assert [failure.program.name for failure in report.failures] == [program]
+    assert why in report.failures[0].why
+
+
+def test_nothing_is_found_where_nothing_is_broken() -> None:
+    programs = named(*{program for _, program, _ in FOUND.values()})
+    assert selftest(programs, Broken("")).failures == ()
+
+
+def test_a_slot_that_is_killed_is_a_failure_of_the_program_and_the_rest_goes_on() -> None:
+    patch = (
+        "from worker import broker\nanswer = broker.Broker._answer\n"
+        "def die(self, request):\n"
+        "    if 'catastrophic' in str(request) or '(a*)*b' in str(request): os._exit(0)\n"
+        "    return answer(self, request)\n"
+        "broker.Broker._answer = die"
+    )
+    programs = named("resources/catastrophic-regex", "early_exit/sys-exit-at-import")
+    assert any("(a*)*b" in program.code for program in programs)
+    report = selftest(programs, Broken(patch))
+    assert [failure.program.name for failure in report.failures] == ["resources/catastrophic-regex"]
+    assert "its slot failed" in report.failures[0].why
+
+
+def test_a_machine_that_cannot_sandbox_is_told() -> None:
+    with pytest.raises(UnsupportedHostError):
+        selftest(group("early_exit"), Broken("cage.Cage.namespaces = property(lambda c: linux.CLONE_NEWNS)"))
