@@ -11,14 +11,14 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.checkup.corpus import ANSWERS, Program
 from sandbox.errors import InfrastructureError, SandboxError
 from sandbox.level import Level
 from sandbox.limits import Limits
-from sandbox.messages import definition, judge_request, judge_result
+from sandbox.messages import definition, judge_request, judge_result, run_request, run_result
 from sandbox.problem import Kind, Problem, StdioTest
 from sandbox.result import JudgeResult
 from sandbox.slot import Runtime, Slot
@@ -27,6 +27,9 @@ from sandbox.verdict import Verdict
 _PATIENCE_S = 60.0
 """A slot that has not answered by then hangs; the slowest program takes a few seconds, and machines are shared."""
 _LIMITS = Limits(cpu_s=5.0, idle_s=10.0)
+_WORK, _WORK_CPU_S = "for i in range(10**6): pass", 0.04
+"""CPU time of that program on an ordinary machine. A slower one (emulated, say) gets CPU limits that are as much
+larger, so that programs meet the limit that they are about."""
 # Their answers are those that hostile programs must not get at.
 _HONEST = (
     (
@@ -94,7 +97,7 @@ def selftest(
                     program = waiting.get_nowait()
                 except queue.Empty:
                     return
-                why = _judge(slot, program)
+                why = _judge(slot, program, slowness)
                 if why:
                     failures.append(Failure(program=program, why=why))
                     slot.close()
@@ -106,6 +109,7 @@ def selftest(
             slot.close()
 
     slots = [Slot(runtime, level) for _ in range(max(2, len(os.sched_getaffinity(0))))]
+    slowness = _slowness(slots[0])
     threads = [threading.Thread(target=work, args=(slot,), daemon=True) for slot in slots]
     for thread in threads:
         thread.start()
@@ -123,12 +127,20 @@ def selftest(
     )
 
 
-def _judge(slot: Slot, program: Program) -> str:
+def _slowness(slot: Slot) -> float:
+    """How many times as long as an ordinary machine this one takes; at least 1."""
+    answers = [slot.request(run_request(_WORK, b"", _LIMITS), timeout_s=_PATIENCE_S) for _ in range(3)]
+    cpu_s = min(run_result(answer, slot.enforcement.level).cpu_s for answer in answers)
+    return max(1.0, cpu_s / _WORK_CPU_S)
+
+
+def _judge(slot: Slot, program: Program, slowness: float) -> str:
     """What is wrong with how the slot dealt with a program; empty where nothing is."""
     before = _processes_below(slot.pid)
+    problem = replace(program.problem, limits=_scaled(program.problem.limits, slowness))
     try:
         for _ in range(program.runs):
-            wrong = _verdict_is_wrong(program, _ask(slot, program.problem, program.code))
+            wrong = _verdict_is_wrong(program, _ask(slot, problem, program.code))
             if wrong:
                 return wrong
         for problem, code in _HONEST:
@@ -139,6 +151,11 @@ def _judge(slot: Slot, program: Program) -> str:
         return f"its slot failed: {error}"
     after = _processes_below(slot.pid)
     return f"processes are left: {sorted(after - before)}" if after != before else ""
+
+
+def _scaled(limits: Limits, slowness: float) -> Limits:
+    total = limits.total_cpu_s
+    return replace(limits, cpu_s=limits.cpu_s * slowness, total_cpu_s=None if total is None else total * slowness)
 
 
 def _verdict_is_wrong(program: Program, result: JudgeResult) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import marshal
 import os
+import resource
 import signal
 import site
 import socket
@@ -57,6 +58,7 @@ def main() -> None:
         _prepare_interpreter(spec)
         is_root = os.geteuid() == 0 and _is_real_root()
         spec["socket_bytes"] = _socket_bytes()
+        _raise_descriptor_limit()
         group = os.open(spec["group"], os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if spec["group"] else None
         if spec["level"] == LANDLOCK:
             _be_slot(pool, spec, is_root, group)
@@ -115,6 +117,12 @@ def _socket_bytes() -> int:
             return int(file.read()) + _MESSAGE_BYTES
     except (OSError, ValueError):
         return _SEND_BUFFER + _MESSAGE_BYTES
+
+
+def _raise_descriptor_limit() -> None:
+    """What a user may have in flight between sockets is measured by the sender's limit, over all that the user runs."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _enter_namespaces(is_root: bool) -> None:

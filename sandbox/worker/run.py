@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import marshal
 import os
 import select
 import socket
+import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from .codec import CodecError, unpack
 from .frames import FrameError, PeerGoneError, receive_frame, sealed_memory
-from .zygote import request_run
+from .zygote import collect_garbage, request_run
 
 _MAX_NOTICE = 1 << 20
+_GARBAGE_S = 10.0
+"""How long the kernel may take to collect descriptors in flight, and another slot's program to end that sends some."""
 
 
 class InfrastructureFailure(Exception):  # noqa: N818 - `InfrastructureError` is what the pool makes of it
@@ -61,7 +65,7 @@ class Run:
         self._poller.register(self.control, select.POLLIN)
         self._poller.register(self._status, select.POLLIN)
         try:
-            request_run(zygote, limits, {**there, **descriptors})
+            _request(zygote, limits, {**there, **descriptors})
         except OSError as error:
             raise InfrastructureFailure("the zygote is gone: %s" % error) from None
         finally:
@@ -151,6 +155,18 @@ class Run:
         """Hang up; the supervisor ends what still runs."""
         self.control.close()
         self._status.close()
+
+
+def _request(zygote: socket.socket, limits: Dict[str, Any], descriptors: Dict[str, int]) -> None:
+    """Ask for a run. The program before may have left so many descriptors in flight that its user can send no more."""
+    end = time.monotonic() + _GARBAGE_S
+    while True:
+        try:
+            return request_run(zygote, limits, descriptors)
+        except OSError as error:
+            if error.errno != errno.ETOOMANYREFS or time.monotonic() > end:
+                raise
+        collect_garbage()
 
 
 def _no_more(_event: int) -> None:

@@ -59,6 +59,13 @@ class _Proc(NamedTuple):
     """Of the slot's own sockets."""
 
 
+def collect_garbage() -> None:
+    """Have the kernel collect descriptors in flight that only sockets in flight hold: it does when one is closed."""
+    for sock in socket.socketpair():
+        sock.close()
+    time.sleep(0.001)
+
+
 def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], group: Optional[int]) -> None:
     """Serve until the broker closes; never returns. Entered right after the clone, into NAMESPACES at level `userns`.
 
@@ -157,10 +164,7 @@ def _forget_previous_run(proc: _Proc, is_single: bool) -> None:
     while not processes.abstract_names() <= proc.abstract_names:
         if time.monotonic() > end:
             raise OSError("a socket of the run before is still there")
-        # Descriptors in sockets that only they hold are collected when another socket is closed; unix(7).
-        for sock in socket.socketpair():
-            sock.close()
-        time.sleep(0.001)
+        collect_garbage()
 
 
 def _mount_proc() -> _Proc:
