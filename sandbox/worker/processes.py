@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import FrozenSet, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from . import linux
 
@@ -101,13 +101,6 @@ class Processes:
         except OSError:
             return False
 
-    def abstract_names(self) -> FrozenSet[bytes]:
-        """Of the sockets in the slot's network namespace, which the runs of a slot share one after the other."""
-        if self._single is not None:
-            return frozenset()
-        lines = self._read("self/net/unix", whole=True).splitlines()
-        return frozenset(line.split(b"@", 1)[1] for line in lines if b"@" in line)
-
     def open_files(self, ours: int) -> Optional[int]:
         """The run's /tmp, as any of its threads sees it: the first thread, even the first process, may be gone.
 
@@ -173,14 +166,10 @@ class Processes:
             pass  # hidden, or its first thread is gone
         return None
 
-    def _read(self, path: str, whole: bool = False) -> bytes:
-        """The first of a file, as much as one call gives; or all of it."""
+    def _read(self, path: str) -> bytes:
+        """The first of a file, as much as one call gives."""
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
         try:
-            chunk = content = os.read(descriptor, 1 << 14)
-            while whole and chunk:
-                chunk = os.read(descriptor, 1 << 14)
-                content += chunk
-            return content
+            return os.read(descriptor, 1 << 14)
         finally:
             os.close(descriptor)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import builtins
-import gc
 import os
 import socket
 import sys
@@ -61,11 +60,11 @@ def _shut_down(module: types.ModuleType) -> bool:
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     is_flushed = _flush()
-    # The program's objects die: those with a __del__, and files that were never closed, still have output.
+    # The program's objects die: those with a __del__, and files that were never closed, still have output. Not those
+    # that refer to each other in a circle: looking for them would cost a twentieth of a short run.
     names = module.__dict__
     for name in [name for name in names if name != "__builtins__"]:
         names[name] = None
-    gc.collect()
     return _flush() and is_flushed
 
 

@@ -55,8 +55,11 @@ class _Proc(NamedTuple):
     last_pid: Optional[int]
     """Descriptor of the setting by which the next process gets a low number again: how many processes ran before is
     nobody's business. None where the kernel lacks it (CONFIG_CHECKPOINT_RESTORE)."""
-    abstract_names: FrozenSet[bytes]
-    """Of the slot's own sockets."""
+    sockets: Optional[int]
+    """Descriptor of the list of local sockets in the slot's network namespace, which its runs share one after the
+    other. None at level `landlock`, where no program makes any."""
+    own_names: FrozenSet[bytes]
+    """Abstract names of the slot's own sockets."""
 
 
 def collect_garbage() -> None:
@@ -78,7 +81,7 @@ def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], g
     """
     try:
         if spec["level"] == LANDLOCK:
-            proc = _Proc(os.open("/proc", _FOLDER), None, None, frozenset())
+            proc = _Proc(os.open("/proc", _FOLDER), None, None, None, frozenset())
             linux.drop_capabilities()
         else:
             slots_proc = os.open("/proc", _FOLDER)
@@ -134,7 +137,7 @@ def _run(
     handlers: Dict[int, Any],
 ) -> Dict[str, Any]:
     """One run from the clone to its report. Raises OSError when the host cannot do it."""
-    _forget_previous_run(proc, cage.is_single)
+    _forget_previous_run(proc)
     group = RunGroup(cage.group, limits) if cage.group is not None else None
     try:
         parent = os.getpid()
@@ -151,7 +154,7 @@ def _run(
             group.close()
 
 
-def _forget_previous_run(proc: _Proc, is_single: bool) -> None:
+def _forget_previous_run(proc: _Proc) -> None:
     """Take away what can outlive the last process: the count of processes, and names of sockets still in flight.
 
     Raises:
@@ -159,9 +162,10 @@ def _forget_previous_run(proc: _Proc, is_single: bool) -> None:
     """
     if proc.last_pid is not None:
         os.pwrite(proc.last_pid, b"1", 0)
-    processes = Processes(proc.descriptor, 0 if is_single else None)
+    if proc.sockets is None:
+        return
     end = time.monotonic() + _GARBAGE_S
-    while not processes.abstract_names() <= proc.abstract_names:
+    while not _abstract_names(proc.sockets) <= proc.own_names:
         if time.monotonic() > end:
             raise OSError("a socket of the run before is still there")
         collect_garbage()
@@ -184,12 +188,22 @@ def _mount_proc() -> _Proc:
         last_pid = os.open("/tmp/sys/kernel/ns_last_pid", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
         pass
-    names = Processes(proc, None).abstract_names()
+    sockets = os.open("/tmp/self/net/unix", os.O_RDONLY | os.O_CLOEXEC)
     linux.unmount("/tmp")
     # subset=pid leaves only the processes: no host settings, no kernel counters. hidepid leaves only those that the
     # reader may trace: not PID 1, which is this process. Read-only: a program has settings there of its own.
     linux.mount("proc", "/proc", "proc", flags | linux.MS_RDONLY, "subset=pid,hidepid=ptraceable")
-    return _Proc(proc, pid_max, last_pid, names)
+    return _Proc(proc, pid_max, last_pid, sockets, _abstract_names(sockets))
+
+
+def _abstract_names(sockets: int) -> FrozenSet[bytes]:
+    """From the list's descriptor: to open it for every run would cost three times as much as to read it."""
+    content = b""
+    while True:
+        chunk = os.pread(sockets, 1 << 14, len(content))
+        if not chunk:
+            return frozenset(line.split(b"@", 1)[1] for line in content.splitlines() if b"@" in line)
+        content += chunk
 
 
 def _tell(to: socket.socket, report: Dict[str, Any]) -> None:
