@@ -12,6 +12,8 @@ A program that fails is a verdict. An exception means that the caller or the hos
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 
 class SandboxError(Exception):
     """Base of all errors of this package."""
@@ -22,7 +24,17 @@ class InfrastructureError(SandboxError):
 
 
 class UnsupportedHostError(SandboxError):
-    """A required guard is missing on this machine; the message names the remedy."""
+    """A required guard is missing on this machine; the message names the remedy.
+
+    Attributes:
+        broken: guards that were tried and do not hold, and what is wrong with each.
+        held: guards that were tried and hold.
+    """
+
+    def __init__(self, message: str, broken: Mapping[str, str] | None = None, held: Sequence[str] = ()) -> None:
+        self.broken = dict(broken or {})
+        self.held = tuple(held)
+        super().__init__(message)
 
 
 class ProblemError(SandboxError):

@@ -188,7 +188,8 @@ def _enforcement(hello: Mapping[str, Any], level: Level, why_no_group: str) -> E
     broken = {name: why for name, why in hello["guards"].items() if why}
     if broken:
         listed = "; ".join(f"{name}: {why}" for name, why in broken.items())
-        raise UnsupportedHostError(f"guards that must hold at level {level.value} do not: {listed}")
+        message = f"guards that must hold at level {level.value} do not: {listed}"
+        raise UnsupportedHostError(message, broken, [name for name in hello["guards"] if name not in broken])
     absent = dict(hello["absent"])
     if why_no_group and "control_group" in absent:
         absent["control_group"] = why_no_group

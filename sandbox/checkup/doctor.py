@@ -51,33 +51,34 @@ def examine(runtime: Runtime | None = None, level: Level = Level.USERNS) -> Repo
     """
     checks = [_kernel(), *(_user_namespace_settings() if level is Level.USERNS else [])]
     runtime = runtime or HostRuntime()
-    found = _try(runtime, level)
-    if isinstance(found, Enforcement):
-        checks += [_held(name) for name in found.guards]
-        checks += [_absent(name, why) for name, why in found.absent.items()]
-        return Report(level=level, checks=tuple(checks))
-    checks.append(
-        Check(
-            name="slot",
-            required=True,
-            ok=False,
-            detail=found,
-            remedy="mend what fails above; if all of it is ok, report this with the output of this command",
-        )
-    )
-    if level is Level.USERNS:
-        checks.append(_lower_level(runtime))
-    return Report(level=None, checks=tuple(checks))
-
-
-def _try(runtime: Runtime, level: Level) -> Enforcement | str:
-    """What a slot measures, or why there is none."""
     try:
-        slot = Slot(runtime, level)
+        found = _measure(runtime, level)
     except (UnsupportedHostError, InfrastructureError) as error:
-        return str(error)
+        checks += _what_is_wrong(error)
+        if level is Level.USERNS:
+            checks.append(_lower_level(runtime))
+        return Report(level=None, checks=tuple(checks))
+    checks += [_held(name) for name in found.guards]
+    checks += [_absent(name, why) for name, why in found.absent.items()]
+    return Report(level=level, checks=tuple(checks))
+
+
+def _measure(runtime: Runtime, level: Level) -> Enforcement:
+    """What a slot measures when it starts. Raises as Slot."""
+    slot = Slot(runtime, level)
     slot.close()
     return slot.enforcement
+
+
+def _what_is_wrong(error: UnsupportedHostError | InfrastructureError) -> list[Check]:
+    if isinstance(error, UnsupportedHostError) and error.broken:
+        broken = [
+            Check(name=name, required=True, ok=False, detail=why, remedy=MACHINE_GUARDS[name].remedy)
+            for name, why in error.broken.items()
+        ]
+        return [*map(_held, error.held), *broken]
+    remedy = "mend what fails above; if all of it is ok, report this with the output of this command"
+    return [Check(name="slot", required=True, ok=False, detail=str(error), remedy=remedy)]
 
 
 def _held(name: str) -> Check:
@@ -89,19 +90,16 @@ def _absent(name: str, why: str) -> Check:
 
 
 def _lower_level(runtime: Runtime) -> Check:
-    found = _try(runtime, Level.LANDLOCK)
-    ok = isinstance(found, Enforcement)
-    remedy = (
-        'until then, name it: --level landlock, or Sandbox(level="landlock"); programs are then one process that can '
-        "write no file and start no other"
+    try:
+        _measure(runtime, Level.LANDLOCK)
+    except (UnsupportedHostError, InfrastructureError) as error:
+        remedy = MACHINE_GUARDS["landlock"].remedy
+        return Check(name="level landlock", required=False, ok=False, detail=str(error), remedy=remedy)
+    detail = (
+        'can be had instead by its name, --level landlock or Sandbox(level="landlock"): a program is then one process '
+        "that can write no file and start no other"
     )
-    return Check(
-        name="level landlock",
-        required=False,
-        ok=ok,
-        detail=f"can be had instead, if it is asked for; {remedy}" if ok else str(found),
-        remedy="" if ok else MACHINE_GUARDS["landlock"].remedy,
-    )
+    return Check(name="level landlock", required=False, ok=True, detail=detail, remedy="")
 
 
 def _kernel() -> Check:

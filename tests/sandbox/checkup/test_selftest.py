@@ -55,48 +55,31 @@ class Broken:
         return self._host.start([program[0], boot], descriptor, log)
 
 
+MOUNTING = "mount = linux.mount; linux.mount = lambda s, t, k, f, d='': mount(s, t, k, "
+SHARED_IPC = """
+cage.Cage.namespaces = property(lambda c: linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
+from worker import syscalls
+syscalls._NUMBERS.update(semget=(64, 190))
+seccomp._PROGRAM = seccomp._assembled(seccomp.filter_program())
+"""
+WRITABLE_ZERO = "inside = cage._inside; cage._inside = lambda spec: {**inside(spec), '/dev/zero': landlock.WRITE}"
+WRITABLE_PROC = f"landlock.restrict = lambda rules, abi: None\n{MOUNTING}f & ~(k == 'proc'), d)"
+ANY_END_IS_WELL = "function_judge.ended_early = lambda report: function_judge.Outcome('AC', '')"
+# What is broken, the program that finds it, and what is said of it.
 FOUND = {
     "seccomp": ("seccomp.install = lambda single=None: None", "escapes/memory-file", "AC"),
-    "ipc namespace": (
-        "cage.Cage.namespaces = property(lambda c: linux.CLONE_NEWUSER | linux.CLONE_NEWNS)\n"
-        "seccomp._RULES.clear(); from worker import syscalls; syscalls._NUMBERS.update(semget=(64, 190))\n"
-        "seccomp._PROGRAM = seccomp._assembled(seccomp.filter_program())",
-        "persistence/sysv-semaphore",
-        "AC",
-    ),
-    "private proc": (
-        "mount = linux.mount\n"
-        "linux.mount = lambda s, t, k, f, d='': mount(s, t, k, f, d.replace(',hidepid=ptraceable', ''))",
-        "escapes/process-1-in-proc",
-        "AC",
-    ),
+    "ipc namespace": (SHARED_IPC, "persistence/sysv-semaphore", "AC"),
+    "private proc": (f"{MOUNTING}f, d.replace(',hidepid=ptraceable', ''))", "escapes/process-1-in-proc", "AC"),
+    "proc": (WRITABLE_PROC, "escapes/oom-score", "AC"),
+    "landlock": (WRITABLE_ZERO, "escapes/dev-zero-for-writing", "AC"),
     "host name": ("linux.set_host_name = lambda name: None", "escapes/name-of-the-machine", "AC"),
     "environment": ("main._ENVIRONMENT['HF_TOKEN'] = 'x'", "escapes/secrets-in-the-environment", "AC"),
     "descriptors": ("linux.close_from = lambda lowest: None", "escapes/inherited-descriptors", "AC"),
-    "landlock": (
-        "inside = cage._inside; cage._inside = lambda spec: {**inside(spec), '/dev/zero': landlock.WRITE}",
-        "escapes/dev-zero-for-writing",
-        "AC",
-    ),
-    "proc": (
-        "landlock.restrict = lambda rules, abi: None\n"
-        "mount = linux.mount; linux.mount = lambda s, t, k, f, d='': mount(s, t, k, f & ~(k == 'proc'), d)",
-        "escapes/oom-score",
-        "AC",
-    ),
     "process numbers": ("zygote.os.pwrite = lambda *a: None", "persistence/process-numbers", "AC"),
-    "completeness": ("function_judge.ended_early = lambda r: function_judge.Outcome('AC', '')", "early_exit/os-exit-at-import", "AC"),
-    "all is killed": (
-        "supervisor.Supervisor._end_all = lambda self: None",
-        "persistence/daemon-that-ignores-signals",
-        "",
-    ),
-    "output cap": (
-        "from worker import run; run.Run.kill = lambda self, reason: None",
-        "resources/output-flood",
-        "",
-    ),
-}  # fmt: skip
+    "completeness": (ANY_END_IS_WELL, "early_exit/os-exit-at-import", "AC"),
+    "all is killed": ("supervisor.Supervisor._end_all = lambda self: None", "persistence/daemon", ""),
+    "output cap": ("from worker import run; run.Run.kill = lambda *a: None", "resources/output-flood", ""),
+}
 
 
 @pytest.mark.parametrize("name", FOUND)

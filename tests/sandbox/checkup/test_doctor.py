@@ -1,0 +1,106 @@
+import subprocess
+from collections.abc import Sequence
+from typing import IO
+
+import pytest
+
+from containers.host import HostRuntime
+from sandbox import Level
+from sandbox.checkup.doctor import Check, examine
+from sandbox.checkup.guards import MACHINE_GUARDS
+
+
+class Machine:
+    """The host, where some of the slot's own code meets another answer of the kernel."""
+
+    preload: tuple[str, ...] = ()
+
+    def __init__(self, patch: str) -> None:
+        self._patch = patch
+        self._host = HostRuntime()
+
+    def root(self) -> dict[str, object]:
+        return self._host.root()
+
+    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        boot = program[1].replace(
+            "; main()", f"\nfrom worker import candidate, landlock, linux, main, seccomp\n{self._patch}\nmain.main()"
+        )
+        return self._host.start([program[0], boot], descriptor, log)
+
+
+FORBIDDEN = """
+def unshare(flags):
+    raise PermissionError(1, 'unshare: Operation not permitted')
+linux.unshare = unshare
+"""
+
+
+def by_name(checks: Sequence[Check]) -> dict[str, Check]:
+    return {check.name: check for check in checks}
+
+
+def test_all_is_well_here_and_every_guard_is_told() -> None:
+    report = examine()
+    assert (report.level, report.missing) == (Level.USERNS, [])
+    checks = by_name(report.checks)
+    expected = MACHINE_GUARDS.keys() - {"single_process", "interpreter"}
+    assert expected <= checks.keys()
+    assert all(check.detail for check in report.checks)
+    assert all(check.remedy for check in report.checks if not check.ok)
+
+
+@pytest.mark.parametrize(
+    ("patch", "guard", "remedy"),
+    [
+        ("seccomp.install = lambda single=None: None", "seccomp", "CONFIG_SECCOMP_FILTER"),
+        ("main._NAMESPACES &= ~linux.CLONE_NEWNET", "network_namespace", "user namespaces"),
+        ("candidate._OOM_SCORE = b'0'", "oom_score", "report this"),
+    ],
+)
+def test_a_guard_that_does_not_hold_is_told_with_its_remedy(patch: str, guard: str, remedy: str) -> None:
+    report = examine(Machine(patch))
+    checks = by_name(report.checks)
+    assert report.level is None
+    assert [check.name for check in report.missing] == [guard]
+    assert remedy in checks[guard].remedy
+    assert checks["capabilities"].ok
+
+
+def test_a_machine_that_forbids_user_namespaces_is_told_of_the_other_level() -> None:
+    report = examine(Machine(FORBIDDEN))
+    assert report.level is None
+    checks = by_name(report.checks)
+    assert "Operation not permitted" in checks["slot"].detail
+    other = checks["level landlock"]
+    assert not other.required
+    assert "--level landlock" in other.detail if other.ok else other.remedy
+
+
+def test_a_kernel_without_landlock_is_told_what_it_lacks() -> None:
+    report = examine(Machine("landlock.version = lambda: 0"))
+    check = by_name(report.checks)["landlock"]
+    assert (report.level, check.required, check.ok) == (Level.USERNS, False, False)
+    assert "CONFIG_SECURITY_LANDLOCK" in check.remedy
+
+
+def test_without_landlock_and_namespaces_there_is_no_level() -> None:
+    report = examine(Machine(FORBIDDEN + "\nlandlock.version = lambda: 0"))
+    other = by_name(report.checks)["level landlock"]
+    assert not other.ok
+    assert "Linux 5.13" in other.remedy
+
+
+def test_the_lower_level_is_examined_where_it_is_asked_for() -> None:
+    report = examine(level=Level.LANDLOCK)
+    if report.level is None:  # root, with an interpreter that only root can read
+        assert "Permission denied" in by_name(report.checks)["slot"].detail
+    else:
+        checks = by_name(report.checks)
+        assert report.level is Level.LANDLOCK
+        assert {"landlock", "seccomp", "single_process", "interpreter"} <= checks.keys()
+        assert "max_user_namespaces" not in checks
+
+
+def test_every_guard_says_what_it_is_for_and_what_to_do() -> None:
+    assert all(guard.meaning and guard.remedy for guard in MACHINE_GUARDS.values())

@@ -1,0 +1,134 @@
+"""Control groups, real ones: as root the tests make one of their own; what a hierarchy lacks is skipped."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from containers.host import HostRuntime
+from sandbox import Limits, Sandbox, UnsupportedHostError, Verdict
+from sandbox.control_group import VARIABLE, Delegation, SlotGroup, find
+from sandbox.slot import Slot
+
+MIB = 1 << 20
+
+
+def _mount_point() -> Path | None:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields, _, rest = line.partition(" - ")
+        if rest.split()[0] == "cgroup2":
+            return Path(fields.split()[4])
+    return None
+
+
+@pytest.fixture
+def group(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty group of this user's, named by the variable."""
+    mount = _mount_point()
+    if mount is None:
+        pytest.skip("no cgroup v2 hierarchy is mounted")
+    if not os.access(mount, os.W_OK):
+        pytest.skip("this user may make no control group: nothing is delegated to it")
+    path = mount / f"qrpo-test-{os.getpid()}"
+    path.mkdir()
+    monkeypatch.setenv(VARIABLE, str(path))
+    yield path
+    path.rmdir()  # which fails where something was left in it
+
+
+def needs(group: Path, controller: str) -> None:
+    if controller not in (group / "cgroup.controllers").read_text().split():
+        pytest.skip(f"the cgroup v2 hierarchy of this machine has no controller {controller!r}")
+
+
+def test_a_slot_makes_its_group_and_takes_it_away(group: Path) -> None:
+    slot = Slot(HostRuntime())
+    (made,) = [path for path in group.iterdir() if path.is_dir()]
+    assert made.name.startswith(f"qrpo-sandbox.{os.getpid()}.")
+    inside = (made / "broker" / "cgroup.procs").read_text().split()
+    assert str(slot.pid) in inside
+    assert len(inside) == 3  # who waits, the broker, the zygote
+    assert "control_group" in slot.enforcement.guards
+    slot.close()
+    assert not made.exists()
+
+
+def test_each_run_has_a_group_and_leaves_none(group: Path) -> None:
+    with Sandbox(workers=1) as box:
+        for _ in range(3):
+            seen = box.run("print([l.strip() for l in open('/proc/self/cgroup') if l.startswith('0::')])").stdout
+            assert seen.endswith(b"/run']\n")
+            assert not list(group.glob("*/run"))
+
+
+def test_cpu_time_is_the_groups_and_misses_no_process(group: Path) -> None:
+    """Each child lives for less than the time between two looks, and nobody waits for it while it runs."""
+    code = """
+import os, time
+for _ in range(20):
+    if os.fork() == 0:
+        end = time.process_time() + 0.008
+        while time.process_time() < end: pass
+        os._exit(0)
+for _ in range(20): os.wait()
+"""
+    with Sandbox(workers=1) as box:
+        result = box.run(code)
+        assert result.verdict is Verdict.AC
+        assert result.cpu_s >= 0.16
+        assert box.run("while True: pass", limits=Limits(cpu_s=0.2)).verdict is Verdict.TLE
+
+
+def test_the_kernel_ends_a_run_that_takes_too_much_memory(group: Path) -> None:
+    needs(group, "memory")
+    with Sandbox(workers=1) as box:
+        result = box.run("x = bytearray(b'1') * (200 << 20)", limits=Limits(memory_bytes=64 * MIB))
+        assert result.verdict is Verdict.MLE
+        assert box.run("print(1)").peak_memory_bytes > 0
+
+
+def test_the_kernel_bounds_the_number_of_processes(group: Path) -> None:
+    needs(group, "pids")
+    code = "import os, time\nn = 0\ntry:\n    while os.fork(): n += 1\n    time.sleep(9)\nexcept OSError: print(n)"
+    with Sandbox(workers=1) as box:
+        assert int(box.run(code, limits=Limits(processes=8, idle_s=1)).stdout) <= 8
+
+
+def test_groups_of_dead_owners_are_cleaned_up(group: Path) -> None:
+    left = group / "qrpo-sandbox.999999999.0"
+    (left / "broker").mkdir(parents=True)
+    made = SlotGroup(Delegation(group, frozenset()))
+    assert not left.exists()
+    assert made.path.exists()
+    made.close()
+    assert not made.path.exists()
+
+
+def test_a_named_group_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    with pytest.raises(UnsupportedHostError, match=f"{VARIABLE} is .* no cgroup v2 folder"):
+        find()
+    with pytest.raises(UnsupportedHostError, match=VARIABLE):
+        Slot(HostRuntime())
+
+
+def test_a_named_group_of_somebody_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    mount = _mount_point()
+    if mount is None or os.geteuid() == 0:
+        pytest.skip("needs a mounted cgroup v2 hierarchy and an ordinary user")
+    monkeypatch.setenv(VARIABLE, str(mount))
+    with pytest.raises(UnsupportedHostError, match="may not divide"):
+        find()
+
+
+def test_without_a_delegated_group_there_is_a_reason_and_everything_else_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    found = find()
+    if isinstance(found, Delegation):
+        pytest.skip(f"{found.path} is delegated to this process")
+    assert found
+    slot = Slot(HostRuntime())
+    slot.close()
+    assert slot.enforcement.absent["control_group"] == found
+    assert "process_limit" in slot.enforcement.guards
