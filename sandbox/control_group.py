@@ -8,7 +8,9 @@ empty group that does.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +19,12 @@ from sandbox.errors import UnsupportedHostError
 
 VARIABLE = "QRPO_SANDBOX_CGROUP"
 _CONTROLLERS = frozenset({"memory", "pids"})
-_OWN_LEAF = "qrpo-sandbox.caller"
+_PREFIX = "qrpo-sandbox."
+_OWN_LEAF = f"{_PREFIX}caller"
 _NOBODY = 65534  # who a slot that is started as root becomes
 _counter = itertools.count()
+_lock = threading.Lock()
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,13 @@ class SlotGroup:
     """
 
     def __init__(self, delegation: Delegation) -> None:
-        _leave(delegation.path)
-        _enable(delegation.path, delegation.controllers)
-        _remove_leftovers(delegation.path)
-        self.path = delegation.path / f"qrpo-sandbox.{os.getpid()}.{next(_counter)}"
-        self.path.mkdir()
+        self._delegation = delegation
+        with _lock:
+            _leave(delegation.path)
+            _enable(delegation.path, delegation.controllers)
+            _remove_leftovers(delegation.path)
+            self.path = delegation.path / f"{_PREFIX}{os.getpid()}.{next(_counter)}"
+            self.path.mkdir()
         (self.path / "broker").mkdir()
         _enable(self.path, delegation.controllers)
         if os.geteuid() == 0:
@@ -91,8 +98,10 @@ class SlotGroup:
         """Remove it, once its last process is gone; one that cannot be removed is left to the next start."""
         for _ in range(100):
             if _remove(self.path):
-                return
+                break
             time.sleep(0.01)
+        with _lock:
+            _return(self._delegation)
 
 
 def _leave(group: Path) -> None:
@@ -103,6 +112,20 @@ def _leave(group: Path) -> None:
         (leaf / "cgroup.procs").write_text(str(os.getpid()))
 
 
+def _return(delegation: Delegation) -> None:
+    """Undo `_leave` with the last slot, so that others may enter the group as before."""
+    leaf = delegation.path / _OWN_LEAF
+    if not leaf.exists() or any(delegation.path.glob(f"{_PREFIX}*.*")):
+        return
+    try:
+        removed = " ".join(f"-{name}" for name in sorted(delegation.controllers))
+        (delegation.path / "cgroup.subtree_control").write_text(removed)
+        (delegation.path / "cgroup.procs").write_text(str(os.getpid()))
+        leaf.rmdir()
+    except OSError as error:
+        log.debug("this process stays in %s: %s", leaf, error)
+
+
 def _enable(group: Path, controllers: frozenset[str]) -> None:
     if controllers:
         (group / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(controllers)))
@@ -110,7 +133,7 @@ def _enable(group: Path, controllers: frozenset[str]) -> None:
 
 def _remove_leftovers(group: Path) -> None:
     """Of slots whose owner is gone."""
-    for path in group.glob("qrpo-sandbox.*.*"):
+    for path in group.glob(f"{_PREFIX}*.*"):
         if not Path("/proc", path.name.split(".")[1]).exists():
             _remove(path)
 

@@ -1,10 +1,45 @@
-"""What the tests of the sandbox share: looking at the processes of a slot from outside."""
+"""What the tests of the sandbox share: a slot's processes seen from outside, and slots whose own code is changed."""
 
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 import pytest
+
+from containers.host import HostRuntime
+from sandbox.slot import Runtime
+
+MODULES = (
+    "import os\n"
+    "from worker import broker, cage, candidate, function_judge, landlock, linux, main, root, run, seccomp\n"
+    "from worker import supervisor, syscalls, zygote\n"
+)
+
+
+class PatchedHost:
+    """The host, where some Python runs in the slot's first process before all else."""
+
+    preload: tuple[str, ...] = ()
+
+    def __init__(self, patch: str) -> None:
+        self._patch = patch
+        self._host = HostRuntime()
+
+    def root(self) -> dict[str, object]:
+        return self._host.root()
+
+    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        boot = program[1].replace("; main()", f"\n{MODULES}{self._patch}\nmain.main()")
+        assert boot != program[1]
+        return self._host.start([program[0], boot], descriptor, log)
+
+
+@pytest.fixture(scope="session")
+def patched_host() -> Callable[[str], Runtime]:
+    """Makes a runtime from the Python that changes the slot's code, which has the modules of `sandbox.worker`."""
+    return PatchedHost
 
 
 def _stat(pid: int) -> tuple[str, int] | None:

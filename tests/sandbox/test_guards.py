@@ -5,15 +5,14 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from containers.host import HostRuntime
 from sandbox import Level, Limits, Problem, Sandbox, UnsupportedHostError, Verdict
-from sandbox.slot import Slot
+from sandbox.slot import Runtime, Slot
 from sandbox.worker import landlock, linux
 
 WITH_OPTIONS = "mount = linux.mount\nlinux.mount = lambda s, t, k, f, d='': mount(s, t, k, f, "
@@ -130,30 +129,18 @@ LANDLOCK = {
         "devices: /dev/zero can be opened for writing",
     ),
 }
-MODULES = "import os\nfrom worker import cage, candidate, landlock, linux, main, root, seccomp, syscalls, zygote\n"
+Refuses = Callable[..., None]
 
 
-class PatchedRuntime:
-    """The host, with some of the slot's own code changed before it runs."""
+@pytest.fixture
+def refuses(patched_host: Callable[[str], Runtime]) -> Refuses:
+    """Check that a slot whose code is changed so does not start, and what it says."""
 
-    preload: tuple[str, ...] = ()
+    def check(patch: str, why: str, level: Level = Level.USERNS) -> None:
+        with pytest.raises(UnsupportedHostError, match=why):
+            Slot(patched_host(patch), level).close()
 
-    def __init__(self, patch: str, packages: tuple[str, ...] = ()) -> None:
-        self._patch = patch
-        self._host = HostRuntime(packages=packages)
-
-    def root(self) -> dict[str, object]:
-        return self._host.root()
-
-    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        boot = program[1].replace("; main()", f"\n{MODULES}{self._patch}\nmain.main()")
-        assert boot != program[1]
-        return self._host.start([program[0], boot], descriptor, log)
-
-
-def refuses(patch: str, why: str, level: Level = Level.USERNS) -> None:
-    with pytest.raises(UnsupportedHostError, match=why):
-        Slot(PatchedRuntime(patch), level).close()
+    return check
 
 
 def needs_landlock(version: int) -> None:
@@ -161,22 +148,22 @@ def needs_landlock(version: int) -> None:
         pytest.skip(f"this kernel's Landlock has version {landlock.version()}; {version} is needed")
 
 
-def test_nothing_taken_away_is_no_reason_to_refuse() -> None:
-    Slot(PatchedRuntime("")).close()
+def test_nothing_taken_away_is_no_reason_to_refuse(patched_host: Callable[[str], Runtime]) -> None:
+    Slot(patched_host("")).close()
 
 
 @pytest.mark.parametrize("name", REMOVED)
-def test_a_slot_without_one_guard_does_not_start(name: str) -> None:
+def test_a_slot_without_one_guard_does_not_start(refuses: Refuses, name: str) -> None:
     refuses(*REMOVED[name])
 
 
 @pytest.mark.parametrize("name", LIFTED)
-def test_a_filter_that_lets_one_call_through_is_noticed(name: str) -> None:
+def test_a_filter_that_lets_one_call_through_is_noticed(refuses: Refuses, name: str) -> None:
     refuses(f"{LIFTED[name]}\nseccomp._PROGRAM = seccomp._assembled(seccomp.filter_program())", f"seccomp: {name}")
 
 
 @pytest.mark.parametrize("name", RLIMITS)
-def test_a_missing_rlimit_is_noticed(name: str) -> None:
+def test_a_missing_rlimit_is_noticed(refuses: Refuses, name: str) -> None:
     kind = f"resource.RLIMIT_{name}" if name != "MSGQUEUE" else "12"
     patch = (
         "import resource\nall_of_them = candidate._rlimits\n"
@@ -185,7 +172,7 @@ def test_a_missing_rlimit_is_noticed(name: str) -> None:
     refuses(patch, f"RLIMIT_{name} is")
 
 
-def test_a_missing_limit_of_processes_is_noticed_by_trying_it() -> None:
+def test_a_missing_limit_of_processes_is_noticed_by_trying_it(refuses: Refuses) -> None:
     patch = (
         "import resource\nall_of_them = candidate._rlimits\n"
         "candidate._rlimits = lambda *a: [r for r in all_of_them(*a) if r[0] != resource.RLIMIT_NPROC]"
@@ -193,7 +180,7 @@ def test_a_missing_limit_of_processes_is_noticed_by_trying_it() -> None:
     refuses(patch, "process_limit: 64 children could be made")
 
 
-def test_a_missing_limit_of_process_numbers_is_noticed() -> None:
+def test_a_missing_limit_of_process_numbers_is_noticed(refuses: Refuses) -> None:
     slot = Slot(HostRuntime())
     slot.close()
     if "pid_limit" in slot.enforcement.absent:
@@ -202,14 +189,16 @@ def test_a_missing_limit_of_process_numbers_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("name", LANDLOCK)
-def test_each_part_of_landlock_is_noticed_when_it_is_missing(name: str) -> None:
+def test_each_part_of_landlock_is_noticed_when_it_is_missing(refuses: Refuses, name: str) -> None:
     version, patch, why = LANDLOCK[name]
     needs_landlock(version)
     refuses(patch, why)
 
 
-def test_a_kernel_without_landlock_is_said_and_loses_the_device_of_zeros() -> None:
-    slot = Slot(PatchedRuntime("landlock.version = lambda: 0"))
+def test_a_kernel_without_landlock_is_said_and_loses_the_device_of_zeros(
+    patched_host: Callable[[str], Runtime],
+) -> None:
+    slot = Slot(patched_host("landlock.version = lambda: 0"))
     try:
         assert "no Landlock" in slot.enforcement.absent["landlock"]
         assert "landlock" not in slot.enforcement.guards
@@ -225,9 +214,11 @@ def test_a_kernel_without_landlock_is_said_and_loses_the_device_of_zeros() -> No
 
 
 @pytest.mark.parametrize("version", range(1, 7))
-def test_older_versions_of_landlock_are_used_for_what_they_have(version: int) -> None:
+def test_older_versions_of_landlock_are_used_for_what_they_have(
+    patched_host: Callable[[str], Runtime], version: int
+) -> None:
     needs_landlock(version)
-    slot = Slot(PatchedRuntime(f"landlock.version = lambda: {version}"))
+    slot = Slot(patched_host(f"landlock.version = lambda: {version}"))
     slot.close()
     assert "landlock" in slot.enforcement.guards
 
@@ -262,11 +253,13 @@ WITHOUT_NAMESPACES = {
 
 
 @pytest.mark.parametrize("name", WITHOUT_NAMESPACES)
-def test_a_slot_without_namespaces_and_one_guard_less_does_not_start(alone: Callable[[], Sandbox], name: str) -> None:
+def test_a_slot_without_namespaces_and_one_guard_less_does_not_start(
+    refuses: Refuses, alone: Callable[[], Sandbox], name: str
+) -> None:
     refuses(*WITHOUT_NAMESPACES[name], level=Level.LANDLOCK)
 
 
-def test_without_landlock_there_is_no_level_without_namespaces(alone: Callable[[], Sandbox]) -> None:
+def test_without_landlock_there_is_no_level_without_namespaces(refuses: Refuses, alone: Callable[[], Sandbox]) -> None:
     refuses("landlock.version = lambda: 0", "landlock: this kernel has no Landlock", level=Level.LANDLOCK)
 
 

@@ -1,33 +1,11 @@
-import subprocess
-from collections.abc import Sequence
-from typing import IO
+from collections.abc import Callable, Sequence
 
 import pytest
 
-from containers.host import HostRuntime
 from sandbox import Level
 from sandbox.checkup.doctor import Check, examine
 from sandbox.checkup.guards import MACHINE_GUARDS
-
-
-class Machine:
-    """The host, where some of the slot's own code meets another answer of the kernel."""
-
-    preload: tuple[str, ...] = ()
-
-    def __init__(self, patch: str) -> None:
-        self._patch = patch
-        self._host = HostRuntime()
-
-    def root(self) -> dict[str, object]:
-        return self._host.root()
-
-    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        boot = program[1].replace(
-            "; main()", f"\nfrom worker import candidate, landlock, linux, main, seccomp\n{self._patch}\nmain.main()"
-        )
-        return self._host.start([program[0], boot], descriptor, log)
-
+from sandbox.slot import Runtime
 
 FORBIDDEN = """
 def unshare(flags):
@@ -58,8 +36,10 @@ def test_all_is_well_here_and_every_guard_is_told() -> None:
         ("candidate._OOM_SCORE = b'0'", "oom_score", "report this"),
     ],
 )
-def test_a_guard_that_does_not_hold_is_told_with_its_remedy(patch: str, guard: str, remedy: str) -> None:
-    report = examine(Machine(patch))
+def test_a_guard_that_does_not_hold_is_told_with_its_remedy(
+    patched_host: Callable[[str], Runtime], patch: str, guard: str, remedy: str
+) -> None:
+    report = examine(patched_host(patch))
     checks = by_name(report.checks)
     assert report.level is None
     assert [check.name for check in report.missing] == [guard]
@@ -67,8 +47,10 @@ def test_a_guard_that_does_not_hold_is_told_with_its_remedy(patch: str, guard: s
     assert checks["capabilities"].ok
 
 
-def test_a_machine_that_forbids_user_namespaces_is_told_of_the_other_level() -> None:
-    report = examine(Machine(FORBIDDEN))
+def test_a_machine_that_forbids_user_namespaces_is_told_of_the_other_level(
+    patched_host: Callable[[str], Runtime],
+) -> None:
+    report = examine(patched_host(FORBIDDEN))
     assert report.level is None
     checks = by_name(report.checks)
     assert "Operation not permitted" in checks["slot"].detail
@@ -77,15 +59,15 @@ def test_a_machine_that_forbids_user_namespaces_is_told_of_the_other_level() -> 
     assert "--level landlock" in other.detail if other.ok else other.remedy
 
 
-def test_a_kernel_without_landlock_is_told_what_it_lacks() -> None:
-    report = examine(Machine("landlock.version = lambda: 0"))
+def test_a_kernel_without_landlock_is_told_what_it_lacks(patched_host: Callable[[str], Runtime]) -> None:
+    report = examine(patched_host("landlock.version = lambda: 0"))
     check = by_name(report.checks)["landlock"]
     assert (report.level, check.required, check.ok) == (Level.USERNS, False, False)
     assert "CONFIG_SECURITY_LANDLOCK" in check.remedy
 
 
-def test_without_landlock_and_namespaces_there_is_no_level() -> None:
-    report = examine(Machine(FORBIDDEN + "\nlandlock.version = lambda: 0"))
+def test_without_landlock_and_namespaces_there_is_no_level(patched_host: Callable[[str], Runtime]) -> None:
+    report = examine(patched_host(FORBIDDEN + "\nlandlock.version = lambda: 0"))
     other = by_name(report.checks)["level landlock"]
     assert not other.ok
     assert "Linux 5.13" in other.remedy

@@ -1,8 +1,6 @@
 """The corpus on this machine, and proof that it would notice a guard that is broken."""
 
-import subprocess
-from collections.abc import Sequence
-from typing import IO
+from collections.abc import Callable
 
 import pytest
 
@@ -10,6 +8,7 @@ from containers.host import HostRuntime
 from sandbox import Level, UnsupportedHostError
 from sandbox.checkup.corpus import Program, load
 from sandbox.checkup.selftest import selftest
+from sandbox.slot import Runtime
 
 PACKAGES = ("numpy", "sortedcontainers")
 GROUPS = sorted({program.name.split("/")[0] for program in load()})
@@ -36,29 +35,16 @@ def test_no_hostile_program_earns_anything_and_every_honest_one_is_accepted(name
     assert (report.level, report.left_out) == (Level.USERNS, 0)
 
 
-class Broken:
-    """The host, with a guard taken away, and the probe that would tell silenced."""
-
-    preload: tuple[str, ...] = ()
-
-    def __init__(self, patch: str) -> None:
-        self._patch = patch
-        self._host = HostRuntime()
-
-    def root(self) -> dict[str, object]:
-        return self._host.root()
-
-    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        imports = "from worker import cage, candidate, function_judge, landlock, linux, main, root, seccomp, supervisor, zygote\n"
-        silence = "import os; candidate.measure = lambda facts: {'guards': {}, 'absent': {}}\n"
-        boot = program[1].replace("; main()", f"\n{imports}{silence}{self._patch}\nmain.main()")
-        return self._host.start([program[0], boot], descriptor, log)
+@pytest.fixture
+def broken_host(patched_host: Callable[[str], Runtime]) -> Callable[[str], Runtime]:
+    """The host with a guard taken away, and the probe that would tell silenced."""
+    silence = "candidate.measure = lambda facts: {'guards': {}, 'absent': {}}\n"
+    return lambda patch: patched_host(silence + patch)
 
 
 MOUNTING = "mount = linux.mount; linux.mount = lambda s, t, k, f, d='': mount(s, t, k, "
 SHARED_IPC = """
 cage.Cage.namespaces = property(lambda c: linux.CLONE_NEWUSER | linux.CLONE_NEWNS)
-from worker import syscalls
 syscalls._NUMBERS.update(semget=(64, 190))
 seccomp._PROGRAM = seccomp._assembled(seccomp.filter_program())
 """
@@ -78,26 +64,28 @@ FOUND = {
     "process numbers": ("zygote.os.pwrite = lambda *a: None", "persistence/process-numbers", "AC"),
     "completeness": (ANY_END_IS_WELL, "early_exit/os-exit-at-import", "AC"),
     "all is killed": ("supervisor.Supervisor._end_all = lambda self: None", "persistence/daemon", ""),
-    "output cap": ("from worker import run; run.Run.kill = lambda *a: None", "resources/output-flood", ""),
+    "output cap": ("run.Run.kill = lambda *a: None", "resources/output-flood", ""),
 }
 
 
 @pytest.mark.parametrize("name", FOUND)
-def test_a_broken_guard_is_found_by_a_program(name: str) -> None:
+def test_a_broken_guard_is_found_by_a_program(broken_host: Callable[[str], Runtime], name: str) -> None:
     patch, program, why = FOUND[name]
-    report = selftest(named(program), Broken(patch))
+    report = selftest(named(program), broken_host(patch))
     assert [failure.program.name for failure in report.failures] == [program]
     assert why in report.failures[0].why
 
 
-def test_nothing_is_found_where_nothing_is_broken() -> None:
+def test_nothing_is_found_where_nothing_is_broken(broken_host: Callable[[str], Runtime]) -> None:
     programs = named(*{program for _, program, _ in FOUND.values()})
-    assert selftest(programs, Broken("")).failures == ()
+    assert selftest(programs, broken_host("")).failures == ()
 
 
-def test_a_slot_that_is_killed_is_a_failure_of_the_program_and_the_rest_goes_on() -> None:
+def test_a_slot_that_is_killed_is_a_failure_of_the_program_and_the_rest_goes_on(
+    broken_host: Callable[[str], Runtime],
+) -> None:
     patch = (
-        "from worker import broker\nanswer = broker.Broker._answer\n"
+        "answer = broker.Broker._answer\n"
         "def die(self, request):\n"
         "    if 'catastrophic' in str(request) or '(a*)*b' in str(request): os._exit(0)\n"
         "    return answer(self, request)\n"
@@ -105,11 +93,11 @@ def test_a_slot_that_is_killed_is_a_failure_of_the_program_and_the_rest_goes_on(
     )
     programs = named("resources/catastrophic-regex", "early_exit/sys-exit-at-import")
     assert any("(a*)*b" in program.code for program in programs)
-    report = selftest(programs, Broken(patch))
+    report = selftest(programs, broken_host(patch))
     assert [failure.program.name for failure in report.failures] == ["resources/catastrophic-regex"]
     assert "its slot failed" in report.failures[0].why
 
 
-def test_a_machine_that_cannot_sandbox_is_told() -> None:
+def test_a_machine_that_cannot_sandbox_is_told(broken_host: Callable[[str], Runtime]) -> None:
     with pytest.raises(UnsupportedHostError):
-        selftest(group("early_exit"), Broken("cage.Cage.namespaces = property(lambda c: linux.CLONE_NEWNS)"))
+        selftest(group("early_exit"), broken_host("cage.Cage.namespaces = property(lambda c: linux.CLONE_NEWNS)"))
