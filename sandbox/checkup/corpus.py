@@ -43,8 +43,9 @@ ANSWERS = (
     "assert f(4) == {'gamma': (1, 2)}",
 )
 _STDIO = StdioTestRecord(stdin="2\n", stdout="alpha-7391\n")
-Need = Literal["files", "processes", "proc", "packages"]
-_NOT_AT_LANDLOCK: frozenset[Need] = frozenset({"files", "processes", "proc"})
+Need = Literal["files", "processes", "proc", "root", "packages"]
+"""Files to write, other processes, /proc, a root file system of its own, third-party packages."""
+_NOT_AT_LANDLOCK: frozenset[Need] = frozenset({"files", "processes", "proc", "root"})
 
 
 class FunctionTests(StrictRecord):

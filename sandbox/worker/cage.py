@@ -67,5 +67,9 @@ def _outside(spec: Dict[str, Any]) -> Dict[str, int]:
     """Rights in the host's own file system. Listing a folder of packages does not open what lies in it."""
     rights = dict.fromkeys(import_path(spec), landlock.LIST)
     rights.update(dict.fromkeys(spec["binds"].values(), landlock.RUN))
-    rights["/dev/null"] = landlock.WRITE
-    return {**rights, **{"/dev/" + name: landlock.READ for name in root.READABLE_DEVICES}}
+    for names, right in (
+        (root.WRITABLE_DEVICES, landlock.WRITE),
+        ((*root.READABLE_DEVICES, root.ZERO), landlock.READ),
+    ):
+        rights.update(("/dev/" + name, right) for name in names)
+    return rights

@@ -226,12 +226,9 @@ def test_older_versions_of_landlock_are_used_for_what_they_have(
 # --- level landlock ---
 
 
-@pytest.fixture(scope="module")
-def alone() -> Callable[[], Sandbox]:
-    """Starts a sandbox at the level without namespaces, where this user can have one."""
-    needs_landlock(1)
-    if os.geteuid() == 0 and not all(path.stat().st_mode & 1 for path in Path(os.__file__).parents):
-        pytest.skip("the interpreter lies in a folder of root's: at this level uid 65534 could not read it")
+@pytest.fixture
+def alone(needs_lower_level: None) -> Callable[[], Sandbox]:
+    """Starts a sandbox at the level without namespaces."""
     return lambda: Sandbox(workers=1, level="landlock")
 
 

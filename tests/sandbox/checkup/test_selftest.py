@@ -35,6 +35,14 @@ def test_no_hostile_program_earns_anything_and_every_honest_one_is_accepted(name
     assert (report.level, report.left_out) == (Level.USERNS, 0)
 
 
+@pytest.mark.usefixtures("needs_lower_level")
+def test_the_same_holds_at_the_level_without_namespaces() -> None:
+    report = selftest(load(), HostRuntime(packages=PACKAGES), Level.LANDLOCK)
+    assert [(failure.program.name, failure.why) for failure in report.failures] == []
+    assert report.left_out > 0
+    assert report.hostile + report.honest + report.left_out == len(load())
+
+
 @pytest.fixture
 def broken_host(patched_host: Callable[[str], Runtime]) -> Callable[[str], Runtime]:
     """The host with a guard taken away, and the probe that would tell silenced."""
