@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import mmap
 import os
 import resource
 import socket
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Callable, Dict
 
 from .cage import LANDLOCK
 from .linux import MACHINE, _libc
-
-Facts = Dict[str, Any]
-"""What the broker knows; see Broker.measure_guards."""
-
-
-class Absent(Exception):  # noqa: N818 - no error: this kernel or this machine lacks an optional guard
-    """An optional guard is not there; the text says what lacks it."""
+from .probe_calls import (
+    Absent,
+    Facts,
+    error_of,
+    landlock_inside,
+    landlock_outside,
+    seccomp,
+    single_process,
+    succeeds,
+)
 
 
 def measure(facts: Facts) -> Dict[str, Dict[str, str]]:
@@ -37,27 +39,6 @@ def measure(facts: Facts) -> Dict[str, Dict[str, str]]:
         except OSError as error:
             guards[name] = "could not be tried: %s" % error
     return {"guards": guards, "absent": absent}
-
-
-def _status_field(name: str) -> str:
-    with open("/proc/self/status") as lines:
-        for line in lines:
-            if line.startswith(name + ":"):
-                return line.split(":", 1)[1].strip()
-    return ""
-
-
-def _error_of(action: Callable[[], object]) -> int:
-    """The number of the error that an action fails with; 0 where it succeeds."""
-    try:
-        action()
-    except OSError as error:
-        return error.errno or -1
-    return 0
-
-
-def _succeeds(action: Callable[[], object]) -> bool:
-    return _error_of(action) == 0
 
 
 def _user_namespace(facts: Facts) -> str:
@@ -126,71 +107,6 @@ def _no_new_privileges(_facts: Facts) -> str:
 
 
 _DEVICE_FOLDER = {"null", "zero", "full", "random", "urandom", "fd", "shm", "stderr", "stdin", "stdout"}
-_NUMBERS = {
-    # by name, on x86-64 and on aarch64
-    "sendto": (44, 206),
-    "unshare": (272, 97), "setns": (308, 268), "ptrace": (101, 117), "keyctl": (250, 219),
-    "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425), "clone3": (435, 435),
-    "flock": (73, 32), "memfd_create": (319, 279), "fcntl": (72, 25), "ioctl": (16, 29), "prctl": (157, 167),
-    "rt_sigaction": (13, 134), "prlimit64": (302, 261), "personality": (135, 92), "semget": (64, 190),
-    "inotify_init1": (294, 26), "getpid": (39, 172), "chmod": (90, 53), "socket": (41, 198), "clone": (56, 220),
-}  # fmt: skip
-
-
-def _errno_of_call(name: str, *arguments: int) -> int:
-    number = _NUMBERS[name][0 if MACHINE == "x86_64" else 1]
-    ctypes.set_errno(0)
-    result = _libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments))
-    return ctypes.get_errno() if result == -1 else 0
-
-
-# Each would succeed or fail with another error if only the filter were missing.
-_REFUSED = (
-    ("unshare", (0,), errno.EPERM),
-    ("setns", (-1, 0), errno.EPERM),
-    ("ptrace", (999, 0, 0, 0), errno.EPERM),
-    ("keyctl", (0, -3, 0), errno.EPERM),
-    ("perf_event_open", (0, 0, -1, -1, 0), errno.EPERM),
-    ("userfaultfd", (-1,), errno.EPERM),
-    ("io_uring_setup", (0, 0), errno.ENOSYS),
-    ("clone3", (0, 0), errno.ENOSYS),
-    ("flock", (-1, 0), errno.EPERM),
-    ("fcntl", (-1, 1025), errno.EPERM),  # F_GETLEASE
-    ("fcntl", (-1, 1026), errno.EPERM),  # F_NOTIFY
-    ("ioctl", (-1, 0x5412), errno.EPERM),  # TIOCSTI
-    ("ioctl", (-1, 0x5411), errno.ENOTTY),  # TIOCOUTQ
-    ("sendto", (-1, 0, 0, 1, 0, 0), errno.EPERM),  # MSG_OOB
-    ("prctl", (4, 1), errno.EPERM),  # PR_SET_DUMPABLE
-    ("rt_sigaction", (17, 0, 0, 8), errno.EPERM),  # SIGCHLD
-    ("prlimit64", (1 << 30, 0, 0, 0), errno.EPERM),
-    ("personality", (0,), errno.EPERM),
-    ("semget", (0, -1, 0), errno.EPERM),
-    ("inotify_init1", (-1,), errno.EPERM),
-    ("memfd_create", (0, -1), errno.EPERM),
-    ("clone", (-1, 0, 0, 0, 0), errno.EPERM),  # with every CLONE_NEW* flag, and many that contradict each other
-)
-
-
-def _seccomp(_facts: Facts) -> str:
-    for name, arguments, expected in _REFUSED:
-        found = _errno_of_call(name, *arguments)
-        if found != expected:
-            return "%s%r answers %s" % (name, arguments, errno.errorcode.get(found, found))
-    if _errno_of_call("socket", 16, 3, 0) not in (errno.EAFNOSUPPORT, errno.EPERM):
-        return "a netlink socket can be made"
-    if _succeeds(lambda: mmap.mmap(-1, mmap.PAGESIZE).close()):
-        return "shared anonymous memory can be made"
-    return ""
-
-
-def _single_process(_facts: Facts) -> str:
-    if _succeeds(lambda: os._exit(0) if os.fork() == 0 else None):
-        return "another process can be started"
-    if _succeeds(lambda: os.kill(os.getppid(), 0)):
-        return "another process can be signalled"
-    if _errno_of_call("socket", 1, 1, 0) != errno.EPERM:
-        return "a socket can be made"
-    return "" if _errno_of_call("chmod", -1, 0, 0) == errno.EPERM else "the mode of a file can be changed"
 
 
 def _private_root(facts: Facts) -> str:
@@ -204,7 +120,7 @@ def _read_only_root(_facts: Facts) -> str:
         # The mount says so before Landlock is asked.
         if os.path.isdir(folder) and not os.statvfs(folder).f_flag & os.ST_RDONLY:
             return "%s is not mounted read-only" % folder
-        if os.path.isdir(folder) and _succeeds(lambda path=path: open(path, "w").close()):  # type: ignore[misc]
+        if os.path.isdir(folder) and succeeds(lambda path=path: open(path, "w").close()):  # type: ignore[misc]
             return "%s can be written" % folder
     return ""
 
@@ -232,7 +148,7 @@ def _supervisor_memory(facts: Facts) -> str:
     parent = os.getppid()
     return (
         "PID %d's memory can be opened" % parent
-        if _succeeds(lambda: open("/proc/%d/mem" % parent, "rb").close())
+        if succeeds(lambda: open("/proc/%d/mem" % parent, "rb").close())
         else ""
     )
 
@@ -241,7 +157,7 @@ def _devices(_facts: Facts) -> str:
     strange = sorted(set(os.listdir("/dev")) - _DEVICE_FOLDER)
     if strange:
         return "/dev holds %s" % ", ".join(strange)
-    if os.path.exists("/dev/zero") and _succeeds(lambda: os.close(os.open("/dev/zero", os.O_RDWR))):
+    if os.path.exists("/dev/zero") and succeeds(lambda: os.close(os.open("/dev/zero", os.O_RDWR))):
         return "/dev/zero can be opened for writing, and mapped as shared memory"
     return ""
 
@@ -255,7 +171,7 @@ def _writable_memory(_facts: Facts) -> str:
 
 
 def _descriptors(_facts: Facts) -> str:
-    opened = [number for number in range(5, 1024) if _succeeds(lambda number=number: os.fstat(number))]  # type: ignore[misc]
+    opened = [number for number in range(5, 1024) if succeeds(lambda number=number: os.fstat(number))]  # type: ignore[misc]
     return "" if not opened else "open descriptors: %s" % opened
 
 
@@ -314,51 +230,9 @@ def _oom_score(_facts: Facts) -> str:
     return "" if score == 1000 else "oom_score_adj is %d" % score
 
 
-def _landlock(facts: Facts) -> str:
-    version = facts["zygote"]["landlock"]
-    if version == 0:
-        raise Absent("this kernel has no Landlock, or it is not in its list of security modules")
-    for wrong in _landlock_gaps(facts, version):
-        if wrong:
-            return wrong
-    return ""
-
-
-def _landlock_gaps(facts: Facts, version: int) -> List[Optional[str]]:
-    """What is wrong with each thing that this version of Landlock refuses; all of them are refused by nothing else."""
-    gaps: List[Optional[str]] = []
-    zero = _error_of(lambda: os.close(os.open("/dev/zero", os.O_RDWR)))
-    gaps.append("files can be opened for writing" if zero != errno.EACCES else None)
-    if version >= 4:
-        with socket.socket() as sock:
-            gaps.append("a TCP port can be bound" if _error_of(lambda: sock.bind(("", 0))) != errno.EACCES else None)
-        with socket.socket() as sock:
-            reached = _error_of(lambda: sock.connect(("0.0.0.0", 9)))  # noqa: S104 - this machine, which is none
-            gaps.append("TCP connections can be tried" if reached != errno.EACCES else None)
-    if version >= 6:
-        with socket.socket(socket.AF_UNIX) as sock:
-            found = _error_of(lambda: sock.connect(facts["socket"]))
-            gaps.append("an abstract socket outside can be reached" if found != errno.EPERM else None)
-    return gaps
-
-
-def _landlock_alone(facts: Facts) -> str:
-    if facts["zygote"]["landlock"] == 0:
-        return "this kernel has no Landlock, or it is not in its list of security modules"
-    for path, flags in (
-        ("/proc/self/status", os.O_RDONLY), ("/etc/passwd", os.O_RDONLY), ("/", os.O_RDONLY), ("/tmp", os.O_RDONLY),
-        (os.path.expanduser("~"), os.O_RDONLY), ("/dev/shm/qrpo-probe", os.O_CREAT | os.O_WRONLY),
-        ("/tmp/qrpo-probe", os.O_CREAT | os.O_WRONLY), ("/tmp", os.O_TMPFILE | os.O_WRONLY),
-    ):  # fmt: skip
-        found = _error_of(lambda path=path, flags=flags: os.close(os.open(path, flags, 0o600)))  # type: ignore[misc]
-        if found not in (errno.EACCES, errno.ENOENT, errno.EROFS, errno.EOPNOTSUPP):
-            return "%s can be opened" % path
-    return ""
-
-
 def _interpreter(_facts: Facts) -> str:
     """At level `landlock` the host's own permissions hold, too, for whom the slot has become."""
-    found = _error_of(lambda: open(os.__file__, "rb").close())
+    found = error_of(lambda: open(os.__file__, "rb").close())
     return "uid %d cannot read %s" % (os.getuid(), os.__file__) if found else ""
 
 
@@ -388,8 +262,8 @@ _AT_USERNS: _Checks = {
     "unprivileged": _unprivileged,
     "capabilities": _capabilities,
     "no_new_privileges": _no_new_privileges,
-    "seccomp": _seccomp,
-    "landlock": _landlock,
+    "seccomp": seccomp,
+    "landlock": landlock_inside,
     "rlimits": _rlimits,
     "process_limit": _process_limit,
     "pid_limit": _pid_limit,
@@ -400,14 +274,14 @@ _AT_USERNS: _Checks = {
 }
 _AT_LANDLOCK: _Checks = {
     "interpreter": _interpreter,
-    "landlock": _landlock_alone,
-    "single_process": _single_process,
+    "landlock": landlock_outside,
+    "single_process": single_process,
     "descriptors": _descriptors,
     "environment": _environment,
     "unprivileged": _unprivileged,
     "capabilities": _capabilities,
     "no_new_privileges": _no_new_privileges,
-    "seccomp": _seccomp,
+    "seccomp": seccomp,
     "rlimits": _rlimits,
     "supervisor_memory": _supervisor_memory,
 }
