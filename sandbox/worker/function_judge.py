@@ -113,9 +113,13 @@ class _Session:
         self.names.update((name, value) for name, value in self.remote.names(missing).items() if name in missing)
 
     def end(self) -> Report:
-        """End the candidate, which may not want to."""
+        """End the candidate, which may not want to.
+
+        Its report has no reason, or an exit status, where it was about to end before.
+        """
         if self.is_alive:
             self.run.kill("over")
+            self.run.report()  # before it is hung up on, which it would end on as well
         return self.report()
 
     def report(self) -> Report:
@@ -138,7 +142,10 @@ class FunctionJudge:
         self._code = code
         self._limits = limits
         self._isolate_tests = isolate_tests
+        self._results: List[Tuple[str, str, float]] = []
         self._session: Optional[_Session] = None
+        self._session_from = 0
+        """Place of the session's first result."""
         self._unusable: Optional[Outcome] = None
         self._broken_pieces: Dict[int, Outcome] = {}
         self._broken: Optional[Outcome] = None
@@ -153,7 +160,6 @@ class FunctionJudge:
     def judge(self, stop_on_first_failure: bool) -> List[Tuple[str, str, float]]:
         """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
         signal.signal(signal.SIGPROF, self._time_out)
-        results: List[Tuple[str, str, float]] = []
         failed = False
         for index, unit in enumerate(self._task.tests.units):
             if not unit.is_test:
@@ -161,16 +167,27 @@ class FunctionJudge:
                     self._set_up(self._session, unit, index)
                 continue
             if failed and stop_on_first_failure:
-                results.append(("SKIPPED", "an earlier test failed", 0.0))
+                self._results.append(("SKIPPED", "an earlier test failed", 0.0))
                 continue
             started = time.monotonic()
             outcome = self._test(index)
-            results.append(outcome.as_result(time.monotonic() - started))
+            self._results.append(outcome.as_result(time.monotonic() - started))
             failed = failed or outcome.verdict != "AC"
             if self._isolate_tests:
-                self._end_session()
-        self._end_session()
-        return results
+                self._finish()
+        self._finish()
+        return self._results
+
+    def _finish(self) -> None:
+        """End the candidate after its last test. One that had ended before has let another process answer for it."""
+        was_alive = self._session is not None and self._session.is_alive
+        report = self._end_session()
+        if not was_alive or report is None or (report.reason is not None and report.exit_code is None):
+            return
+        outcome = ended_early(report._replace(reason=None))
+        for place in range(self._session_from, len(self._results)):
+            if self._results[place][0] == "AC":
+                self._results[place] = outcome.as_result(self._results[place][2])
 
     def _test(self, index: int) -> Outcome:
         if self._left_s() <= 0:
@@ -193,6 +210,7 @@ class FunctionJudge:
             return
         left = self._left_s()
         self._limit_own_cpu()
+        self._session_from = len(self._results)
         self._session = session = _Session(self._zygote, self._task, self._code, {**self._limits, "total_cpu_s": left})
         try:
             session.load(self._task)
@@ -253,15 +271,16 @@ class FunctionJudge:
         soft = int(time.process_time() + self._own_cpu_s) + 2
         resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
-    def _end_session(self) -> None:
+    def _end_session(self) -> Optional[Report]:
         if self._session is None:
-            return
+            return None
         report = self._session.end()
         self.cpu_ns += report.cpu_ns
         if report.reason == "idle":  # or a hundred sleeping tests would hold the slot for a hundred idle guards
             self._lost_s += self._limits["idle_s"]
         self.peak_bytes = max(self.peak_bytes, report.peak_bytes)
         self._session = None
+        return report
 
 
 def _outcome_of_statement(code: Any, names: Dict[str, Any]) -> Outcome:

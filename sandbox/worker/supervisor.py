@@ -200,8 +200,11 @@ class Supervisor:
                 self._sample()  # until now it was the program's time
             if self._watch is not None:
                 self._watch.pause(message[0] == "pause")
-        else:
+        elif not self._has_ended():  # or it ended by itself, and another process has gone on for it
             self._reason = self._reason or message[1]  # the first reason is the cause of the second
+
+    def _has_ended(self) -> bool:
+        return os.waitid(os.P_PID, self._main, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _sample(self) -> None:
         now_ns = time.monotonic_ns()
