@@ -24,6 +24,8 @@ _OWN_LEAF = f"{_PREFIX}caller"
 _NOBODY = 65534  # who a slot that is started as root becomes
 _counter = itertools.count()
 _lock = threading.Lock()
+_live: set[Path] = set()
+"""Groups of this process's slots."""
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +53,12 @@ def find() -> Delegation | str:
             raise UnsupportedHostError(
                 f"{VARIABLE} is {named!r}, which this user may not divide: chown it and its files"
             )
+        own = _own_group()
+        if own is None or not _may_move(own, path):
+            raise UnsupportedHostError(
+                f"{VARIABLE} is {named!r}, but this process, in {own}, may not move others there: the kernel asks for "
+                "write access to cgroup.procs of the group that both lie in; start this process inside that one"
+            )
         return Delegation(path, _CONTROLLERS & _words(path / "cgroup.controllers"))
     own = _own_group()
     if own is None:
@@ -59,7 +67,7 @@ def find() -> Delegation | str:
         own = own.parent
     if not os.access(own, os.W_OK) or not os.access(own / "cgroup.subtree_control", os.W_OK):
         return f"{own} belongs to somebody else"
-    if own == _mount_point() or not _words(own / "cgroup.controllers") >= _CONTROLLERS:
+    if own == mount_point() or not _words(own / "cgroup.controllers") >= _CONTROLLERS:
         return f"{own} has no controllers of memory and processes to hand on"
     if {int(pid) for pid in _words(own / "cgroup.procs")} - {os.getpid()}:
         return f"other processes than this one are in {own}"
@@ -84,11 +92,16 @@ class SlotGroup:
             _remove_leftovers(delegation.path)
             self.path = delegation.path / f"{_PREFIX}{os.getpid()}.{next(_counter)}"
             self.path.mkdir()
-        (self.path / "broker").mkdir()
-        _enable(self.path, delegation.controllers)
-        if os.geteuid() == 0:
-            for path in (self.path, *self.path.iterdir()):
-                os.chown(path, _NOBODY, _NOBODY)
+            _live.add(self.path)
+        try:
+            (self.path / "broker").mkdir()
+            _enable(self.path, delegation.controllers)
+            if os.geteuid() == 0:
+                for path in (self.path, *self.path.iterdir()):
+                    os.chown(path, _NOBODY, _NOBODY)
+        except BaseException:
+            self.close()
+            raise
 
     def add(self, pid: int) -> None:
         """Move a process in: the slot's first, before it starts others. Raises OSError."""
@@ -101,6 +114,7 @@ class SlotGroup:
                 break
             time.sleep(0.01)
         with _lock:
+            _live.discard(self.path)
             _return(self._delegation)
 
 
@@ -132,9 +146,10 @@ def _enable(group: Path, controllers: frozenset[str]) -> None:
 
 
 def _remove_leftovers(group: Path) -> None:
-    """Of slots whose owner is gone."""
+    """Of slots whose owner is gone, or has closed them."""
     for path in group.glob(f"{_PREFIX}*.*"):
-        if not Path("/proc", path.name.split(".")[1]).exists():
+        owner = path.name.split(".")[1]
+        if path not in _live if owner == str(os.getpid()) else not Path("/proc", owner).exists():
             _remove(path)
 
 
@@ -157,14 +172,21 @@ def _words(file: Path) -> set[str]:
         return set()
 
 
+def _may_move(source: Path, target: Path) -> bool:
+    """cgroup-v2.rst, "Delegation Containment"."""
+    common = Path(os.path.commonpath([source.resolve(), target.resolve()]))
+    return os.access(common / "cgroup.procs", os.W_OK)
+
+
 def _own_group() -> Path | None:
-    mount = _mount_point()
+    mount = mount_point()
     lines = Path("/proc/self/cgroup").read_text().splitlines()
     inside = next((line[3:] for line in lines if line.startswith("0::")), None)
     return None if mount is None or inside is None else mount / inside.lstrip("/")
 
 
-def _mount_point() -> Path | None:
+def mount_point() -> Path | None:
+    """Where the cgroup v2 hierarchy is mounted."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         fields, _, rest = line.partition(" - ")
         if rest.split()[0] == "cgroup2":

@@ -79,7 +79,7 @@ class Sandbox:
         self._runtime = runtime if runtime is not None else HostRuntime(packages=tuple(packages))
         self.workers = workers if workers is not None else len(os.sched_getaffinity(0))
         self._level = Level(level)
-        first = _start_slot(self._runtime, self._level)
+        first = Slot(self._runtime, self._level)
         self.enforcement: Enforcement = first.enforcement
         self._queue: queue.Queue[_Job] = queue.Queue(self.workers * _QUEUED_PER_SLOT)
         self._closed = threading.Event()
@@ -312,7 +312,7 @@ class Sandbox:
                 raise ClosedError("the sandbox was closed before the program was judged")
             try:
                 if index not in self._slots:
-                    self._slots[index] = _start_slot(self._runtime, self._level)
+                    self._slots[index] = Slot(self._runtime, self._level)
                 answer = self._slots[index].request(job.request, job.problem[1] if job.problem else None)
             except InfrastructureError as error:
                 last = error
@@ -335,11 +335,3 @@ class Sandbox:
                 return
             if job.future.set_running_or_notify_cancel():
                 job.future.set_exception(ClosedError("the sandbox was closed before the program was judged"))
-
-
-def _start_slot(runtime: Runtime, level: Level) -> Slot:
-    """A slot. Raises InfrastructureError where the host has no process, memory or descriptor left for it."""
-    try:
-        return Slot(runtime, level)
-    except OSError as error:
-        raise InfrastructureError(f"a slot could not be started: {error}") from error

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -67,36 +68,33 @@ class Slot:
     """
 
     def __init__(self, runtime: Runtime, level: Level = Level.USERNS) -> None:
-        root = runtime.root()
         self._known: set[str] = set()
-        self._group, why_none = _group()
-        self._sock, theirs = socket.socketpair()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the slot
-        try:
-            self._process = runtime.start(["-c", _BOOT], theirs.fileno(), self._log)
-        except BaseException:
-            self._sock.close()
-            self._log.close()
-            if self._group is not None:
-                self._group.close()
-            raise
-        finally:
-            theirs.close()
-        try:
-            if self._group is not None:
-                self._group.add(self._process.pid)
-            spec = {
-                **root,
-                "preload": list(runtime.preload),
-                "remove_from_path": ["", _SANDBOX_FOLDER],
-                "level": level.value,
-                "namespaces": linux.namespaces(),
-                "group": str(self._group.path) if self._group else None,
-            }
-            self.enforcement = _enforcement(self._exchange(spec, _START_TIMEOUT_S), level, why_none)
-        except BaseException:
-            self.close()
-            raise
+        self._group: SlotGroup | None = None
+        with ExitStack() as stack:
+            try:
+                self._sock, theirs = socket.socketpair()
+                stack.callback(self._sock.close)
+                with theirs:
+                    self._log = stack.enter_context(tempfile.TemporaryFile())
+                    self._process = runtime.start(["-c", _BOOT], theirs.fileno(), self._log)
+            except OSError as error:
+                raise InfrastructureError(f"a slot could not be started: {error}") from error
+            stack.pop_all()
+            stack.callback(self.close)
+            self.enforcement = self._begin(runtime, level)
+            stack.pop_all()
+
+    def _begin(self, runtime: Runtime, level: Level) -> Enforcement:
+        self._group, why_none = _group(self._process.pid)
+        spec = {
+            **runtime.root(),
+            "preload": list(runtime.preload),
+            "remove_from_path": ["", _SANDBOX_FOLDER],
+            "level": level.value,
+            "namespaces": linux.namespaces(),
+            "group": str(self._group.path) if self._group else None,
+        }
+        return _enforcement(self._exchange(spec, _START_TIMEOUT_S), level, why_none)
 
     @property
     def pid(self) -> int:
@@ -167,16 +165,27 @@ class Slot:
             self._group.close()
 
 
-def _group() -> tuple[SlotGroup | None, str]:
-    """The slot's control group, or why it has none. Raises UnsupportedHostError; see control_group.find."""
+def _group(pid: int) -> tuple[SlotGroup | None, str]:
+    """The slot's control group, with its first process in it, or why it has none.
+
+    Raises:
+        UnsupportedHostError: see control_group.find.
+    """
     delegation = find()
     if isinstance(delegation, str):
         return None, delegation
     try:
-        return SlotGroup(delegation), ""
+        group = SlotGroup(delegation)
     except OSError as error:
         log.warning("going on without a control group below %s: %s", delegation.path, error)
         return None, str(error)
+    try:
+        group.add(pid)
+    except OSError as error:
+        group.close()
+        log.warning("going on without a control group below %s: %s", delegation.path, error)
+        return None, str(error)
+    return group, ""
 
 
 def _enforcement(hello: Mapping[str, Any], level: Level, why_no_group: str) -> Enforcement:

@@ -31,7 +31,7 @@ _SUFFIX = ".py.txt"
 _HOSTILE_LIMITS = {
     "cpu_s": 0.4,
     "total_cpu_s": 0.6,
-    "idle_s": 0.2,
+    "idle_s": 0.5,
     "memory_bytes": 96 * MIB,
     "output_bytes": MIB,
     "processes": 16,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.checkup.corpus import ANSWERS, Program
-from sandbox.errors import InfrastructureError, SandboxError
+from sandbox.errors import InfrastructureError
 from sandbox.level import Level
 from sandbox.limits import Limits
 from sandbox.messages import definition, judge_request, judge_result, run_request, run_result
@@ -84,47 +84,80 @@ def selftest(
         InfrastructureError: a slot does not start.
     """
     todo = [program for program in programs if program.runs_at(level)]
-    waiting: queue.SimpleQueue[Program] = queue.SimpleQueue()
-    for program in todo:
-        waiting.put(program)
-    failures: list[Failure] = []
-    broken: list[SandboxError] = []
-
-    def work(slot: Slot) -> None:
-        try:
-            while not broken:
-                try:
-                    program = waiting.get_nowait()
-                except queue.Empty:
-                    return
-                why = _judge(slot, program, slowness)
-                if why:
-                    failures.append(Failure(program=program, why=why))
-                    slot.close()
-                    slot = Slot(runtime, level)
-                on_done()
-        except SandboxError as error:
-            broken.append(error)
-        finally:
-            slot.close()
-
-    slots = [Slot(runtime, level) for _ in range(max(2, len(os.sched_getaffinity(0))))]
-    slowness = _slowness(slots[0])
-    threads = [threading.Thread(target=work, args=(slot,), daemon=True) for slot in slots]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if broken:
-        raise broken[0]
+    crew = _Crew(runtime, level, todo, on_done)
+    try:
+        crew.start(max(2, len(os.sched_getaffinity(0))))
+        crew.wait()
+    finally:
+        crew.stop()
     return Report(
         level=level,
         hostile=sum(program.is_hostile for program in todo),
         honest=sum(not program.is_hostile for program in todo),
         left_out=len(programs) - len(todo),
         guards=dict(Counter(program.guard for program in todo)),
-        failures=tuple(sorted(failures, key=lambda failure: failure.program.name)),
+        failures=tuple(sorted(crew.failures, key=lambda failure: failure.program.name)),
     )
+
+
+class _Crew:
+    """Slots that take programs from one queue, each in a thread of its own."""
+
+    def __init__(self, runtime: Runtime, level: Level, todo: Sequence[Program], on_done: Callable[[], None]) -> None:
+        self._runtime = runtime
+        self._level = level
+        self._on_done = on_done
+        self._waiting: queue.SimpleQueue[Program] = queue.SimpleQueue()
+        for program in todo:
+            self._waiting.put(program)
+        self._slots: list[Slot] = []
+        self._threads: list[threading.Thread] = []
+        self._stopped = threading.Event()
+        self._broken: list[BaseException] = []
+        self._slowness = 1.0
+        self.failures: list[Failure] = []
+
+    def start(self, size: int) -> None:
+        """Raises as `selftest`."""
+        for _ in range(size):
+            self._slots.append(Slot(self._runtime, self._level))
+        self._slowness = _slowness(self._slots[0])
+        self._threads = [threading.Thread(target=self._work, args=(place,), daemon=True) for place in range(size)]
+        for thread in self._threads:
+            thread.start()
+
+    def wait(self) -> None:
+        """Until every program was judged. Raises what kept a thread from it."""
+        for thread in self._threads:
+            thread.join()
+        if self._broken:
+            raise self._broken[0]
+
+    def stop(self) -> None:
+        """End the slots, in the midst of a program too."""
+        self._stopped.set()
+        for slot in self._slots:
+            slot.interrupt()
+        for thread in self._threads:
+            thread.join()
+        for slot in self._slots:
+            slot.close()
+
+    def _work(self, place: int) -> None:
+        try:
+            while not self._broken and not self._stopped.is_set():
+                try:
+                    program = self._waiting.get_nowait()
+                except queue.Empty:
+                    return
+                why = _judge(self._slots[place], program, self._slowness)
+                if why and not self._stopped.is_set():
+                    self.failures.append(Failure(program=program, why=why))
+                    self._slots[place].close()
+                    self._slots[place] = Slot(self._runtime, self._level)
+                self._on_done()
+        except BaseException as error:  # noqa: BLE001 - to whoever waits: a program that was not run is no success
+            self._broken.append(error)
 
 
 def _slowness(slot: Slot) -> float:

@@ -56,11 +56,15 @@ def _bound_judge(memory_bytes: int) -> None:
     most = min(_MAX_JUDGE_BYTES, 2 * memory_bytes + (512 << 20))
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    dumpable = linux.prctl(linux.PR_GET_DUMPABLE, 0)
     try:
+        linux.prctl(linux.PR_SET_DUMPABLE, 1)  # else the file is root's
         with open("/proc/self/oom_score_adj", "w") as score:
             score.write("1000")
     except OSError:
         pass  # only an order of preference
+    finally:
+        linux.prctl(linux.PR_SET_DUMPABLE, dumpable)
 
 
 class Broker:
@@ -91,6 +95,7 @@ class Broker:
             "socket": os.fsdecode(probed.getsockname()),
             "limits": _PROBE_LIMITS,
             "has_group": spec["group"] is not None,
+            "hidden": spec["hidden"],
         }
         run = Run(self._zygote, _PROBE_LIMITS, {"mode": "probe", "facts": facts}, {})
         try:
@@ -212,7 +217,7 @@ class Broker:
                     return b"".join(chunks)
                 chunks.append(chunk)
             elif ready:
-                os._exit(0)  # nobody waits for the answer; the slot's namespace ends with this process
+                raise Abandoned
 
     def _judged(self, request: Dict[str, Any], problem: _Problem) -> Dict[str, Any]:
         limits, code = request["limits"], request["code"]

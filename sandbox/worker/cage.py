@@ -7,13 +7,14 @@ reach nobody, by Landlock and the system-call filter alone.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from . import landlock, linux, root
 from .landlock import Rule
 
-USERNS, LANDLOCK = "userns", "landlock"
+LANDLOCK = "landlock"
 
 
 class Cage(NamedTuple):
@@ -25,6 +26,9 @@ class Cage(NamedTuple):
     """Of a /proc that shows, and lets be set, what the candidate's own does not."""
     landlock_version: int
     rules: List[Rule]
+    """Of level `userns`: the candidate adds its own /tmp."""
+    ruleset: Optional[int]
+    """Of level `landlock`, where nothing is to be added."""
     group: Optional[int]
     """The slot's control group, where it has one."""
     socket_bytes: int
@@ -42,15 +46,44 @@ def prepare(spec: Dict[str, Any], proc: int, group: Optional[int]) -> Cage:
     found = landlock.version()
     rights = (_outside(spec) if is_single else _inside(spec)) if found else {}
     rules = [landlock.path_rule(path, allowed) for path, allowed in rights.items()]
-    return Cage(is_single, proc, found, rules, group, spec["socket_bytes"])
+    ruleset = None
+    if is_single and found:
+        ruleset = landlock.make_ruleset(rules, found)
+        for descriptor, _ in rules:
+            os.close(descriptor)
+        rules = []
+    return Cage(is_single, proc, found, rules, ruleset, group, spec["socket_bytes"])
 
 
-def import_path(spec: Dict[str, Any]) -> List[str]:
-    """Folders that programs import third-party packages from."""
-    if spec["level"] != LANDLOCK:
-        return list(spec["path"])
-    sources = [source for path, source in spec["binds"].items() if os.path.dirname(path) in spec["path"]]
-    return sorted({os.path.dirname(source) for source in sources})
+class PackageFinder:
+    """Finds the packages that programs may import, where no folder holds only those: level `landlock`.
+
+    Args:
+        sources: file or folder of each, by name.
+    """
+
+    def __init__(self, sources: Dict[str, str]) -> None:
+        self._sources = sources
+
+    def find_spec(self, name: str, path: Any = None, _target: Any = None) -> Any:
+        """As sys.meta_path wants it: the spec of one of the packages, else None."""
+        source = self._sources.get(name) if path is None else None
+        if source is None:
+            return None
+        if not os.path.isdir(source):
+            return importlib.util.spec_from_file_location(name, source)
+        start = os.path.join(source, "__init__.py")
+        return importlib.util.spec_from_file_location(name, start, submodule_search_locations=[source])
+
+
+def package_finder(spec: Dict[str, Any]) -> PackageFinder:
+    """For what the runtime would bind into the folders of `path`."""
+    sources = {}
+    for path, source in spec["binds"].items():
+        if os.path.dirname(path) in spec["path"]:
+            name = os.path.basename(path)
+            sources[name if os.path.isdir(source) else os.path.splitext(name)[0]] = source
+    return PackageFinder(sources)
 
 
 def _inside(spec: Dict[str, Any]) -> Dict[str, int]:
@@ -64,12 +97,26 @@ def _inside(spec: Dict[str, Any]) -> Dict[str, int]:
 
 
 def _outside(spec: Dict[str, Any]) -> Dict[str, int]:
-    """Rights in the host's own file system. Listing a folder of packages does not open what lies in it."""
-    rights = dict.fromkeys(import_path(spec), landlock.LIST)
-    rights.update(dict.fromkeys(spec["binds"].values(), landlock.RUN))
+    """Rights in the host's own file system."""
+    rights: Dict[str, int] = {}
+    for source in spec["binds"].values():
+        _grant(source, spec["hidden"], rights)
     for names, right in (
         (root.WRITABLE_DEVICES, landlock.WRITE),
         ((*root.READABLE_DEVICES, root.ZERO), landlock.READ),
     ):
         rights.update(("/dev/" + name, right) for name in names)
     return rights
+
+
+def _grant(path: str, hidden: List[str], rights: Dict[str, int]) -> None:
+    """Grant a path, or all that lies in it but what is hidden: a rule holds for everything below."""
+    if path in hidden:
+        return
+    if not any(other.startswith(path + "/") for other in hidden):
+        rights[path] = landlock.RUN
+        return
+    with os.scandir(path) as entries:
+        for entry in entries:
+            if not entry.is_symlink():  # what it points to is granted, or not, where it is
+                _grant(entry.path, hidden, rights)

@@ -31,6 +31,8 @@ WORKING_FOLDER = "/tmp"
 _PAYLOAD_FD = 4
 _STATUS_FD = 5
 _INODES = 16384
+_SIGNALS = 256
+"""Pending signals and timers, which the kernel counts for all that the user runs."""
 _OOM_SCORE = b"1000"
 """The first to go when the machine is out of memory; proc(5)."""
 _STACK_BYTES = 112 << 20  # below the 128 MiB that the kernel always keeps free under the stack
@@ -59,8 +61,10 @@ def confine(limits: Dict[str, Any], cage: Cage, parent: int) -> None:
     linux.drop_capabilities()
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     os.chdir("/" if cage.is_single else WORKING_FOLDER)
-    if cage.landlock_version:
-        landlock.restrict(rules, cage.landlock_version)
+    if cage.ruleset is not None:
+        landlock.restrict(cage.ruleset)
+    elif cage.landlock_version:
+        landlock.restrict(landlock.make_ruleset(rules, cage.landlock_version))
     seccomp.install(seccomp.SingleProcess(os.getpid()) if cage.is_single else None)
 
 
@@ -71,6 +75,7 @@ def _rlimits(limits: Dict[str, Any], is_single: bool) -> List[Tuple[int, int]]:
         (resource.RLIMIT_FSIZE, 0 if is_single else limits["disk_bytes"]),
         (resource.RLIMIT_NOFILE, limits["open_files"]),
         (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_SIGPENDING, _SIGNALS),
         (resource.RLIMIT_MEMLOCK, 1 << 20),
         # Backstops: the supervisor measures what is used; these refuse what could never fit.
         (resource.RLIMIT_DATA, memory + (128 << 20)),

@@ -5,10 +5,13 @@ What the group has no controller for is left to the rlimits and to the superviso
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from typing import Any, Dict, Optional
 
 _NAME = "run"
+_PATIENCE_S = 2.0
 _KERNEL_BYTES = 16 << 20
 """Page tables, stacks and sockets are charged too; a program's own memory is judged by the supervisor's looks."""
 
@@ -26,7 +29,11 @@ class RunGroup:
 
     def __init__(self, slot: int, limits: Dict[str, Any]) -> None:
         self._slot = slot
-        os.mkdir(_NAME, dir_fd=slot)
+        try:
+            os.mkdir(_NAME, dir_fd=slot)
+        except FileExistsError:
+            self._remove()  # a run before could not, or could not be made
+            os.mkdir(_NAME, dir_fd=slot)
         self._group = os.open(_NAME, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=slot)
         for name, value in (
             ("memory.max", int(limits["memory_bytes"]) + _KERNEL_BYTES),
@@ -61,7 +68,18 @@ class RunGroup:
         """Remove it; it must be empty. Raises OSError."""
         os.close(self._entrance)
         os.close(self._group)
-        os.rmdir(_NAME, dir_fd=self._slot)
+        self._remove()
+
+    def _remove(self) -> None:
+        """Its last process may be on its way out still, though it was waited for."""
+        end = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return os.rmdir(_NAME, dir_fd=self._slot)
+            except OSError as error:
+                if error.errno != errno.EBUSY or time.monotonic() > end:
+                    raise
+            time.sleep(0.001)
 
     def _field(self, name: str, key: bytes) -> Optional[int]:
         try:

@@ -49,8 +49,8 @@ def path_rule(path: str, rights: int) -> Rule:
     return os.open(path, os.O_PATH | os.O_CLOEXEC), rights if os.path.isdir(path) else rights & _OF_FILES
 
 
-def restrict(rules: Iterable[Rule], abi: int) -> None:
-    """Leave this process, and all it starts, only what the rules grant; needs no_new_privs. Raises OSError.
+def make_ruleset(rules: Iterable[Rule], abi: int) -> int:
+    """A descriptor of what may be opened: only what the rules grant. Raises OSError.
 
     Args:
         abi: `version()`.
@@ -61,5 +61,9 @@ def restrict(rules: Iterable[Rule], abi: int) -> None:
     for descriptor, rights in rules:
         rule = struct.pack("=Qi", rights & handled, descriptor)
         _check(_syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, rule, 0), "landlock_add_rule")
+    return ruleset
+
+
+def restrict(ruleset: int) -> None:
+    """Leave this process, and all it starts, only what the rules grant; needs no_new_privs. Raises OSError."""
     _check(_syscall(_RESTRICT_SELF, ruleset, 0), "landlock_restrict_self")
-    os.close(ruleset)

@@ -16,11 +16,11 @@ import site
 import socket
 import sys
 import traceback
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from . import linux, root, zygote
 from .broker import Broker
-from .cage import LANDLOCK, import_path
+from .cage import LANDLOCK, package_finder
 from .frames import receive_frame, send_frame
 from .run import InfrastructureFailure
 
@@ -75,7 +75,11 @@ def main() -> None:
 
 def _prepare_interpreter(spec: Dict[str, Any]) -> None:
     """The interpreter that every program will find: its modules, its path, its builtins."""
-    sys.path[:] = [path for path in sys.path if path not in spec["remove_from_path"]] + import_path(spec)
+    sys.path[:] = [path for path in sys.path if path not in spec["remove_from_path"]]
+    if spec["level"] == LANDLOCK:
+        sys.meta_path.append(package_finder(spec))
+    else:
+        sys.path += spec["path"]
     site.setquit()  # -S leaves out exit() and quit(), which programs use
     site.setcopyright()
     site.sethelper()
@@ -144,9 +148,9 @@ def _be_slot(pool: socket.socket, spec: Dict[str, Any], is_root: bool, group: Op
     """The broker's process, PID 1 of the slot where that has namespaces: never returns."""
     is_single = spec["level"] == LANDLOCK
     try:
-        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         try:
-            if not is_single:
+            if not is_single:  # where the parent is the thread that starts the slot, and may end before it
+                linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
                 root.build(spec)
                 linux.set_host_name(HOST_NAME)
             _become_unprivileged(is_root)
@@ -156,21 +160,11 @@ def _be_slot(pool: socket.socket, spec: Dict[str, Any], is_root: bool, group: Op
         except OSError as error:
             _say(pool, {"unsupported": "mounts", "why": str(error)})
             return
-        probed = socket.socket(socket.AF_UNIX)  # outside of what a candidate may reach
-        if not is_single:
-            probed.bind("\0qrpo-probe-" + os.urandom(8).hex())
-            probed.listen()
-        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        outside = (os.getuid(), os.getgid())
-        if linux.clone(0 if is_single else zygote.NAMESPACES) == 0:
-            pool.close()
-            here.close()
-            probed.close()
-            zygote.serve(there, outside, spec, group)
-        there.close()
+        probed = _probed_socket(is_single)
+        zygote_pid, to_zygote = _start_zygote(spec, group, (pool, probed))
         if is_single:  # nothing but this keeps other processes of the same user from its memory
             linux.prctl(linux.PR_SET_DUMPABLE, 0)
-        broker = Broker(pool, here)
+        broker = Broker(pool, to_zygote)
         try:
             found = broker.measure_guards(spec, probed)
         except InfrastructureFailure as error:
@@ -179,10 +173,36 @@ def _be_slot(pool: socket.socket, spec: Dict[str, Any], is_root: bool, group: Op
         probed.close()
         _say(pool, {**found, "python": sys.version.split()[0]})
         broker.serve()
+        to_zygote.close()
+        os.waitpid(zygote_pid, 0)  # it ends its run and then itself; who closes the slot finds nothing left
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(0)
+
+
+def _probed_socket(is_single: bool) -> socket.socket:
+    """A socket that no candidate may be able to reach, which the probe tries; see Broker.measure_guards."""
+    probed = socket.socket(socket.AF_UNIX)
+    if not is_single:
+        probed.bind("\0qrpo-probe-" + os.urandom(8).hex())
+        probed.listen()
+    return probed
+
+
+def _start_zygote(
+    spec: Dict[str, Any], group: Optional[int], not_for_it: Tuple[socket.socket, ...]
+) -> Tuple[int, socket.socket]:
+    """Its pid, and the socket to ask it for runs. Raises OSError."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    outside = (os.getuid(), os.getgid())
+    pid = linux.clone(0 if spec["level"] == LANDLOCK else zygote.NAMESPACES)
+    if pid == 0:
+        for sock in (ours, *not_for_it):
+            sock.close()
+        zygote.serve(theirs, outside, spec, group)
+    theirs.close()
+    return pid, ours
 
 
 def _become_unprivileged(is_root: bool) -> None:

@@ -208,14 +208,14 @@ def _pid_limit(facts: Facts) -> str:
 def _rlimits(facts: Facts) -> str:
     limits = facts["limits"]
     most: Dict[str, float] = {
-        "CORE": 1, "FSIZE": limits["disk_bytes"], "NOFILE": limits["open_files"], "MSGQUEUE": 0,
+        "CORE": 1, "FSIZE": limits["disk_bytes"], "NOFILE": limits["open_files"], "MSGQUEUE": 0, "SIGPENDING": 1 << 10,
         "MEMLOCK": 1 << 20, "DATA": limits["memory_bytes"] + (128 << 20), "AS": 4 * limits["memory_bytes"] + (2 << 30),
         "CPU": limits["total_cpu_s"] + 5,
     }  # fmt: skip
     if facts["level"] != LANDLOCK:
         most["NPROC"] = limits["processes"]
     for name, value in most.items():
-        soft, hard = resource.getrlimit(getattr(resource, "RLIMIT_" + name, 12))  # MSGQUEUE has no name before 3.8
+        soft, hard = resource.getrlimit(getattr(resource, "RLIMIT_" + name))
         if not 0 <= soft <= hard <= value:
             return "RLIMIT_%s is %d, %d" % (name, soft, hard)
     stack = resource.getrlimit(resource.RLIMIT_STACK)[0]

@@ -40,7 +40,7 @@ _NUMBERS = {
     "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425), "clone3": (435, 435),
     "flock": (73, 32), "memfd_create": (319, 279), "fcntl": (72, 25), "ioctl": (16, 29), "prctl": (157, 167),
     "rt_sigaction": (13, 134), "prlimit64": (302, 261), "personality": (135, 92), "semget": (64, 190),
-    "inotify_init1": (294, 26), "getpid": (39, 172), "chmod": (90, 53), "socket": (41, 198), "clone": (56, 220),
+    "inotify_init1": (294, 26), "chmod": (90, 53), "socket": (41, 198), "clone": (56, 220),
 }  # fmt: skip
 
 
@@ -99,6 +99,11 @@ def single_process(_facts: Facts) -> str:
         return "another process can be signalled"
     if _errno_of_call("socket", 1, 1, 0) != errno.EPERM:
         return "a socket can be made"
+    if succeeds(lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)):
+        return "a socket can be made that speaks to others"
+    # Of a file that is not there: were the filter missing, it would be cut.
+    if error_of(lambda: os.close(os.open("/qrpo-probe", os.O_RDONLY | os.O_TRUNC))) != errno.EPERM:
+        return "a file can be cut that may only be read"
     return "" if _errno_of_call("chmod", -1, 0, 0) == errno.EPERM else "the mode of a file can be changed"
 
 
@@ -143,4 +148,7 @@ def landlock_outside(facts: Facts) -> str:
         found = error_of(lambda path=path, flags=flags: os.close(os.open(path, flags, 0o600)))  # type: ignore[misc]
         if found not in (errno.EACCES, errno.ENOENT, errno.EROFS, errno.EOPNOTSUPP):
             return "%s can be opened" % path
+    for path in facts["hidden"]:
+        if succeeds(lambda path=path: os.close(os.open(path, os.O_RDONLY))):  # type: ignore[misc]
+            return "%s can be opened, which is to be hidden" % path
     return ""

@@ -13,8 +13,8 @@ _DISK_WAIT_SHARE = 0.1
 """Part of the time in which processes wait only for a disk that is idle time: vfork(2) keeps a parent in that state
 for as long as its child likes, and a slow file system must not fail a program."""
 _FREE_SOCKETS = 64
-_MANY_LOCKS = 3900
-"""Length of the first part of /proc/locks, bytes, that fills a page: some 75 locks."""
+_MOST_BYTES = 1 << 18
+"""Read of a list in /proc, which other processes of the machine can make long."""
 _IDLE_SHARES = {b"R": 0.0, b"D": _DISK_WAIT_SHARE}
 
 
@@ -80,26 +80,29 @@ class Processes:
         return total
 
     def socket_bytes(self) -> int:
-        """At most what the kernel holds for the run in sockets that nobody reads; a few are free.
-
-        Only where the run has a network namespace apart from the host's does /proc tell.
-        """
-        if self._single is not None:
-            return 0
+        """At most what the kernel holds for the run in sockets that nobody reads; a few are free."""
         try:
-            sockets = int(self._read("self/net/sockstat").split(None, 3)[2])
+            if self._single is not None:
+                sockets = self._descriptors(self._single)
+            else:
+                sockets = int(self._read("self/net/sockstat").split(None, 3)[2])  # of the slot's network namespace
         except OSError:
             return 0
         return max(0, sockets - _FREE_SOCKETS) * self._socket_bytes
 
-    def has_many_locks(self) -> bool:
-        """Whether the run holds record locks by the dozens: the kernel keeps them in memory that is counted nowhere."""
+    def count_locks(self) -> int:
+        """Record locks of the run.
+
+        The kernel tells only of those whose owners this process-id namespace can see, but for those of open files
+        (fcntl's OFD locks), which no program can make and which have no owner.
+        """
         if self._single is not None:
-            return False
+            return 0  # it can make none
         try:
-            return len(self._read("locks")) >= _MANY_LOCKS
+            lines = self._read("locks", whole=True).splitlines()
         except OSError:
-            return False
+            return 0
+        return sum(int(line.split(None, 6)[4 + (b"->" in line)]) > 0 for line in lines)
 
     def open_files(self, ours: int) -> Optional[int]:
         """The run's /tmp, as any of its threads sees it: the first thread, even the first process, may be gone.
@@ -116,6 +119,13 @@ class Processes:
                 return files
             os.close(files)
         return None
+
+    def _descriptors(self, pid: int) -> int:
+        folder = os.open("%d/fd" % pid, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc)
+        try:
+            return len(os.listdir(folder))
+        finally:
+            os.close(folder)
 
     def _pids(self) -> List[int]:
         if self._single is not None:
@@ -166,10 +176,14 @@ class Processes:
             pass  # hidden, or its first thread is gone
         return None
 
-    def _read(self, path: str) -> bytes:
-        """The first of a file, as much as one call gives."""
+    def _read(self, path: str, whole: bool = False) -> bytes:
+        """The first of a file, as much as one call gives; or all of it, up to a bound."""
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc)
         try:
-            return os.read(descriptor, 1 << 14)
+            content = chunk = os.read(descriptor, 1 << 14)
+            while whole and chunk and len(content) < _MOST_BYTES:
+                chunk = os.read(descriptor, 1 << 14)
+                content += chunk
+            return content
         finally:
             os.close(descriptor)

@@ -18,12 +18,16 @@ from .syscalls import CHANGES, LAST_REVIEWED, OTHER_PROCESSES, hidden_numbers, n
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
+_AND_K = 0x54
 _LD_W_ABS, _JA, _JEQ_K, _JSET_K, _JGE_K, _RET_K = 0x20, 0x05, 0x15, 0x45, 0x35, 0x06
 _KILL_PROCESS, _ERRNO, _ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 _NR, _ARCH = 0, 4  # offsets in struct seccomp_data
 
 _NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW* flag that clone(2) knows, CLONE_NEWTIME too
-_CLONE_THREAD = 0x10000
+_CLONE_FILES, _CLONE_THREAD = 0x400, 0x10000
+_O_ACCMODE, _O_TRUNC = 0o3, 0o1000
+# SOCK_STREAM, SOCK_SEQPACKET, with any of SOCK_NONBLOCK, SOCK_CLOEXEC: a pair of these speaks to nobody else.
+_PAIRS = tuple(kind | flags for kind in (1, 5) for flags in (0, 0x800, 0x80000, 0x80800))
 _SIGCHLD = 17
 _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS = 0x01, 0x02, 0x20
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
@@ -133,6 +137,14 @@ _RULES: Dict[str, Callable[[], _Rows]] = {
 }
 
 
+def _no_truncation(argument: int) -> _Rows:
+    """Refuse O_TRUNC where it does not ask to write, which Landlock would be asked about: version 2 lets it pass."""
+    return [
+        _load(argument), (_JSET_K, 0, 3, _O_TRUNC), (_AND_K, 0, 0, _O_ACCMODE),
+        (_JEQ_K, 1, 0, 1), (_JEQ_K, 0, 1, 2), *_allow(), *_refuse(),
+    ]  # fmt: skip
+
+
 class SingleProcess(NamedTuple):
     """A process that may start no other, change no file and signal nobody but itself."""
 
@@ -147,8 +159,12 @@ class SingleProcess(NamedTuple):
             **dict.fromkeys(signals, lambda: _only(0, (self.pid,))),
             "clone": lambda: [
                 _load(0), (_JSET_K, 0, 1, _NEW_NAMESPACES), *_refuse(),
-                (_JSET_K, 1, 0, _CLONE_THREAD), *_refuse(), *_allow(),
+                # With descriptors of its own a thread would keep sockets that are not counted.
+                (_JSET_K, 1, 0, _CLONE_THREAD), *_refuse(), (_JSET_K, 1, 0, _CLONE_FILES), *_refuse(), *_allow(),
             ],
+            "open": lambda: _no_truncation(1),
+            "openat": lambda: _no_truncation(2),
+            "socketpair": lambda: [_load(0), (_JEQ_K, 1, 0, _AF_UNIX), *_refuse(), *_only(1, _PAIRS)],
             "prctl": lambda: _only(0, options),
             "fcntl": lambda: _only(1, commands),
         }  # fmt: skip

@@ -27,9 +27,11 @@ from .processes import Processes, Usage
 _TICK_NS = 10_000_000
 _LEAST_SPAN_NS = 1_000_000
 _WALL_OVER_CPU = 10
+_MOST_LOCKS = 64
+"""Record locks: the kernel keeps them in memory that is counted nowhere."""
 _BUSY_SHARE = 0.1
-"""Of a span in which the processes used so much of it as CPU time nothing is idle time: between the quick calls of a
-busy test they are seen asleep."""
+"""Of a span, without the pauses in it, of which the processes used so much as CPU time nothing is idle time: between
+the quick calls of a busy test they are seen asleep."""
 
 
 class _Watch:
@@ -41,14 +43,27 @@ class _Watch:
         self.cpu_before_ns = cpu_before_ns
         self.idle_so_far_ns = 0
         self.paused_ns: Optional[int] = None
+        self._away_ns = 0
         # No program needs it: for those that find a way to be neither idle nor running, such as a slow vfork.
         self.last_ns = start_ns + _WALL_OVER_CPU * cpu_ns + idle_ns
 
     def pause(self, is_paused: bool) -> None:
         """Neither idle nor wall time count while the runner itself is at work."""
         now_ns = time.monotonic_ns()
-        self.last_ns += now_ns - (self.paused_ns or now_ns)
+        self._count_pause(now_ns)
         self.paused_ns = now_ns if is_paused else None
+
+    def take_pauses_ns(self, now_ns: int) -> int:
+        """How long it was paused since this was last asked."""
+        self._count_pause(now_ns)
+        found, self._away_ns = self._away_ns, 0
+        return found
+
+    def _count_pause(self, now_ns: int) -> None:
+        if self.paused_ns is not None:
+            self.last_ns += now_ns - self.paused_ns
+            self._away_ns += now_ns - self.paused_ns
+            self.paused_ns = now_ns
 
 
 class Supervisor:
@@ -209,20 +224,21 @@ class Supervisor:
     def _sample(self) -> None:
         now_ns = time.monotonic_ns()
         since_ns, self._sampled_ns = now_ns - self._sampled_ns, now_ns
+        watch = self._watch
+        if watch is not None:
+            since_ns -= watch.take_pauses_ns(now_ns)
         usage = self._usage(since_ns)
         self._peak_bytes = max(self._peak_bytes, usage.memory_bytes)
-        watch = self._watch
         if usage.memory_bytes > self._memory_bytes:
             self._reason = "memory"
-        elif self._processes.has_many_locks():
+        elif self._processes.count_locks() > _MOST_LOCKS:
             self._reason = "locks"
         elif self._single and usage.threads > self._max_threads:
             self._reason = "threads"  # where RLIMIT_NPROC would count all that the user runs
         elif usage.cpu_ns > self._total_cpu_ns:
             self._reason = "total_cpu"
         elif watch is not None:
-            if watch.paused_ns is None:
-                watch.idle_so_far_ns += int(since_ns * usage.idle_share)
+            watch.idle_so_far_ns += int(since_ns * usage.idle_share)
             if usage.idle_share == 0.0:
                 watch.last_ns += since_ns  # running, or waiting for a core on a busy machine
             if usage.cpu_ns - watch.cpu_before_ns > watch.cpu_ns:

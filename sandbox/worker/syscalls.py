@@ -85,6 +85,7 @@ CHANGES = (
     "truncate", "ftruncate", "fallocate", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "link",
     "linkat", "unlink", "unlinkat", "symlink", "symlinkat", "chmod", "fchmod", "fchmodat", "fchmodat2", "chown",
     "fchown", "lchown", "fchownat", "utime", "utimes", "utimensat", "futimesat", "mknod", "mknodat", "creat",
+    "openat2",  # whose flags lie behind a pointer
 )  # fmt: skip
 OTHER_PROCESSES = (
     "fork", "vfork", "tkill", "pidfd_open", "setpgid", "socket", "bind", "listen", "accept", "accept4", "connect",

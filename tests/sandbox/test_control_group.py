@@ -8,24 +8,16 @@ import pytest
 
 from containers.host import HostRuntime
 from sandbox import Limits, Sandbox, UnsupportedHostError, Verdict
-from sandbox.control_group import VARIABLE, Delegation, SlotGroup, find
+from sandbox.control_group import VARIABLE, Delegation, SlotGroup, find, mount_point
 from sandbox.slot import Slot
 
 MIB = 1 << 20
 
 
-def _mount_point() -> Path | None:
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields, _, rest = line.partition(" - ")
-        if rest.split()[0] == "cgroup2":
-            return Path(fields.split()[4])
-    return None
-
-
 @pytest.fixture
 def group(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty group of this user's, named by the variable."""
-    mount = _mount_point()
+    mount = mount_point()
     if mount is None:
         pytest.skip("no cgroup v2 hierarchy is mounted")
     if not os.access(mount, os.W_OK):
@@ -114,7 +106,7 @@ def test_a_named_group_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_named_group_of_somebody_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    mount = _mount_point()
+    mount = mount_point()
     if mount is None or os.geteuid() == 0:
         pytest.skip("needs a mounted cgroup v2 hierarchy and an ordinary user")
     monkeypatch.setenv(VARIABLE, str(mount))

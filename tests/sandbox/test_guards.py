@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from containers.host import HostRuntime
-from sandbox import Level, Limits, Problem, Sandbox, UnsupportedHostError, Verdict
+from sandbox import ClosedError, Level, Limits, Problem, Sandbox, UnsupportedHostError, Verdict
 from sandbox.slot import Runtime, Slot
 from sandbox.worker import landlock, linux
 
@@ -117,9 +118,9 @@ LIFTED = {
     "a netlink socket": "seccomp._RULES.pop('socket')",
     "shared anonymous memory": "seccomp._RULES.pop('mmap')",
 }
-RLIMITS = ("CORE", "FSIZE", "NOFILE", "MSGQUEUE", "MEMLOCK", "DATA", "AS", "CPU", "NPROC")
+RLIMITS = ("CORE", "FSIZE", "NOFILE", "MSGQUEUE", "SIGPENDING", "MEMLOCK", "DATA", "AS", "CPU", "NPROC")
 LANDLOCK = {
-    "all of it": (1, "landlock.restrict = lambda rules, abi: None", "landlock: files can be opened for writing"),
+    "all of it": (1, "landlock.restrict = lambda ruleset: None", "landlock: files can be opened for writing"),
     "TCP": (4, "landlock._TCP_RIGHTS = 0", "(landlock: a TCP port can be bound|candidate: .*landlock_create_ruleset)"),
     "TCP, out": (4, "landlock._TCP_RIGHTS = 1", "landlock: TCP connections can be tried"),
     "abstract sockets": (6, "landlock._SCOPES = 2", "landlock: an abstract socket outside can be reached"),
@@ -164,7 +165,7 @@ def test_a_filter_that_lets_one_call_through_is_noticed(refuses: Refuses, name: 
 
 @pytest.mark.parametrize("name", RLIMITS)
 def test_a_missing_rlimit_is_noticed(refuses: Refuses, name: str) -> None:
-    kind = f"resource.RLIMIT_{name}" if name != "MSGQUEUE" else "12"
+    kind = f"resource.RLIMIT_{name}"
     patch = (
         "import resource\nall_of_them = candidate._rlimits\n"
         f"candidate._rlimits = lambda *a: [row for row in all_of_them(*a) if row[0] != {kind}]"
@@ -233,7 +234,7 @@ def alone(needs_lower_level: None) -> Callable[[], Sandbox]:
 
 
 WITHOUT_NAMESPACES = {
-    "files": ("landlock.restrict = lambda rules, abi: None", "landlock: .* can be opened"),
+    "files": ("landlock.restrict = lambda ruleset: None", "landlock: .* can be opened"),
     "filter": ("seccomp.install = lambda single=None: None", "seccomp: unshare"),
     "one process": ("install = seccomp.install; seccomp.install = lambda single: install(None)", "single_process: "),
     "descriptors": ("linux.close_from = lambda lowest: None", "descriptors: "),
@@ -272,6 +273,12 @@ def test_the_lower_level_is_had_only_by_its_name_and_told_in_every_result(alone:
         Sandbox(workers=1, level="none")
 
 
+# clone(CLONE_VM | CLONE_SIGHAND | CLONE_THREAD), which the kernel would refuse for want of a stack only later.
+RAW_THREAD = (
+    "import ctypes, platform; n = 56 if platform.machine() == 'x86_64' else 220; "
+    "libc = ctypes.CDLL(None, use_errno=True); "
+    "(_ for _ in ()).throw(OSError(ctypes.get_errno(), '')) if libc.syscall(n, 0x10900, 0, 0, 0, 0) == -1 else None"
+)
 FORBIDDEN_THERE = {
     "start a process": "import os; os.fork()",
     "start a program": "import subprocess; subprocess.run(['/bin/true'])",
@@ -285,6 +292,9 @@ FORBIDDEN_THERE = {
     "change a mode": f"import os; os.chmod({str(Path(__file__).resolve())!r}, 0o777)",
     "open a socket": "import socket; socket.socket()",
     "open a local socket": "import socket; socket.socket(socket.AF_UNIX)",
+    "open a pair that can send to anybody": "import socket; socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)",
+    "cut a file": "import os; os.open(os.__file__ + '-not-there', os.O_RDONLY | os.O_TRUNC)",
+    "start a thread with descriptors of its own": RAW_THREAD,
 }
 
 
@@ -334,6 +344,70 @@ def test_without_namespaces_no_process_is_left_when_the_owner_dies(
         family = descendants(owner.pid)
         owner.kill()
     eventually(lambda: not any(map(is_alive, family)))
+
+
+def test_without_namespaces_what_the_runtime_hides_cannot_be_read(needs_lower_level: None, tmp_path: Path) -> None:
+    hidden = tmp_path / "library" / "site-packages"
+    hidden.mkdir(parents=True)
+    (hidden / "answers.py").write_text("42")
+    (tmp_path / "library" / "module.py").write_text("1")
+
+    class Hiding(HostRuntime):
+        __slots__ = ()
+
+        def root(self) -> dict[str, object]:
+            spec = HostRuntime.root(self)
+            binds = {**spec["binds"], "/library": str(tmp_path / "library")}  # type: ignore[dict-item]
+            return {**spec, "binds": binds, "hidden": [*spec["hidden"], str(hidden)]}  # type: ignore[misc]
+
+    code = f"print(open({str(tmp_path / 'library' / 'module.py')!r}).read())\nopen({str(hidden / 'answers.py')!r})"
+    with Sandbox(workers=1, level="landlock", runtime=Hiding()) as box:
+        result = box.run(code)
+        assert result.stdout == b"1\n"
+        assert b"PermissionError" in result.stderr
+
+
+def test_without_namespaces_an_old_landlock_still_lets_nobody_cut_files(
+    needs_lower_level: None, patched_host: Callable[[str], Runtime], tmp_path: Path
+) -> None:
+    """Version 2 lets O_TRUNC pass where O_RDONLY may be opened; the file's owner is the program's own user here."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    inside = (
+        f"outside = cage._outside; cage._outside = lambda spec: {{**outside(spec), {str(victim)!r}: landlock.READ}}"
+    )
+    with Sandbox(workers=1, level="landlock", runtime=patched_host(f"landlock.version = lambda: 2\n{inside}")) as box:
+        for mode in ("os.O_RDONLY", "3"):
+            result = box.run(f"import os\nos.open({str(victim)!r}, {mode} | os.O_TRUNC)")
+            assert b"Operation not permitted" in result.stderr
+        assert box.run(f"print(open({str(victim)!r}).read())").stdout == b"precious\n"
+    assert victim.read_text() == "precious"
+
+
+def test_without_namespaces_a_slot_outlives_the_thread_that_made_it(alone: Callable[[], Sandbox]) -> None:
+    made: list[Sandbox] = []
+    thread = threading.Thread(target=lambda: made.append(alone()))
+    thread.start()
+    thread.join()
+    with made[0] as box:
+        assert box.run("print(1)").stdout == b"1\n"
+
+
+def test_without_namespaces_a_closed_slot_leaves_no_process(
+    alone: Callable[[], Sandbox], descendants: Callable[[int], list[int]], is_alive: Callable[[int], bool]
+) -> None:
+    for _ in range(5):
+        box = alone()
+        slot = box._slots[0]
+        idle = len(descendants(slot.pid))
+        running = box._submit_run("import time; time.sleep(9)", b"", Limits(idle_s=9))
+        while len(descendants(slot.pid)) == idle:
+            time.sleep(0.005)
+        family = [slot.pid, *descendants(slot.pid)]
+        box.close()
+        assert not any(map(is_alive, family))
+        with pytest.raises(ClosedError):
+            running.result()
 
 
 def test_two_sandboxes_of_different_levels_live_side_by_side(alone: Callable[[], Sandbox]) -> None:

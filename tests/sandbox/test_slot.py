@@ -148,7 +148,7 @@ def test_a_runtime_that_cannot_be_started_is_told() -> None:
         def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
             return subprocess.Popen(["/no/such/program"])
 
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InfrastructureError, match=r"could not be started: .*/no/such/program"):
         Slot(Broken())
 
 

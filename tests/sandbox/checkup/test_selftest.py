@@ -1,11 +1,13 @@
 """The corpus on this machine, and proof that it would notice a guard that is broken."""
 
+import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from containers.host import HostRuntime
-from sandbox import Level, UnsupportedHostError
+from sandbox import InfrastructureError, Level, UnsupportedHostError
 from sandbox.checkup.corpus import Program, load
 from sandbox.checkup.selftest import selftest
 from sandbox.slot import Runtime
@@ -57,7 +59,7 @@ syscalls._NUMBERS.update(semget=(64, 190))
 seccomp._PROGRAM = seccomp._assembled(seccomp.filter_program())
 """
 WRITABLE_ZERO = "inside = cage._inside; cage._inside = lambda spec: {**inside(spec), '/dev/zero': landlock.WRITE}"
-WRITABLE_PROC = f"landlock.restrict = lambda rules, abi: None\n{MOUNTING}f & ~(k == 'proc'), d)"
+WRITABLE_PROC = f"landlock.restrict = lambda ruleset: None\n{MOUNTING}f & ~(k == 'proc'), d)"
 ANY_END_IS_WELL = "function_judge.ended_early = lambda report: function_judge.Outcome('AC', '')"
 # What is broken, the program that finds it, and what is said of it.
 FOUND = {
@@ -104,6 +106,34 @@ def test_a_slot_that_is_killed_is_a_failure_of_the_program_and_the_rest_goes_on(
     report = selftest(programs, broken_host(patch))
     assert [failure.program.name for failure in report.failures] == ["resources/catastrophic-regex"]
     assert "its slot failed" in report.failures[0].why
+
+
+def test_a_program_that_could_not_be_run_is_no_success() -> None:
+    def fail() -> None:
+        raise KeyError("unforeseen")
+
+    with pytest.raises(KeyError, match="unforeseen"):
+        selftest(group("early_exit"), HostRuntime(), on_done=fail)
+
+
+def test_no_slot_is_left_when_one_cannot_be_started(
+    descendants: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = descendants(os.getpid())
+    runtime = HostRuntime()
+    starts: list[int] = []
+    start = HostRuntime.start
+
+    def second_fails(self: HostRuntime, *arguments: Any) -> Any:
+        starts.append(1)
+        if len(starts) == 2:
+            raise OSError("no more processes")
+        return start(self, *arguments)
+
+    monkeypatch.setattr(HostRuntime, "start", second_fails)
+    with pytest.raises(InfrastructureError, match="no more processes"):
+        selftest(group("early_exit"), runtime)
+    assert descendants(os.getpid()) == before
 
 
 def test_a_machine_that_cannot_sandbox_is_told(broken_host: Callable[[str], Runtime]) -> None:

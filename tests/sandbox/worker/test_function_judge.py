@@ -640,3 +640,47 @@ def test_a_prelude_that_raises_is_the_problems_fault(box: Sandbox) -> None:
     problem = Problem(id="bad", prelude="1 / 0", tests=("assert f()",))
     with pytest.raises(ProblemError, match="ZeroDivisionError"):
         box.judge(problem, "def f(): return True")
+
+
+# --- what a program must not get away with ---
+
+
+def test_a_set_up_without_tests_of_its_own_takes_the_later_ones_with_it(box: Sandbox) -> None:
+    code = "def f(x):\n    return 1 // x"
+    assert verdicts(box, code, "y = f(0)", "assert f(1) == 1") == [RE]
+    assert verdicts(box, code, "y = f(1)", "assert f(y) == 1") == [AC]
+
+
+def test_an_assertion_that_the_program_swallows_has_failed(box: Sandbox) -> None:
+    test = "def seen(x):\n    assert x == 3, 'not three'\nassert f(seen) is None"
+    swallowing = "def f(g):\n    try: g(4)\n    except AssertionError: pass"
+    result = judge(box, swallowing, test, "assert f(print) is None")
+    assert [test.verdict for test in result.tests] == [WA, AC]
+    assert result.message == "not three"
+    assert verdicts(box, "def f(g): g(3)", test) == [AC]
+
+
+def test_an_object_is_callable_where_the_program_made_it_so(box: Sandbox) -> None:
+    code = "def f(x):\n    return (lambda: x) if x else object()"
+    assert verdicts(box, code, "assert callable(f(1)) and f(1)() == 1", "assert not callable(f(0))") == [AC, AC]
+
+
+def test_a_function_of_the_test_is_not_handed_to_c_code_for_the_program(box: Sandbox) -> None:
+    """`str.format` would read the test's variables through the function's attributes."""
+    test = "secret = 'x'\nassert f(str.format, lambda: 1) == 'x'"
+    assert verdicts(box, "def f(form, g): return form('{0.__globals__[secret]}', g)", test) == [RE]
+    assert_accepted(box, "def f(form, x): return form('<{}>', x)", "assert f(str.format, 3) == '<3>'")
+
+
+def test_answers_of_a_child_do_not_count_for_a_program_that_has_ended(box: Sandbox) -> None:
+    code = "import os\nif os.fork(): os._exit(0)\nwhile os.getppid() != 1: pass\ndef f(x): return x"
+    for _ in range(10):
+        assert set(verdicts(box, code, "assert f(1) == 1", "assert f(2) == 2")) == {RE}
+
+
+def test_a_busy_generator_is_not_idle(box: Sandbox) -> None:
+    """Between its thousands of quick answers it is seen asleep at every look."""
+    limits = Limits(cpu_s=10, idle_s=0.2)
+    assert verdicts(box, "def f(n):\n    yield from range(n)", "assert sum(f(20000)) == 199990000", limits=limits) == [
+        AC
+    ]

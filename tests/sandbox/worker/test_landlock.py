@@ -22,7 +22,7 @@ def error_when_restricted(rights: dict[Path, int], act: Callable[[], object]) ->
         try:
             linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
             rules = [landlock.path_rule(str(path), allowed) for path, allowed in rights.items()]
-            landlock.restrict(rules, landlock.version())
+            landlock.restrict(landlock.make_ruleset(rules, landlock.version()))
             try:
                 act()
                 status = 0

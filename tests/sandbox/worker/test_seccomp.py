@@ -83,6 +83,8 @@ def decide(
         position += 1
         if code == 0x20:  # BPF_LD | BPF_W | BPF_ABS
             (accumulator,) = struct.unpack_from("=I", data, operand)
+        elif code == 0x54:  # BPF_ALU | BPF_AND | BPF_K
+            accumulator &= operand
         elif code == 0x05:  # BPF_JMP | BPF_JA
             position += operand
         elif code == 0x06:  # BPF_RET | BPF_K
@@ -359,6 +361,34 @@ def test_a_single_process_changes_no_file_and_opens_no_socket(machine: str) -> N
             assert decide(machine, CALLS[machine][name], (1, 2, 3), single=ALONE) == EPERM, name
     for name in ("read", "write", "openat", "futex", "mmap", "exit_group", "execve"):
         assert decide(machine, CALLS[machine][name], single=ALONE) == ALLOW, name
+
+
+@machines
+def test_a_single_process_shares_its_descriptors_with_its_threads(machine: str) -> None:
+    clone = CALLS[machine]["clone"]
+    assert decide(machine, clone, (0x10900,), single=ALONE) == EPERM  # CLONE_THREAD, SIGHAND, VM; not CLONE_FILES
+    assert decide(machine, clone, (0x10D00,), single=ALONE) == ALLOW
+
+
+@machines
+def test_a_single_process_has_pairs_of_connected_sockets_only(machine: str) -> None:
+    number = CALLS[machine]["socketpair"]
+    for kind, answer in ((1, ALLOW), (5, ALLOW), (0x80801, ALLOW), (0x80005, ALLOW), (2, EPERM), (3, EPERM)):
+        assert decide(machine, number, (1, kind, 0), single=ALONE) == answer, kind
+    assert decide(machine, number, (2, 1, 0), single=ALONE) == EPERM
+
+
+@machines
+def test_a_single_process_cuts_no_file_that_it_does_not_open_for_writing(machine: str) -> None:
+    places = {"openat": 2} | ({"open": 1} if "open" in CALLS[machine] else {})
+    for name, place in places.items():
+        before = [0] * place
+        for mode, answer in ((0, EPERM), (3, EPERM), (1, ALLOW), (2, ALLOW)):
+            flags = mode | 0o1000 | 0o100  # O_TRUNC, O_CREAT
+            assert decide(machine, CALLS[machine][name], (*before, flags), single=ALONE) == answer, (name, mode)
+            assert decide(machine, CALLS[machine][name], (*before, flags)) == ALLOW
+        assert decide(machine, CALLS[machine][name], (*before, 0), single=ALONE) == ALLOW
+    assert decide(machine, CALLS[machine]["openat2"], single=ALONE) == EPERM
 
 
 @machines

@@ -126,3 +126,31 @@ def test_a_helper_of_the_tests_may_be_called_check() -> None:
     """Only `check(candidate)` is called by the judge itself."""
     code = compile_tests(["def check(f, n):\n    assert f(n) == n\ncheck(g, 1)\ncheck(g, 2)"])
     assert code.total == 2
+
+
+def test_a_statement_that_calls_an_asserting_function_of_the_prelude_is_a_test() -> None:
+    prelude = "def same(a, b):\n    assert a == b\ndef double(x):\n    return 2 * x\n"
+    code = compile_tests(["same(f(1), 1)\ndouble(f(1))", "assert f(2)"], prelude)
+    assert [unit.is_test for unit in code.units] == [True, False, True]
+    assert [unit.is_test for unit in compile_tests(["same(f(1), 1)", "assert f(2)"]).units] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("test", "from_the_program"),
+    [
+        ("x = f(1)\nassert g(x)", {"f", "g"}),
+        ("f = wrap(f)\nassert f(1)", {"f", "wrap"}),  # read before it is bound
+        ("n += 1\nassert n", {"n"}),
+        ("for i in f(3):\n    total = i\nassert total", {"f"}),
+        ("def helper(a):\n    return a == limit\nlimit = 3\nassert helper(f(1))", {"f"}),  # read when it is called
+        ("def helper(a):\n    return a == limit\nassert helper(f(1))", {"f", "limit", "a"}),
+        ("import numpy as np\nfrom math import pi\nassert f(np, pi)", {"f"}),
+        ("class T:\n    pass\nassert f(T)", {"f"}),
+        ("assert [y for y in f(1)] == y", {"f", "y"}),
+        ("with f() as h:\n    assert h", {"f"}),
+        ("assert (m := f(1)) == m", {"f"}),
+        ("a, (b, *c) = f(1)\nassert a == b == c", {"f"}),
+    ],
+)
+def test_names_that_the_tests_bind_first_are_never_the_programs(test: str, from_the_program: set[str]) -> None:
+    assert set(compile_tests([test]).free_names) - {"a"} == from_the_program - {"a"}
