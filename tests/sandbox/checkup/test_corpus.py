@@ -13,7 +13,7 @@ GROUPS = {
     "early_exit", "forged_channel", "lying_objects", "reading_answers", "persistence", "resources", "judge_traps",
     "escapes",
 }  # fmt: skip
-NOT_TRIED_BY_A_PROGRAM = {"control_group", "pid_limit", "interpreter", "single_process"}
+NOT_TRIED_BY_A_PROGRAM = {"control_group", "pid_limit", "interpreter"}
 
 
 @pytest.fixture
