@@ -40,6 +40,7 @@ _PROBE_LIMITS = {
 _Problem = Union[Task, Dict[str, Any]]
 
 
+_TOO_MUCH = "what the program returned took too much of the judge's memory"
 _DEATHS: Dict[int, Tuple[str, str]] = {
     signal.SIGXCPU: ("TLE", "what the program returned kept the judge busy for too long"),
     signal.SIGSEGV: ("RE", "the test code crashed on what the program returned"),
@@ -65,6 +66,11 @@ def _bound_judge(memory_bytes: int) -> None:
         pass  # only an order of preference
     finally:
         linux.prctl(linux.PR_SET_DUMPABLE, dumpable)
+
+
+def _all_tests(verdict: str, message: str, problem: _Problem) -> Dict[str, Any]:
+    total = problem.tests.total if isinstance(problem, Task) else len(problem["tests"])
+    return {"tests": [(verdict, message, 0.0)] * total, "cpu_ns": 0, "peak_bytes": 0}
 
 
 class Broker:
@@ -182,7 +188,10 @@ class Broker:
                 os.close(read_end)
                 self._pool.close()
                 _bound_judge(request["limits"]["memory_bytes"])
-                answer = marshal.dumps(self._judged(request, problem), 2)
+                try:
+                    answer = marshal.dumps(self._judged(request, problem), 2)
+                except MemoryError:  # what the program returned was too much: never the host's fault
+                    answer = marshal.dumps(_all_tests("MLE", _TOO_MUCH, problem), 2)
                 with open(write_end, "wb") as file:
                     file.write(answer)
             finally:
@@ -199,7 +208,7 @@ class Broker:
             # not be able to make that an infrastructure failure.
             death = _DEATHS.get(os.WTERMSIG(status))
             if death is not None:
-                return {"tests": [(*death, 0.0)] * problem.tests.total, "cpu_ns": 0, "peak_bytes": 0}
+                return _all_tests(*death, problem)
         if not answer:
             raise InfrastructureFailure("the judge process died")
         return dict(marshal.loads(answer))  # noqa: S302 - from our own fork

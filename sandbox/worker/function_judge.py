@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import resource
 import signal
@@ -58,6 +59,8 @@ class _Session:
             exec(task.prelude, self.names)
         except _TestTimeout:
             raise TestCodeError("the prelude runs for too long") from None
+        except MemoryError:
+            raise  # perhaps for what the candidates before left in the judge
         except BaseException as error:  # trusted code of the problem's author, who may call sys.exit: theirs to mend
             raise TestCodeError("the prelude raises %s: %s" % (type(error).__name__, error)) from None
         classes = {name: value for name, value in self.names.items() if _crosses_by_fields(value)}
@@ -276,10 +279,15 @@ class FunctionJudge:
             return None
         report = self._session.end()
         self.cpu_ns += report.cpu_ns
-        if report.reason == "idle":  # or a hundred sleeping tests would hold the slot for a hundred idle guards
-            self._lost_s += self._limits["idle_s"]
+        self._lost_s += (
+            report.idle_ns / 1e9
+        )  # or a hundred sleeping tests would hold the slot for a hundred idle guards
         self.peak_bytes = max(self.peak_bytes, report.peak_bytes)
+        # Test code and prelude refer to each other in circles, with all that the program returned to them.
+        self._session.names.clear()
+        sys.modules.pop("tests", None)
         self._session = None
+        gc.collect()
         return report
 
 

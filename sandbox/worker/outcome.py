@@ -9,7 +9,7 @@ from .run import Report
 
 _REASONS = {
     "cpu": ("TLE", "CPU time limit exceeded"),
-    "total_cpu": ("TLE", "CPU time limit over all tests exceeded"),
+    "total_cpu": ("TLE", "time limit over all tests exceeded"),
     "idle": ("TLE", "idle for longer than the limit"),
     "wall": ("TLE", "wall time guard: 10 times the CPU time limit"),
     "memory": ("MLE", "memory limit exceeded"),

@@ -123,12 +123,6 @@ def _landlock_gaps(facts: Facts, version: int) -> List[Optional[str]]:
     gaps: List[Optional[str]] = []
     zero = error_of(lambda: os.close(os.open("/dev/zero", os.O_RDWR)))
     gaps.append("files can be opened for writing" if zero != errno.EACCES else None)
-    if version >= 4:
-        with socket.socket() as sock:
-            gaps.append("a TCP port can be bound" if error_of(lambda: sock.bind(("", 0))) != errno.EACCES else None)
-        with socket.socket() as sock:
-            reached = error_of(lambda: sock.connect(("0.0.0.0", 9)))  # noqa: S104 - this machine, which is none
-            gaps.append("TCP connections can be tried" if reached != errno.EACCES else None)
     if version >= 6:
         with socket.socket(socket.AF_UNIX) as sock:
             found = error_of(lambda: sock.connect(facts["socket"]))

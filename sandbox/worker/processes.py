@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from . import linux
 
@@ -13,7 +13,7 @@ _DISK_WAIT_SHARE = 0.1
 """Part of the time in which processes wait only for a disk that is idle time: vfork(2) keeps a parent in that state
 for as long as its child likes, and a slow file system must not fail a program."""
 _FREE_SOCKETS = 64
-_MOST_BYTES = 1 << 18
+_MOST_BYTES = 1 << 19
 """Read of a list in /proc, which other processes of the machine can make long."""
 _IDLE_SHARES = {b"R": 0.0, b"D": _DISK_WAIT_SHARE}
 
@@ -24,7 +24,7 @@ class Usage(NamedTuple):
     cpu_ns: int
     """Of those that live, and of those that they waited for."""
     memory_bytes: int
-    """Resident; pages that several share are counted for each."""
+    """Resident without files in memory, and page tables; pages that several share are counted for each."""
     idle_share: float
     """0 when one of them runs or waits for a core, 1 when all of them wait for something else."""
     threads: int
@@ -161,7 +161,21 @@ class Processes:
             idle_share = min(idle_share, _IDLE_SHARES.get(of_thread[0], 1.0))
             if resident and not idle_share:
                 break
-        return _Stat((int(fields[13]) + int(fields[14])) * _TICKS_NS, resident * _PAGE, idle_share, threads)
+        memory = resident * _PAGE + self._correction(pid)
+        return _Stat((int(fields[13]) + int(fields[14])) * _TICKS_NS, max(0, memory), idle_share, threads)
+
+    def _correction(self, pid: int) -> int:
+        """Of the resident memory: page tables are missing in it, and files in memory are counted where they lie."""
+        sizes = self._sizes(pid)
+        return sizes.get(b"VmPTE", 0) - sizes.get(b"RssShmem", 0)
+
+    def _sizes(self, pid: int) -> Dict[bytes, int]:
+        """Bytes by name, of /proc/PID/status; empty when it is gone."""
+        try:
+            lines = self._read("%d/status" % pid).splitlines()
+        except OSError:
+            return {}
+        return {line.partition(b":")[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith(b" kB")}
 
     def _fields(self, path: str) -> List[bytes]:
         """Of a process or thread, from the state on. Raises OSError when it is gone."""
@@ -169,12 +183,12 @@ class Processes:
 
     def _proportional_bytes(self, pid: int) -> Optional[int]:
         try:
-            for line in self._read("%d/smaps_rollup" % pid).splitlines():
-                if line.startswith(b"Pss:"):
-                    return int(line.split()[1]) * 1024
+            lines = self._read("%d/smaps_rollup" % pid).splitlines()
         except OSError:
-            pass  # hidden, or its first thread is gone
-        return None
+            return None  # hidden, or its first thread is gone
+        sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines[1:]}
+        # Without files in memory, as above, and with page tables.
+        return sizes.get(b"Pss:", 0) - sizes.get(b"Pss_Shmem:", 0) + self._sizes(pid).get(b"VmPTE", 0)
 
     def _read(self, path: str, whole: bool = False) -> bytes:
         """The first of a file, as much as one call gives; or all of it, up to a bound."""

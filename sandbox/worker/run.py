@@ -37,6 +37,8 @@ class Report(NamedTuple):
     signal: Optional[int]
     cpu_ns: int
     wall_ns: int
+    idle_ns: int
+    """In which tests that were timed waited for nothing of ours."""
     peak_bytes: int
 
 

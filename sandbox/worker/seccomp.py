@@ -14,7 +14,7 @@ import struct
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from .linux import MACHINE, _libc
-from .syscalls import CHANGES, LAST_REVIEWED, OTHER_PROCESSES, hidden_numbers, numbers_of
+from .syscalls import CHANGES, EXTENDED_ATTRIBUTES, LAST_REVIEWED, OTHER_PROCESSES, hidden_numbers, numbers_of
 
 _AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _X32_BIT = 0x40000000
@@ -30,11 +30,13 @@ _O_ACCMODE, _O_TRUNC = 0o3, 0o1000
 _PAIRS = tuple(kind | flags for kind in (1, 5) for flags in (0, 0x800, 0x80000, 0x80800))
 _SIGCHLD = 17
 _MAP_SHARED, _MAP_PRIVATE, _MAP_ANONYMOUS = 0x01, 0x02, 0x20
-_AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
+_AF_UNIX = 1
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 _MSG_OOB = 1
 _SOL_SOCKET = 1
 _BUFFER_OPTIONS = (7, 8, 32, 33)  # SO_SNDBUF, SO_RCVBUF, and the two that force
+# SO_REUSEADDR, SO_BROADCAST, SO_KEEPALIVE, SO_LINGER, SO_REUSEPORT, SO_PASSCRED, SO_RCVTIMEO, SO_SNDTIMEO, new and old
+_SOCKET_OPTIONS = (2, 6, 9, 13, 15, 16, 20, 21, 66, 67)
 _IOCTLS = (
     0x5401, 0x802C542A, 0x5413, 0x540F,  # TCGETS, TCGETS2, TIOCGWINSZ, TIOCGPGRP: what isatty and its like ask
     0x541B, 0x5421, 0x5450, 0x5451,  # FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
@@ -92,12 +94,16 @@ def _ioctl() -> _Rows:
 
 
 def _setsockopt() -> _Rows:
-    """Larger buffers would hold memory that no process shows: asking for them does nothing, and says that it did."""
-    done = [(_RET_K, 0, 0, _ERRNO)]
+    """Larger buffers would hold memory that no process shows: asking for them does nothing, and says that it did.
+
+    Of the others only what is harmless: a filter (SO_ATTACH_FILTER) takes from memory that the whole machine shares.
+    """
     rows = [_load(1), (_JEQ_K, 1, 0, _SOL_SOCKET), *_allow(), _load(2)]
-    for index, option in enumerate(_BUFFER_OPTIONS):
-        rows.append((_JEQ_K, len(_BUFFER_OPTIONS) - index, 0, option))
-    return [*rows, *_allow(), *done]
+    for option in _BUFFER_OPTIONS:
+        rows += [(_JEQ_K, 0, 1, option), (_RET_K, 0, 0, _ERRNO)]
+    for option in _SOCKET_OPTIONS:
+        rows += [(_JEQ_K, 0, 1, option), *_allow()]
+    return rows + _refuse()
 
 
 def _no_shared_anonymous_memory() -> _Rows:
@@ -114,8 +120,10 @@ def _no_shared_anonymous_memory() -> _Rows:
 
 _RULES: Dict[str, Callable[[], _Rows]] = {
     "clone": lambda: _none_of(0, _NEW_NAMESPACES),
-    # AF_INET, AF_INET6: the network namespace has no way out.
-    "socket": lambda: _only(0, (_AF_UNIX, _AF_INET, _AF_INET6), errno.EAFNOSUPPORT),
+    # Those of the internet could reach nothing, only hold ports for the next run and load protocols into the kernel.
+    "socket": lambda: _only(0, (_AF_UNIX,), errno.EAFNOSUPPORT),
+    # Each message could hold two pages of memory that no process shows; those who use it copy where it fails so.
+    "sendfile": lambda: _refuse(errno.EINVAL),
     "socketpair": lambda: _only(0, (_AF_UNIX,), errno.EAFNOSUPPORT),
     "ioctl": _ioctl,
     "setsockopt": _setsockopt,
@@ -177,7 +185,7 @@ def filter_program(machine: str = MACHINE, single: Optional[SingleProcess] = Non
         single: the process that it is for, where no namespace holds what it starts.
     """
     rules = {**_RULES, **(single.rules() if single else {})}
-    removed = frozenset((*CHANGES, *OTHER_PROCESSES) if single else ())
+    removed = frozenset((*CHANGES, *EXTENDED_ATTRIBUTES, *OTHER_PROCESSES) if single else ())
     # Each entry holds for the numbers from its own up to the next one's.
     leaves: Dict[int, _Rows] = {0: _refuse(), LAST_REVIEWED + 1: _refuse(errno.ENOSYS)}
     answers = {number: _refuse(errno.ENOSYS) for number in hidden_numbers().values()}

@@ -9,6 +9,8 @@ from .checkers import CHECKERS
 from .outcome import Outcome, outcome_of
 from .run import run_program
 
+_LAST_WORDS = 4096
+
 
 class StdioJudge:
     """All tests of one submission."""
@@ -50,8 +52,9 @@ class StdioJudge:
         output = run_program(self._zygote, self._limits, self._code, stdin.encode("utf-8", "surrogatepass"))
         report = output.report
         self.cpu_ns += report.cpu_ns
-        if report.reason == "idle":  # or a hundred sleeping tests would hold the slot for a hundred idle guards
-            self._idle_s += self._limits["idle_s"]
+        self._idle_s += (
+            report.idle_ns / 1e9
+        )  # or a hundred sleeping tests would hold the slot for a hundred idle guards
         self.peak_bytes = max(self.peak_bytes, report.peak_bytes)
         outcome = outcome_of(report, output.notice)
         if outcome is None:
@@ -61,6 +64,6 @@ class StdioJudge:
                 right = False
             outcome = Outcome("AC", "") if right else Outcome("WA", "the output differs from what is expected")
         elif outcome.verdict == "RE" and output.stderr:
-            last = output.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
+            last = output.stderr[-_LAST_WORDS:].decode("utf-8", "replace").strip().splitlines()[-1:]
             outcome = Outcome("RE", "%s: %s" % (outcome.message, "".join(last)[:500]))
         return outcome, report.wall_ns / 1e9

@@ -26,8 +26,9 @@ from .processes import Processes, Usage
 
 _TICK_NS = 10_000_000
 _LEAST_SPAN_NS = 1_000_000
+_LEAST_WAIT_NS = 5_000_000
 _WALL_OVER_CPU = 10
-_MOST_LOCKS = 64
+_MOST_LOCKS = 4096
 """Record locks: the kernel keeps them in memory that is counted nowhere."""
 _BUSY_SHARE = 0.1
 """Of a span, without the pauses in it, of which the processes used so much as CPU time nothing is idle time: between
@@ -44,6 +45,7 @@ class _Watch:
         self.idle_so_far_ns = 0
         self.paused_ns: Optional[int] = None
         self._away_ns = 0
+        self._awaited_from_ns = start_ns
         # No program needs it: for those that find a way to be neither idle nor running, such as a slow vfork.
         self.last_ns = start_ns + _WALL_OVER_CPU * cpu_ns + idle_ns
 
@@ -52,6 +54,16 @@ class _Watch:
         now_ns = time.monotonic_ns()
         self._count_pause(now_ns)
         self.paused_ns = now_ns if is_paused else None
+        if not is_paused:
+            self._awaited_from_ns = now_ns
+
+    def awaited_ns(self, now_ns: int) -> int:
+        """How long the program has been waited for without a pause.
+
+        0 for so short a time that the runner, on a busy machine, may only not have got round to reading the answer.
+        """
+        wait_ns = now_ns - self._awaited_from_ns
+        return wait_ns if self.paused_ns is None and wait_ns >= _LEAST_WAIT_NS else 0
 
     def take_pauses_ns(self, now_ns: int) -> int:
         """How long it was paused since this was last asked."""
@@ -102,6 +114,7 @@ class Supervisor:
         self._peak_bytes = 0
         self._main_peak_bytes = 0
         self._reaped_cpu_ns = 0
+        self._idle_ns = 0
         self._reason: Optional[str] = None
         self._started_ns = self._sampled_ns = time.monotonic_ns()
         self._watch: Optional[_Watch] = _Watch(
@@ -114,7 +127,7 @@ class Supervisor:
         wait_status = self._wait()
         wall_ns = time.monotonic_ns() - self._started_ns
         if self._files is not None:
-            self._peak_bytes = max(self._peak_bytes, self._main_peak_bytes + self._file_bytes())
+            self._peak_bytes = max(self._peak_bytes, self._main_peak_bytes, self._file_bytes())
         self._end_all()
         reason = self._reason
         if self._files is not None:
@@ -136,6 +149,7 @@ class Supervisor:
             "exit_code": os.WEXITSTATUS(wait_status) if os.WIFEXITED(wait_status) else None,
             "cpu_ns": cpu_ns,
             "wall_ns": wall_ns,
+            "idle_ns": self._idle_ns,
             "peak_bytes": peak_bytes,
         }
 
@@ -235,10 +249,12 @@ class Supervisor:
             self._reason = "locks"
         elif self._single and usage.threads > self._max_threads:
             self._reason = "threads"  # where RLIMIT_NPROC would count all that the user runs
-        elif usage.cpu_ns > self._total_cpu_ns:
+        elif usage.cpu_ns + self._idle_ns > self._total_cpu_ns:
             self._reason = "total_cpu"
         elif watch is not None:
-            watch.idle_so_far_ns += int(since_ns * usage.idle_share)
+            idle_ns = int(min(since_ns, watch.awaited_ns(now_ns)) * usage.idle_share)
+            watch.idle_so_far_ns += idle_ns
+            self._idle_ns += idle_ns
             if usage.idle_share == 0.0:
                 watch.last_ns += since_ns  # running, or waiting for a core on a busy machine
             if usage.cpu_ns - watch.cpu_before_ns > watch.cpu_ns:

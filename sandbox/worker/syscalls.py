@@ -80,12 +80,15 @@ _HIDDEN = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 42
 LAST_REVIEWED = 450
 """The newest call that the list was made in view of; later ones, unless in it, are said not to exist as well."""
 
-# What a single process that must change nothing can do without; see seccomp.filter_program.
+# What a single process in the host's own files can do without; see seccomp.filter_program.
 CHANGES = (
     "truncate", "ftruncate", "fallocate", "rename", "renameat", "renameat2", "mkdir", "mkdirat", "rmdir", "link",
     "linkat", "unlink", "unlinkat", "symlink", "symlinkat", "chmod", "fchmod", "fchmodat", "fchmodat2", "chown",
     "fchown", "lchown", "fchownat", "utime", "utimes", "utimensat", "futimesat", "mknod", "mknodat", "creat",
     "openat2",  # whose flags lie behind a pointer
+)  # fmt: skip
+EXTENDED_ATTRIBUTES = (  # which Landlock does not keep from being read
+    "getxattr", "lgetxattr", "fgetxattr", "listxattr", "llistxattr", "flistxattr",
 )  # fmt: skip
 OTHER_PROCESSES = (
     "fork", "vfork", "tkill", "pidfd_open", "setpgid", "socket", "bind", "listen", "accept", "accept4", "connect",

@@ -121,8 +121,6 @@ LIFTED = {
 RLIMITS = ("CORE", "FSIZE", "NOFILE", "MSGQUEUE", "SIGPENDING", "MEMLOCK", "DATA", "AS", "CPU", "NPROC")
 LANDLOCK = {
     "all of it": (1, "landlock.restrict = lambda ruleset: None", "landlock: files can be opened for writing"),
-    "TCP": (4, "landlock._TCP_RIGHTS = 0", "(landlock: a TCP port can be bound|candidate: .*landlock_create_ruleset)"),
-    "TCP, out": (4, "landlock._TCP_RIGHTS = 1", "landlock: TCP connections can be tried"),
     "abstract sockets": (6, "landlock._SCOPES = 2", "landlock: an abstract socket outside can be reached"),
     "device of zeros": (
         1,

@@ -1,8 +1,10 @@
 """What `Limits` promises, measured on programs that pass it; as root and as an ordinary user."""
 
+import fcntl
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import textwrap
@@ -315,6 +317,66 @@ def main():
 if __name__ == '__main__':
     main()
 """
+
+
+def test_a_mapped_file_of_its_own_is_counted_once(box: Sandbox) -> None:
+    code = """
+        import mmap, time
+        with open("/tmp/big", "w+b") as file:
+            file.truncate(40 << 20)
+            mapped = mmap.mmap(file.fileno(), 0)
+            mapped[:] = bytes(40 << 20)
+            time.sleep(0.1)
+    """
+    allowed = limits(memory_bytes=120 * MIB, disk_bytes=64 * MIB)
+    result = box.run(textwrap.dedent(code), limits=allowed)
+    assert (result.verdict, result.message) == (Verdict.AC, "")
+    assert 40 * MIB < result.peak_memory_bytes < 120 * MIB
+
+
+def test_page_tables_are_memory(box: Sandbox) -> None:
+    """One page in each gigabyte: little memory of its own, much for the tables that find it."""
+    code = """
+        import ctypes, time
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.mmap.restype = ctypes.c_void_p
+        libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+        for i in range(1, 60000):
+            if libc.mmap(i << 30, 4096, 1, 0x100022, -1, 0) == i << 30: ctypes.c_char.from_address(i << 30).value
+        time.sleep(0.2)
+    """
+    result = box.run(textwrap.dedent(code), limits=limits(memory_bytes=64 * MIB))
+    assert result.verdict is Verdict.MLE
+
+
+def test_a_few_hundred_record_locks_are_nobodys_business_and_many_thousands_are(box: Sandbox) -> None:
+    code = """
+        import fcntl, time
+        with open("/tmp/locked", "w") as file:
+            for i in range({count}): fcntl.lockf(file, fcntl.LOCK_EX, 1, 2 * i)
+            time.sleep(0.1)
+    """
+    assert box.run(textwrap.dedent(code.format(count=300)), limits=limits()).verdict is Verdict.AC
+    many = box.run(textwrap.dedent(code.format(count=8000)), limits=limits())
+    assert (many.verdict, many.message) == (Verdict.MLE, "more record locks than a program may hold")
+
+
+def test_locks_of_other_processes_of_the_machine_are_not_the_programs(box: Sandbox, tmp_path: Path) -> None:
+    """Those of open files are shown to everybody, with no owner."""
+    with (tmp_path / "locked").open("w") as file:
+        for place in range(5000):
+            lock = struct.pack("hhllhh", fcntl.F_WRLCK, os.SEEK_SET, 2 * place, 1, 0, 0)
+            fcntl.fcntl(file, 37, lock)  # F_OFD_SETLK
+        assert box.run("import time; time.sleep(0.1); print(1)", limits=limits()).verdict is Verdict.AC
+
+
+def test_memory_shared_with_a_program_being_started_is_counted_once(box: Sandbox) -> None:
+    code = """
+        import subprocess
+        held = bytearray(b"1") * (50 << 20)
+        for _ in range(20): subprocess.run(["/bin/true"])
+    """
+    assert box.run(textwrap.dedent(code), limits=limits(memory_bytes=96 * MIB)).verdict is Verdict.AC
 
 
 def _python_for_others() -> str | None:

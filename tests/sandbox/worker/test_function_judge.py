@@ -684,3 +684,27 @@ def test_a_busy_generator_is_not_idle(box: Sandbox) -> None:
     assert verdicts(box, "def f(n):\n    yield from range(n)", "assert sum(f(20000)) == 199990000", limits=limits) == [
         AC
     ]
+
+
+def test_a_program_that_ends_in_every_test_costs_the_judge_no_more_than_one(box: Sandbox) -> None:
+    """Each end is followed by a fresh candidate, and by a fresh prelude here, which once piled up."""
+    result = judge(
+        box, "import os\ndef f(x): os._exit(0)", *["assert f(1) == 1"] * 40,
+        prelude="TABLE = list(range(1000, 1_500_000))", limits=Limits(memory_bytes=128 << 20),
+    )  # fmt: skip
+    assert {test.verdict for test in result.tests} == {RE}
+
+
+def test_what_a_program_says_of_a_cached_property_is_not_believed(box: Sandbox) -> None:
+    prelude = """
+import functools
+class P:
+    def __init__(self, items): self.items = items
+    @functools.cached_property
+    def is_sorted(self): return self.items == sorted(self.items)
+"""
+    lying = "def f(x):\n    p = P(x); p.__dict__['is_sorted'] = True; return p"
+    asking = "def f(x):\n    p = P(sorted(x)); assert p.is_sorted; return p"
+    test = "assert f([3, 1, 2]).is_sorted"
+    assert verdicts(box, lying, test, prelude=prelude) == [WA]
+    assert verdicts(box, asking, test, prelude=prelude) == [AC]

@@ -92,3 +92,17 @@ def test_measurements_are_summed_over_the_tests(box: Sandbox) -> None:
     assert 0.3 <= result.cpu_s < 3
     assert 40 << 20 < result.peak_memory_bytes < 150 << 20
     assert result.wall_s >= 0.3
+
+
+def test_millions_of_lines_of_errors_are_the_programs_fault(box: Sandbox) -> None:
+    code = "import os\nb = b'\\xff\\n' * (8 * 2 ** 20 - 10)\nwhile b: b = b[os.write(2, b):]\nos._exit(1)"
+    limits = Limits(memory_bytes=96 << 20, output_bytes=16 << 20)
+    assert verdicts(box, code, ("", "1"), limits=limits) == [RE]
+
+
+def test_naps_in_many_tests_count_for_the_limit_over_all_of_them(box: Sandbox) -> None:
+    limits = Limits(cpu_s=0.5, total_cpu_s=1.0, idle_s=1.0)
+    result = judge(box, "import time; time.sleep(0.4); print(1)", *[("", "1")] * 8, limits=limits)
+    assert [test.verdict for test in result.tests][:2] == [AC, AC]
+    assert result.tests[-1].verdict is TLE
+    assert "over all tests" in result.message
