@@ -213,6 +213,10 @@ class FunctionJudge:
             return
         left = self._left_s()
         self._limit_own_cpu()
+        if self._results:
+            # Test code and prelude refer to each other in circles, with all that programs returned to them.
+            sys.modules.pop("tests", None)
+            gc.collect()
         self._session_from = len(self._results)
         self._session = session = _Session(self._zygote, self._task, self._code, {**self._limits, "total_cpu_s": left})
         try:
@@ -283,11 +287,8 @@ class FunctionJudge:
             report.idle_ns / 1e9
         )  # or a hundred sleeping tests would hold the slot for a hundred idle guards
         self.peak_bytes = max(self.peak_bytes, report.peak_bytes)
-        # Test code and prelude refer to each other in circles, with all that the program returned to them.
         self._session.names.clear()
-        sys.modules.pop("tests", None)
         self._session = None
-        gc.collect()
         return report
 
 
