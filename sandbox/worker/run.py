@@ -13,7 +13,8 @@ from typing import Any, Dict, List, NamedTuple, Optional
 
 from .codec import CodecError, unpack
 from .frames import FrameError, PeerGoneError, receive_frame, sealed_memory
-from .zygote import collect_garbage, request_run
+from .procfs import collect_garbage
+from .zygote import request_run
 
 _MAX_NOTICE = 1 << 20
 _GARBAGE_S = 10.0

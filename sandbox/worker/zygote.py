@@ -16,24 +16,16 @@ import json
 import os
 import signal
 import socket
-import time
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
-from . import candidate, linux
+from . import candidate, linux, procfs
 from .cage import LANDLOCK, Cage, prepare
 from .cgroup import RunGroup
 from .processes import Processes
 from .supervisor import Supervisor
 
 NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWPID | linux.CLONE_NEWNS
-MAX_PIDS = 4096
-"""Processes and threads that any program may be allowed; sandbox.limits."""
-_RESERVED_PIDS = 301
-"""Numbers that the kernel never gives out again after its count has wrapped."""
 _MAX_DESCRIPTORS = 8
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_GARBAGE_S = 5.0
-"""How long the kernel may take to collect sockets in flight; it takes milliseconds."""
 _HANDLED_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 
 
@@ -42,31 +34,6 @@ def request_run(zygote: socket.socket, limits: Dict[str, Any], descriptors: Dict
     message = json.dumps({"limits": limits, "names": list(descriptors)}).encode("ascii")
     rights = array.array("i", descriptors.values())
     zygote.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
-
-
-class _Proc(NamedTuple):
-    """What the zygote has of /proc."""
-
-    descriptor: int
-    """Of a mount that shows everything of its process-id namespace."""
-    pid_max: Optional[int]
-    """How many numbers the namespace gives out, where the kernel (from 6.14 on) counts them for each: a fence behind
-    RLIMIT_NPROC."""
-    last_pid: Optional[int]
-    """Descriptor of the setting by which the next process gets a low number again: how many processes ran before is
-    nobody's business. None where the kernel lacks it (CONFIG_CHECKPOINT_RESTORE)."""
-    sockets: Optional[int]
-    """Descriptor of the list of local sockets in the slot's network namespace, which its runs share one after the
-    other. None at level `landlock`, where no program makes any."""
-    own_names: FrozenSet[bytes]
-    """Abstract names of the slot's own sockets."""
-
-
-def collect_garbage() -> None:
-    """Have the kernel collect descriptors in flight that only sockets in flight hold: it does when one is closed."""
-    for sock in socket.socketpair():
-        sock.close()
-    time.sleep(0.001)
 
 
 def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], group: Optional[int]) -> None:
@@ -80,15 +47,14 @@ def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], g
         group: a descriptor of the slot's control group.
     """
     try:
+        proc = procfs.host()
         if spec["level"] == LANDLOCK:
-            proc = _Proc(os.open("/proc", _FOLDER), None, None, None, frozenset())
             linux.drop_capabilities()
         else:
-            slots_proc = os.open("/proc", _FOLDER)
-            linux.map_ids(*outside, slots_proc)
-            os.close(slots_proc)
-            proc = _mount_proc()
-            linux.drop_capabilities(kept=linux.CAP_CHECKPOINT_RESTORE)  # for _Proc.last_pid
+            linux.map_ids(*outside, proc.descriptor)
+            os.close(proc.descriptor)
+            proc = procfs.mount()
+            linux.drop_capabilities(kept=linux.CAP_CHECKPOINT_RESTORE)  # for Proc.last_pid
         cage = prepare(spec, proc.descriptor, group)
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -132,12 +98,12 @@ def _run(
     limits: Dict[str, Any],
     descriptors: Dict[str, int],
     status: socket.socket,
-    proc: _Proc,
+    proc: procfs.Proc,
     child_ended: int,
     handlers: Dict[int, Any],
 ) -> Dict[str, Any]:
     """One run from the clone to its report. Raises OSError when the host cannot do it."""
-    _forget_previous_run(proc)
+    procfs.forget_previous_run(proc)
     group = RunGroup(cage.group, limits) if cage.group is not None else None
     try:
         parent = os.getpid()
@@ -152,58 +118,6 @@ def _run(
     finally:
         if group is not None:
             group.close()
-
-
-def _forget_previous_run(proc: _Proc) -> None:
-    """Take away what can outlive the last process: the count of processes, and names of sockets still in flight.
-
-    Raises:
-        OSError: such a socket is there after seconds.
-    """
-    if proc.last_pid is not None:
-        os.pwrite(proc.last_pid, b"1", 0)
-    if proc.sockets is None:
-        return
-    end = time.monotonic() + _GARBAGE_S
-    while not _abstract_names(proc.sockets) <= proc.own_names:
-        if time.monotonic() > end:
-            raise OSError("a socket of the run before is still there")
-        collect_garbage()
-
-
-def _mount_proc() -> _Proc:
-    """A /proc for candidates, in which each sees its own processes only, and one that shows all."""
-    flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
-    linux.mount("proc", "/tmp", "proc", flags)
-    proc = os.open("/tmp", _FOLDER)
-    pid_max = last_pid = None
-    try:
-        setting = os.open("/tmp/sys/kernel/pid_max", os.O_RDWR | os.O_CLOEXEC)
-        os.write(setting, b"%d" % (_RESERVED_PIDS + MAX_PIDS))
-        pid_max = int(os.pread(setting, 32, 0))
-        os.close(setting)
-    except OSError:
-        pass  # it is the host's own, and not ours to set
-    try:
-        last_pid = os.open("/tmp/sys/kernel/ns_last_pid", os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        pass
-    sockets = os.open("/tmp/self/net/unix", os.O_RDONLY | os.O_CLOEXEC)
-    linux.unmount("/tmp")
-    # subset=pid leaves only the processes: no host settings, no kernel counters. hidepid leaves only those that the
-    # reader may trace: not PID 1, which is this process. Read-only: a program has settings there of its own.
-    linux.mount("proc", "/proc", "proc", flags | linux.MS_RDONLY, "subset=pid,hidepid=ptraceable")
-    return _Proc(proc, pid_max, last_pid, sockets, _abstract_names(sockets))
-
-
-def _abstract_names(sockets: int) -> FrozenSet[bytes]:
-    """From the list's descriptor: to open it for every run would cost three times as much as to read it."""
-    content = b""
-    while True:
-        chunk = os.pread(sockets, 1 << 14, len(content))
-        if not chunk:
-            return frozenset(line.split(b"@", 1)[1] for line in content.splitlines() if b"@" in line)
-        content += chunk
 
 
 def _tell(to: socket.socket, report: Dict[str, Any]) -> None:

@@ -184,7 +184,7 @@ def test_a_missing_limit_of_process_numbers_is_noticed(refuses: Refuses) -> None
     slot.close()
     if "pid_limit" in slot.enforcement.absent:
         pytest.skip(slot.enforcement.absent["pid_limit"])
-    refuses("zygote.MAX_PIDS = 30000", "pid_limit: [0-9]+ processes")
+    refuses("procfs.MAX_PIDS = 30000", "pid_limit: [0-9]+ processes")
 
 
 @pytest.mark.parametrize("name", LANDLOCK)
