@@ -134,6 +134,8 @@ def judge(
     """Judge all submissions. Interrupted, the same command continues from OUT.partial."""
     started = time.monotonic()
     with _reported_errors():
+        if out.is_dir():
+            raise typer.BadParameter(f"{out} is a folder; name a file", param_hint="--out")
         for target in (out, partial_of(out)):
             if any(target.exists() and target.samefile(source) for source in (problems, submissions)):
                 raise typer.BadParameter(f"{target} would be overwritten, but it is an input", param_hint="--out")

@@ -17,7 +17,7 @@ from sandbox.checkup.doctor import Check, examine
 from sandbox.checkup.guards import GUARDS
 from sandbox.checkup.selftest import Report
 from sandbox.checkup.selftest import selftest as run_programs
-from sandbox.errors import InfrastructureError, UnsupportedHostError
+from sandbox.errors import InfrastructureError, RecordError, UnsupportedHostError
 from sandbox.level import Level
 from sandbox.pool import DEFAULT_PACKAGES
 
@@ -57,12 +57,16 @@ def doctor(*, level: LevelOption = Level.USERNS, as_json: JsonOption = False) ->
 def selftest(
     *,
     level: LevelOption = Level.USERNS,
-    only: Annotated[str, typer.Option(help="Run the programs whose GROUP/NAME or guard has this text.")] = "",
+    only: Annotated[str, typer.Option(help="Those whose GROUP/NAME has this text, or whose guard it is.")] = "",
     list_them: Annotated[bool, typer.Option("--list", help="Say what each program tries, and run none.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run the corpus of hostile and of honest programs on this machine; exit code 1 if one does what it must not."""
-    programs = [program for program in load() if only in program.name or only == program.guard]
+    try:
+        programs = [program for program in load() if only in program.name or only == program.guard]
+    except RecordError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(_BAD_INPUT) from None
     if not programs:
         typer.echo(f"error: no program has {only!r} in its name, and no guard is called so", err=True)
         raise typer.Exit(_BAD_INPUT)
@@ -95,17 +99,27 @@ def _mark(check: Check) -> Text:
 
 
 def _list(programs: list[Program], *, as_json: bool) -> None:
-    table = Table("program", "", "guard", "verdict", "what it tries")
-    rows = []
-    for program in programs:
-        kind = "hostile" if program.is_hostile else "honest"
-        expect = sorted(verdict.value for verdict in program.expect)
-        rows.append({"name": program.name, "kind": kind, "guard": program.guard, "expect": expect, "why": program.why})
-        table.add_row(program.name, kind, program.guard, "/".join(expect), Text(program.why))
+    rows = [
+        {
+            "name": program.name,
+            "kind": "hostile" if program.is_hostile else "honest",
+            "guard": program.guard,
+            "expect": "/".join(sorted(verdict.value for verdict in program.expect)),
+            "why": program.why,
+        }
+        for program in programs
+    ]
+    console = Console()
     if as_json:
         typer.echo(json.dumps(rows))
-    else:
-        Console().print(table)
+    elif console.is_terminal:
+        table = Table("program", "", "guard", "verdict", "what it tries")
+        for row in rows:
+            table.add_row(*map(Text, row.values()))
+        console.print(table)
+    else:  # a line for each, whole, for whoever searches in them
+        for row in rows:
+            typer.echo("\t".join(row.values()))
 
 
 def _summary(report: Report) -> dict[str, object]:

@@ -17,12 +17,13 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from sandbox.checkup.guards import GUARDS
-from sandbox.errors import RecordError
+from sandbox.errors import ProblemError, RecordError
 from sandbox.jsonl import parse_line, read_lines
 from sandbox.level import Level
 from sandbox.limits import MIB
 from sandbox.problem import Kind, Problem, StdioTest
 from sandbox.records import LimitsRecord, StdioTestRecord, StrictRecord
+from sandbox.syntax import check_syntax
 from sandbox.verdict import Verdict
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -114,13 +115,15 @@ def load(folder: Path = PROGRAMS) -> list[Program]:
     """
     found: list[Program] = []
     for kind in ("hostile", "honest"):
-        for manifest in sorted((folder / kind).glob("*/manifest.jsonl")):
-            found += _load_group(manifest, is_hostile=kind == "hostile")
+        for group in sorted(path for path in (folder / kind).glob("*") if path.is_dir()):
+            found += _load_group(group / "manifest.jsonl", is_hostile=kind == "hostile")
     return found
 
 
 def _load_group(manifest: Path, *, is_hostile: bool) -> Iterator[Program]:
     files = {path.name.removesuffix(_SUFFIX): path for path in manifest.parent.glob(f"*{_SUFFIX}")}
+    if not manifest.exists():
+        raise RecordError(str(manifest), 1, "", f"there is no such file, and so no line for {', '.join(sorted(files))}")
     for place in read_lines(manifest):
         line = parse_line(ManifestLine, place, manifest)
         path = files.pop(line.name, None)
@@ -128,11 +131,13 @@ def _load_group(manifest: Path, *, is_hostile: bool) -> Iterator[Program]:
             reason = f"there is no {line.name}{_SUFFIX}, or it is named twice"
             raise RecordError(str(manifest), place.number, "name", reason)
         if is_hostile == (Verdict.AC in line.expect):
-            reason = "a hostile program is never to be AC" if is_hostile else "an honest program is always to be AC"
+            hostile = "a hostile program is never to be AC; name the verdicts that it may get"
+            reason = hostile if is_hostile else "an honest program is always to be AC"
             raise RecordError(str(manifest), place.number, "expect", reason)
         try:
             problem = _problem(line, is_hostile=is_hostile)
-        except ValueError as error:
+            check_syntax(problem)
+        except (ValueError, ProblemError) as error:
             raise RecordError(str(manifest), place.number, "", str(error)) from None
         yield Program(
             name=f"{manifest.parent.name}/{line.name}",
@@ -147,7 +152,7 @@ def _load_group(manifest: Path, *, is_hostile: bool) -> Iterator[Program]:
             code=path.read_bytes().decode("utf-8", "surrogatepass"),
         )
     if files:
-        raise RecordError(str(manifest), 0, "", f"programs without a line: {', '.join(sorted(files))}")
+        raise RecordError(str(manifest), 1, "", f"programs without a line: {', '.join(sorted(files))}")
 
 
 def _problem(line: ManifestLine, *, is_hostile: bool) -> Problem:

@@ -28,7 +28,7 @@ MACHINE_GUARDS = {
     "read_only_root": Guard("nothing outside its own folder can be written", _USERNS),
     "hidden_files": Guard("home folders, secrets and system state are not there", _REPORT),
     "private_proc": Guard("/proc shows its own processes and nothing of the machine", "Linux 5.8 or newer"),
-    "devices": Guard("null, zero, full, random and urandom are all there is in /dev", _REPORT),
+    "devices": Guard("no device but null, zero, full, random and urandom", _REPORT),
     "descriptors": Guard("no descriptor is inherited", _REPORT),
     "environment": Guard("the environment is an allow-list", _REPORT),
     "unprivileged": Guard("it runs as an ordinary user", "start it as an ordinary user"),

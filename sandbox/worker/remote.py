@@ -167,7 +167,7 @@ class Remote:
             if frame is not None:
                 self._pause()
                 return unpack(frame)
-        except PeerGoneError:
+        except (PeerGoneError, ConnectionError):
             self._break_off(None)
         except FrameError as error:
             self._break_off(str(error), "output" if "announces" in str(error) else "protocol")

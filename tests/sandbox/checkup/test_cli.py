@@ -48,3 +48,12 @@ def test_an_unknown_level_is_bad_input() -> None:
         done = call(command, "--level", "none")
         assert done.returncode == 2
         assert "landlock" in done.stderr
+
+
+def test_what_is_listed_can_be_searched_in_a_pipe() -> None:
+    done = call("selftest", "--list")
+    (line,) = [line for line in done.stdout.splitlines() if "escapes/unshare-user-namespace" in line]
+    name, kind, guard, verdicts, why = line.split("\t")
+    assert (name, kind, guard) == ("escapes/unshare-user-namespace", "hostile", "user_namespace")
+    assert "AC" not in verdicts.split("/")
+    assert why

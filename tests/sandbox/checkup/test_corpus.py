@@ -80,6 +80,8 @@ def test_a_line_and_a_file_make_a_program(folder: Path) -> None:
         ({"runs": 0}, "runs"),
         ({"limits": {"cpu_s": -1.0}}, "cpu_s is -1.0"),
         ({"why": ""}, "why"),
+        ({"by": {"tests": ["assert ("]}}, "does not compile"),
+        ({"by": {"tests": ["f(1)"]}}, "asserts anything"),
     ],
 )
 def test_a_bad_line_names_its_place_and_its_fault(folder: Path, change: dict[str, object], said: str) -> None:
@@ -95,6 +97,13 @@ def test_a_program_without_a_line_and_one_named_twice_are_errors(folder: Path) -
     write(folder, LINE, LINE)
     (folder / "hostile" / "group" / "forgotten.py.txt").unlink()
     with pytest.raises(RecordError, match="named twice"):
+        load(folder)
+
+
+def test_a_group_without_a_manifest_is_an_error_and_not_left_out(folder: Path) -> None:
+    write(folder, LINE)
+    (folder / "hostile" / "group" / "manifest.jsonl").unlink()
+    with pytest.raises(RecordError, match=r"manifest.jsonl:1: there is no such file, and so no line for one"):
         load(folder)
 
 
