@@ -680,7 +680,7 @@ def test_answers_of_a_child_do_not_count_for_a_program_that_has_ended(box: Sandb
 
 def test_a_busy_generator_is_not_idle(box: Sandbox) -> None:
     """Between its thousands of quick answers it is seen asleep at every look."""
-    limits = Limits(cpu_s=10, idle_s=0.2)
+    limits = Limits(cpu_s=10, idle_s=0.6)
     assert verdicts(box, "def f(n):\n    yield from range(n)", "assert sum(f(20000)) == 199990000", limits=limits) == [
         AC
     ]
