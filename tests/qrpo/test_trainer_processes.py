@@ -25,6 +25,7 @@ trainer = QRPOTrainer(sys.argv[3], args=args, train_dataset=rows)
 trainer.train()
 if trainer.accelerator.is_main_process:
     json.dump([line for line in trainer.state.log_history if "loss" in line], open(folder + "/log.json", "w"))
+trainer.accelerator.end_training()  # or the exit races with the threads of the process group, and aborts at times
 """
 
 
