@@ -51,6 +51,11 @@ class Processes:
         self._single = single
         self._socket_bytes = socket_bytes
 
+    @property
+    def is_single(self) -> bool:
+        """Whether there can be but one, in no namespace of its own."""
+        return self._single is not None
+
     def usage(self) -> Usage:
         """Summed over all of them."""
         cpu_ns = memory_bytes = threads = 0
@@ -70,11 +75,13 @@ class Processes:
         total = 0
         counted: List[int] = []
         for pid in self._pids():
+            # Asked first: one that is just executing has memory of its own by the time it is answered.
+            is_counted = any(linux.is_same_memory(pid, other) for other in counted)
             share = self._proportional_bytes(pid)
             if share is None:
                 stat = self._stat(pid)
                 total += stat.resident_bytes if stat is not None else 0
-            elif not any(linux.is_same_memory(pid, other) for other in counted):
+            elif not is_counted:
                 counted.append(pid)
                 total += share
         return total

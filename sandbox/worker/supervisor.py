@@ -87,7 +87,6 @@ class Supervisor:
         main: pid of the candidate.
         child_ended: a signalfd of SIGCHLD.
         processes: those of the run.
-        single: the candidate is all there is, in no namespace of its own.
         group: the run's control group, where there is one.
     """
 
@@ -98,11 +97,9 @@ class Supervisor:
         main: int,
         child_ended: int,
         processes: Processes,
-        single: bool,
         group: Optional[RunGroup],
     ) -> None:
         self._processes = processes
-        self._single = single
         self._group = group
         self._max_threads = int(limits["processes"])
         self._status = status
@@ -187,7 +184,7 @@ class Supervisor:
 
     def _end_all(self) -> None:
         """Kill and reap whatever is left. A fork cannot slip through: the kernel refuses it to a dying process."""
-        if not self._single:
+        if not self._processes.is_single:
             try:
                 os.kill(-1, signal.SIGKILL)
             except ProcessLookupError:
@@ -247,7 +244,7 @@ class Supervisor:
             self._reason = "memory"
         elif self._processes.count_locks() > _MOST_LOCKS:
             self._reason = "locks"
-        elif self._single and usage.threads > self._max_threads:
+        elif self._processes.is_single and usage.threads > self._max_threads:
             self._reason = "threads"  # where RLIMIT_NPROC would count all that the user runs
         elif usage.cpu_ns + self._idle_ns > self._total_cpu_ns:
             self._reason = "total_cpu"
@@ -280,7 +277,7 @@ class Supervisor:
 
     def _file_bytes(self) -> int:
         """What the run's files hold, which lie in memory; 0 until the candidate has mounted its /tmp."""
-        if self._single:
+        if self._processes.is_single:
             return 0  # it can write none
         if self._files is None:
             self._files = self._processes.open_files(os.stat("/tmp").st_dev)

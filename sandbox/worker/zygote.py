@@ -114,7 +114,7 @@ def _run(
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
             candidate.run(limits, descriptors, cage, group, parent)
         processes = Processes(proc.descriptor, pid if cage.is_single else None, cage.socket_bytes)
-        return Supervisor(limits, status, pid, child_ended, processes, cage.is_single, group).run()
+        return Supervisor(limits, status, pid, child_ended, processes, group).run()
     finally:
         if group is not None:
             group.close()

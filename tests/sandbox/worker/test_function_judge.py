@@ -708,3 +708,10 @@ class P:
     test = "assert f([3, 1, 2]).is_sorted"
     assert verdicts(box, lying, test, prelude=prelude) == [WA]
     assert verdicts(box, asking, test, prelude=prelude) == [AC]
+
+
+def test_naps_in_many_calls_of_one_process_count_for_the_limit_over_all_tests(box: Sandbox) -> None:
+    limits = Limits(cpu_s=0.5, total_cpu_s=1.0, idle_s=1.0)
+    found = verdicts(box, "import time\ndef f(): time.sleep(0.3)", *["assert f() is None"] * 8, limits=limits)
+    assert found[:2] == [AC, AC]
+    assert found[-1] is TLE
