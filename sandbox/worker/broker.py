@@ -16,17 +16,14 @@ import resource
 import select
 import signal
 import socket
-from typing import Any, Dict, List, Tuple, Union
+from typing import Any, Callable, Dict, List, Tuple
 
-from . import linux, root
-from .checkers import CHECKERS
+from . import function_judge, linux, root, stdio_judge
 from .codec import unpack
 from .frames import MAX_TRUSTED, FrameError, receive_frame, send_frame
-from .function_judge import FunctionJudge, Task
-from .outcome import outcome_of
-from .run import Abandoned, InfrastructureFailure, Run, run_program
-from .stdio_judge import StdioJudge
-from .tests import TestCodeError, compile_tests
+from .outcome import Judging, Task, outcome_of
+from .run import Abandoned, InfrastructureFailure, Run, run_script, script
+from .tests import TestCodeError
 
 _MAX_PROBLEM_BYTES = 64 << 20
 """Source text of the problems kept; more would make every fork slower."""
@@ -37,9 +34,11 @@ _PROBE_LIMITS = {
     "processes": 8, "disk_bytes": 1 << 20, "open_files": 256,
 }  # fmt: skip
 
-_Problem = Union[Task, Dict[str, Any]]
-
-
+_PREPARE: Dict[str, Callable[[Dict[str, Any]], Task]] = {
+    "function": function_judge.prepare,
+    "stdio": stdio_judge.prepare,
+}
+"""By kind: what makes a problem ready to judge by; raises TestCodeError."""
 _TOO_MUCH = "what the program returned took too much of the judge's memory"
 _DEATHS: Dict[int, Tuple[str, str]] = {
     signal.SIGXCPU: ("TLE", "what the program returned kept the judge busy for too long"),
@@ -68,9 +67,8 @@ def _bound_judge(memory_bytes: int) -> None:
         linux.prctl(linux.PR_SET_DUMPABLE, dumpable)
 
 
-def _all_tests(verdict: str, message: str, problem: _Problem) -> Dict[str, Any]:
-    total = problem.tests.total if isinstance(problem, Task) else len(problem["tests"])
-    return {"tests": [(verdict, message, 0.0)] * total, "cpu_ns": 0, "peak_bytes": 0}
+def _all_tests(verdict: str, message: str, task: Task) -> Dict[str, Any]:
+    return Judging([(verdict, message, 0.0)] * task.total, 0, 0)._asdict()
 
 
 class Broker:
@@ -79,7 +77,7 @@ class Broker:
     def __init__(self, pool: socket.socket, zygote: socket.socket) -> None:
         self._pool = pool
         self._zygote = zygote
-        self._problems: "collections.OrderedDict[str, _Problem]" = collections.OrderedDict()
+        self._problems: "collections.OrderedDict[str, Task]" = collections.OrderedDict()
         self._sizes: Dict[str, int] = {}
 
     def measure_guards(self, spec: Dict[str, Any], probed: socket.socket) -> Dict[str, Any]:
@@ -150,7 +148,7 @@ class Broker:
 
     def _run(self, request: Dict[str, Any]) -> Dict[str, Any]:
         limits = request["limits"]
-        output = run_program(self._zygote, limits, request["code"], request["stdin"], self._pool)
+        output = run_script(self._zygote, limits, script(request["code"]), request["stdin"], self._pool)
         outcome = outcome_of(output.report, output.notice)
         report = output.report._asdict()
         return {
@@ -162,24 +160,13 @@ class Broker:
         }
 
     def _keep(self, key: str, problem: Dict[str, Any]) -> None:
-        if problem["kind"] == "function":
-            try:
-                prelude = compile(problem["prelude"], "<prelude>", "exec", dont_inherit=True)
-            except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
-                raise TestCodeError("the prelude does not compile: %s" % error) from None
-            self._problems[key] = Task(
-                prelude, compile_tests(problem["tests"], problem["prelude"]), problem["entry_point"]
-            )
-        else:
-            if problem["checker"] not in CHECKERS:
-                raise TestCodeError("unknown checker %r" % problem["checker"])
-            self._problems[key] = problem
+        self._problems[key] = _PREPARE[problem["kind"]](problem)
         self._sizes[key] = len(repr(problem["tests"]))
         while sum(self._sizes.values()) > _MAX_PROBLEM_BYTES and len(self._problems) > 1:
             oldest, _ = self._problems.popitem(last=False)
             del self._sizes[oldest]
 
-    def _judge(self, request: Dict[str, Any], problem: _Problem) -> Dict[str, Any]:
+    def _judge(self, request: Dict[str, Any], task: Task) -> Dict[str, Any]:
         """In a fork, so that test code leaves nothing behind."""
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         pid = os.fork()
@@ -189,9 +176,9 @@ class Broker:
                 self._pool.close()
                 _bound_judge(request["limits"]["memory_bytes"])
                 try:
-                    answer = marshal.dumps(self._judged(request, problem), 2)
+                    answer = marshal.dumps(self._judged(request, task), 2)
                 except MemoryError:  # what the program returned was too much: never the host's fault
-                    answer = marshal.dumps(_all_tests("MLE", _TOO_MUCH, problem), 2)
+                    answer = marshal.dumps(_all_tests("MLE", _TOO_MUCH, task), 2)
                 with open(write_end, "wb") as file:
                     file.write(answer)
             finally:
@@ -203,12 +190,12 @@ class Broker:
         finally:
             os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
-        if isinstance(problem, Task) and os.WIFSIGNALED(status):
+        if task.runs_test_code and os.WIFSIGNALED(status):
             # Only test code that meets what a program returned can bring the judge down so; a program must
             # not be able to make that an infrastructure failure.
             death = _DEATHS.get(os.WTERMSIG(status))
             if death is not None:
-                return _all_tests(*death, problem)
+                return _all_tests(*death, task)
         if not answer:
             raise InfrastructureFailure("the judge process died")
         return dict(marshal.loads(answer))  # noqa: S302 - from our own fork
@@ -228,17 +215,10 @@ class Broker:
             elif ready:
                 raise Abandoned
 
-    def _judged(self, request: Dict[str, Any], problem: _Problem) -> Dict[str, Any]:
-        limits, code = request["limits"], request["code"]
-        judge: Union[FunctionJudge, StdioJudge]
+    def _judged(self, request: Dict[str, Any], task: Task) -> Dict[str, Any]:
         try:
-            if isinstance(problem, Task):
-                judge = FunctionJudge(self._zygote, problem, code, limits, request["isolate_tests"])
-            else:
-                judge = StdioJudge(self._zygote, problem["tests"], problem["checker"], code, limits)
-            tests = judge.judge(request["stop_on_first_failure"])
+            return task.judge(self._zygote, request)._asdict()
         except InfrastructureFailure as error:
             return {"infrastructure": str(error)}
         except TestCodeError as error:
             return {"problem": str(error)}
-        return {"tests": tests, "cpu_ns": judge.cpu_ns, "peak_bytes": judge.peak_bytes}

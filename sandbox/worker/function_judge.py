@@ -10,14 +10,14 @@ import socket
 import sys
 import time
 import types
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from .codec import CodecError, unpack
 from .frames import FrameError
-from .outcome import Outcome, ended_early
+from .outcome import Judging, Outcome, Task, TestResult, ended_early
 from .remote import CandidateEnded, Remote
 from .run import Report, Run
-from .tests import TestCode, TestCodeError, Unit
+from .tests import TestCode, TestCodeError, Unit, compile_tests
 
 _FIRST_FRAME = 1 << 20
 _MIN_CPU_S = 10.0
@@ -28,13 +28,30 @@ _FREE_CPU_S = 0.1
 """Of which so much is not charged to the submission."""
 
 
-class Task(NamedTuple):
-    """A problem as the judge holds it."""
+def prepare(problem: Dict[str, Any]) -> Task:
+    """The task of a problem's plain form. Raises TestCodeError."""
+    try:
+        prelude = compile(problem["prelude"], "<prelude>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+        raise TestCodeError("the prelude does not compile: %s" % error) from None
+    return _FunctionTask(prelude, compile_tests(problem["tests"], problem["prelude"]), problem["entry_point"])
 
-    prelude: Any
-    """Code object."""
-    tests: TestCode
-    entry_point: Optional[str]
+
+class _FunctionTask(Task):
+    """Args: prelude, its code object; the tests; the expression that `check` receives."""
+
+    runs_test_code = True
+
+    def __init__(self, prelude: Any, tests: TestCode, entry_point: Optional[str]) -> None:
+        self.prelude = prelude
+        self.tests = tests
+        self.entry_point = entry_point
+        self.total = tests.total
+
+    def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
+        judge = _FunctionJudge(zygote, self, request["code"], request["limits"], request["isolate_tests"])
+        tests = judge.judge(request["stop_on_first_failure"])
+        return Judging(tests, judge.cpu_ns, judge.peak_bytes)
 
 
 class _TestTimeout(BaseException):
@@ -51,7 +68,7 @@ class _UnusableError(Exception):
 class _Session:
     """One candidate with the program loaded, and the judge's namespace of test code that talks to it."""
 
-    def __init__(self, zygote: socket.socket, task: Task, code: str, limits: Dict[str, Any]) -> None:
+    def __init__(self, zygote: socket.socket, task: _FunctionTask, code: str, limits: Dict[str, Any]) -> None:
         module = types.ModuleType("tests")
         sys.modules["tests"] = module
         self.names = module.__dict__
@@ -69,7 +86,7 @@ class _Session:
         self.remote = Remote(self.run, classes, limits["output_bytes"], limits["cpu_s"], limits["idle_s"])
         self.is_alive = True
 
-    def load(self, task: Task) -> None:
+    def load(self, task: _FunctionTask) -> None:
         """Wait for the program to be loaded and bind the names the tests take from it. Raises _UnusableError."""
         self._await_program()
         self.run.disarm()
@@ -101,7 +118,7 @@ class _Session:
         if header.get("ok") is not True:
             raise _UnusableError(ended_early(self.report()))
 
-    def _bind_names(self, task: Task) -> None:
+    def _bind_names(self, task: _FunctionTask) -> None:
         wanted = task.tests.free_names
         entry = task.entry_point
         if entry is not None:
@@ -134,18 +151,18 @@ class _Session:
         return report
 
 
-class FunctionJudge:
+class _FunctionJudge:
     """All tests of one submission, in order, with a fresh candidate after each that died."""
 
     def __init__(
-        self, zygote: socket.socket, task: Task, code: str, limits: Dict[str, Any], isolate_tests: bool
+        self, zygote: socket.socket, task: _FunctionTask, code: str, limits: Dict[str, Any], isolate_tests: bool
     ) -> None:
         self._zygote = zygote
         self._task = task
         self._code = code
         self._limits = limits
         self._isolate_tests = isolate_tests
-        self._results: List[Tuple[str, str, float]] = []
+        self._results: List[TestResult] = []
         self._session: Optional[_Session] = None
         self._session_from = 0
         """Place of the session's first result."""
@@ -160,7 +177,7 @@ class FunctionJudge:
         self.cpu_ns = 0
         self.peak_bytes = 0
 
-    def judge(self, stop_on_first_failure: bool) -> List[Tuple[str, str, float]]:
+    def judge(self, stop_on_first_failure: bool) -> List[TestResult]:
         """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
         signal.signal(signal.SIGPROF, self._time_out)
         failed = False

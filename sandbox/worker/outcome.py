@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+import socket
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .run import Report
 
@@ -18,9 +19,41 @@ _REASONS = {
     "output": ("OLE", "output limit exceeded"),
     "protocol": ("RE", "broke the protocol between program and judge"),
 }
-
-
 _MAX_MESSAGE = 2000
+TestResult = Tuple[str, str, float]
+"""Verdict, message and wall seconds."""
+
+
+class Judging(NamedTuple):
+    """What became of a submission."""
+
+    tests: List[TestResult]
+    cpu_ns: int
+    peak_bytes: int
+
+
+class Task:
+    """A problem as the slot keeps it: one subclass per kind.
+
+    Attributes:
+        total: number of its tests.
+        runs_test_code: whether code of the tests runs in the judge, which what a program returns may then bring down.
+    """
+
+    total: int
+    runs_test_code = False
+
+    def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
+        """Judge a submission, in the judge's process.
+
+        Args:
+            request: of the pool; see sandbox.messages.judge_request.
+
+        Raises:
+            InfrastructureFailure: the host could not do it.
+            TestCodeError: the problem is of no use.
+        """
+        raise NotImplementedError
 
 
 class Outcome(NamedTuple):
@@ -29,7 +62,7 @@ class Outcome(NamedTuple):
     verdict: str
     message: str
 
-    def as_result(self, wall_s: float) -> Tuple[str, str, float]:
+    def as_result(self, wall_s: float) -> TestResult:
         """As a test's result. The message may be the program's and is repeated for each test: it is cut."""
         return self.verdict, self.message[:_MAX_MESSAGE], wall_s
 

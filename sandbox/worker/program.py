@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 import types
-from typing import Any, Dict
+from typing import Any, Dict, Mapping
 
 from .codec import pack
 from .frames import send_frame
@@ -31,13 +31,14 @@ def compile_program(source: str, control: socket.socket) -> Any:
 
 def run_program(payload: Dict[str, Any], control: socket.socket) -> int:
     """Run it to its end; its exit status."""
+    write_files(payload["files"])
     code = compile_program(payload["code"], control)
     if code is None:
         return 1
     module = types.ModuleType("__main__")
     module.__dict__.update(__builtins__=builtins, __file__="/tmp/main.py")
     sys.modules["__main__"] = module
-    sys.argv = ["main.py"]
+    sys.argv = ["main.py", *payload["arguments"]]
     _write_source(payload["code"])
     sys.path.insert(0, os.getcwd())  # the folder of the script, as python does
     try:
@@ -78,6 +79,13 @@ def _flush() -> bool:
         except (OSError, ValueError, AttributeError):
             is_flushed = False
     return is_flushed
+
+
+def write_files(files: Mapping[str, bytes]) -> None:
+    """What the run was given, into the working folder. Raises OSError."""
+    for name, content in files.items():
+        with open(name, "wb") as file:
+            file.write(content)
 
 
 def _write_source(source: str) -> None:

@@ -9,7 +9,7 @@ import os
 import select
 import socket
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from .codec import CodecError, unpack
 from .frames import FrameError, PeerGoneError, receive_frame, sealed_memory
@@ -186,19 +186,33 @@ class Output(NamedTuple):
     notice: Dict[str, Any]
 
 
-def run_program(
-    zygote: socket.socket, limits: Dict[str, Any], code: str, stdin: bytes, caller: Optional[socket.socket] = None
+def script(code: str, arguments: Sequence[str] = (), files: Optional[Mapping[str, bytes]] = None) -> Dict[str, Any]:
+    """The payload of a Python script.
+
+    Args:
+        arguments: sys.argv[1:].
+        files: by name, written into its working folder before it starts.
+    """
+    return {"mode": "program", "code": code, "arguments": list(arguments), "files": dict(files or {})}
+
+
+def run_script(
+    zygote: socket.socket,
+    limits: Dict[str, Any],
+    payload: Dict[str, Any],
+    stdin: bytes,
+    caller: Optional[socket.socket] = None,
 ) -> Output:
     """Run a script to its end and collect what it wrote, in memory bounded by `limits`.
 
     Args:
+        payload: see `script`.
         caller: whose hanging up ends the run.
 
     Raises:
         InfrastructureFailure: see Run.
         Abandoned: the caller hung up.
     """
-    payload = {"mode": "program", "code": code}
     ours, theirs = [], []
     for _ in range(2):
         read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)

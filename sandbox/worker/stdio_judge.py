@@ -6,30 +6,59 @@ import socket
 from typing import Any, Dict, List, Sequence, Tuple
 
 from .checkers import CHECKERS
-from .outcome import Outcome, outcome_of
-from .run import run_program
+from .outcome import Judging, Outcome, Task, TestResult, outcome_of
+from .run import run_script, script
+from .tests import TestCodeError
 
 _LAST_WORDS = 4096
 
 
-class StdioJudge:
-    """All tests of one submission."""
+def prepare(problem: Dict[str, Any]) -> Task:
+    """The task of a problem's plain form. Raises TestCodeError."""
+    if problem["checker"] not in CHECKERS:
+        raise TestCodeError("unknown checker %r" % problem["checker"])
+    return _StdioTask(problem["tests"], problem["checker"])
+
+
+class _StdioTask(Task):
+    def __init__(self, tests: Sequence[Tuple[str, str]], checker: str) -> None:
+        self._tests = tests
+        self._checker = checker
+        self.total = len(tests)
+
+    def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
+        judge = _StdioJudge(zygote, self._tests, self._checker, script(request["code"]), request["limits"])
+        tests = judge.judge(request["stop_on_first_failure"])
+        return Judging(tests, judge.cpu_ns, judge.peak_bytes)
+
+
+class _StdioJudge:
+    """All tests of one submission.
+
+    Args:
+        payload: what the candidate is to run.
+    """
 
     def __init__(
-        self, zygote: socket.socket, tests: Sequence[Tuple[str, str]], checker: str, code: str, limits: Dict[str, Any]
+        self,
+        zygote: socket.socket,
+        tests: Sequence[Tuple[str, str]],
+        checker: str,
+        payload: Dict[str, Any],
+        limits: Dict[str, Any],
     ) -> None:
         self._zygote = zygote
         self._tests = tests
         self._check = CHECKERS[checker]
-        self._code = code
+        self._payload = payload
         self._limits = limits
         self._idle_s = 0.0
         self.cpu_ns = 0
         self.peak_bytes = 0
 
-    def judge(self, stop_on_first_failure: bool) -> List[Tuple[str, str, float]]:
+    def judge(self, stop_on_first_failure: bool) -> List[TestResult]:
         """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
-        results: List[Tuple[str, str, float]] = []
+        results: List[TestResult] = []
         same_for_all = None
         failed = False
         for stdin, expected in self._tests:
@@ -49,7 +78,7 @@ class StdioJudge:
         return results
 
     def _run(self, stdin: str, expected: str) -> Tuple[Outcome, float]:
-        output = run_program(self._zygote, self._limits, self._code, stdin.encode("utf-8", "surrogatepass"))
+        output = run_script(self._zygote, self._limits, self._payload, stdin.encode("utf-8", "surrogatepass"))
         report = output.report
         self.cpu_ns += report.cpu_ns
         self._idle_s += (
