@@ -105,4 +105,5 @@ def _plain_limits(limits: Limits) -> dict[str, Any]:
     plain = asdict(limits)
     if plain["total_cpu_s"] is None:
         plain["total_cpu_s"] = 10 * limits.cpu_s
+    plain["due_cpu_s"], plain["due_total_cpu_s"] = plain["cpu_s"], plain["total_cpu_s"]
     return plain

@@ -15,6 +15,8 @@ from . import landlock, linux, root
 from .landlock import Rule
 
 LANDLOCK = "landlock"
+WORKING_FOLDER = "/tmp"
+"""Of programs; at level `userns` each run mounts its own file system there."""
 
 
 class Cage(NamedTuple):
@@ -24,6 +26,8 @@ class Cage(NamedTuple):
     """Level `landlock`: one process, no namespaces."""
     proc: int
     """Of a /proc that shows, and lets be set, what the candidate's own does not."""
+    null: int
+    """/dev/null, for standard streams that a run does not have."""
     landlock_version: int
     rules: List[Rule]
     """Of level `userns`: the candidate adds its own /tmp."""
@@ -52,7 +56,8 @@ def prepare(spec: Dict[str, Any], proc: int, group: Optional[int]) -> Cage:
         for descriptor, _ in rules:
             os.close(descriptor)
         rules = []
-    return Cage(is_single, proc, found, rules, ruleset, group, spec["socket_bytes"])
+    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    return Cage(is_single, proc, null, found, rules, ruleset, group, spec["socket_bytes"])
 
 
 class PackageFinder:

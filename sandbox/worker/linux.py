@@ -56,6 +56,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 # PyDLL keeps the interpreter lock: between fork and exec nothing else may run.
 _libc_locked = ctypes.PyDLL(None, use_errno=True)
 _libc_locked.syscall.restype = ctypes.c_long
+# Made once: each object made in a clone is a page for the kernel to copy.
+_CAPABILITY_HEADER = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
+_NO_CAPABILITIES = (ctypes.c_uint32 * 6)()
+_CLONE, _CAPSET = ctypes.c_long(_SYS[MACHINE]["clone"]), ctypes.c_long(_SYS[MACHINE]["capset"])
 _libc.syscall.restype = ctypes.c_long
 _libc.mount.argtypes = (ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p)
 _libc.prctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
@@ -69,23 +73,17 @@ def _check(result: int, what: str) -> int:
 
 
 def clone(flags: int) -> int:
-    """Fork into new namespaces: 0 in the child, its pid in the parent.
+    """Fork into new namespaces, clone(2): 0 in the child, its pid in the parent. Only for a process with one thread.
 
-    What os.fork does, around clone(2) instead of fork(2); for a process with one thread only. The child's
-    glibc keeps the parent's cached thread id until it forks itself, which no code of ours in it relies on.
+    Nothing of what os.fork does around it: with no other thread every lock of the interpreter and of libc is as the
+    child needs it, and those repairs write to so many pages, each of which the kernel then copies, that they cost as
+    much as the fork itself. What is registered with os.register_at_fork is not called, so `random` goes on from the
+    parent's state; and libc keeps the parent's thread id until the child forks itself, which nothing here relies on.
     """
-    api = ctypes.pythonapi
-    api.PyOS_BeforeFork()
     none = ctypes.c_void_p(None)
-    pid = _libc_locked.syscall(
-        ctypes.c_long(_SYS[MACHINE]["clone"]), ctypes.c_ulong(flags | signal.SIGCHLD), none, none, none, none
-    )
-    if pid == 0:
-        api.PyOS_AfterFork_Child()
-        return 0
-    code = ctypes.get_errno()
-    api.PyOS_AfterFork_Parent()
+    pid = _libc_locked.syscall(_CLONE, ctypes.c_ulong(flags | signal.SIGCHLD), none, none, none, none)
     if pid < 0:
+        code = ctypes.get_errno()
         raise OSError(code, "clone: %s" % os.strerror(code))
     return int(pid)
 
@@ -152,18 +150,25 @@ def _mounts_below(target: str) -> list[str]:
     return points
 
 
-def map_ids(outside_uid: int, outside_gid: int, proc: int) -> None:
-    """Map uid and gid 1000 of this process's new user namespace to the one it was made by; user_namespaces(7).
+def deny_setgroups(proc: int) -> None:
+    """In this process's new user namespace and all below it, before it maps groups; user_namespaces(7)."""
+    write_file("self/setgroups", b"deny", proc)
+
+
+def map_ids(uid: bytes, gid: bytes, proc: int) -> None:
+    """Map ids of this process's new user namespace to those it was made by; user_namespaces(7).
 
     Args:
+        uid: see id_map. gid: likewise.
         proc: a descriptor of a /proc that can be written.
     """
-    for name, line in (
-        ("setgroups", "deny"),
-        ("uid_map", "%d %d 1" % (INSIDE_ID, outside_uid)),
-        ("gid_map", "%d %d 1" % (INSIDE_ID, outside_gid)),
-    ):
-        write_file("self/" + name, line.encode("ascii"), proc)
+    write_file("self/uid_map", uid, proc)
+    write_file("self/gid_map", gid, proc)
+
+
+def id_map(outside: int) -> bytes:
+    """INSIDE_ID, and no other, for an id outside."""
+    return b"%d %d 1" % (INSIDE_ID, outside)
 
 
 def write_file(path: str, content: bytes, folder: int) -> None:
@@ -193,14 +198,17 @@ def close_from(lowest: int) -> None:
         os.closerange(lowest, os.sysconf("SC_OPEN_MAX"))  # before Linux 5.9
 
 
-def drop_capabilities(kept: Optional[int] = None) -> None:
-    """Give up every capability but one: effective, permitted and inheritable; see capabilities(7)."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
+def drop_capabilities() -> None:
+    """Give up every capability: effective, permitted and inheritable; see capabilities(7)."""
+    _check(_libc.syscall(_CAPSET, _CAPABILITY_HEADER, _NO_CAPABILITIES), "capset")
+
+
+def keep_capability(kept: int) -> None:
+    """Give up every capability but one."""
     data = (ctypes.c_uint32 * 6)()
-    if kept is not None:
-        word = 3 * (kept // 32)
-        data[word] = data[word + 1] = 1 << kept % 32
-    _check(_libc.syscall(ctypes.c_long(_SYS[MACHINE]["capset"]), ctypes.byref(header), ctypes.byref(data)), "capset")
+    word = 3 * (kept // 32)
+    data[word] = data[word + 1] = 1 << kept % 32
+    _check(_libc.syscall(_CAPSET, _CAPABILITY_HEADER, data), "capset")
 
 
 def signal_fd(number: int) -> int:

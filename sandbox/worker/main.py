@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import marshal
 import os
+import random
 import resource
 import signal
 import site
@@ -87,6 +88,7 @@ def _prepare_interpreter(spec: Dict[str, Any]) -> None:
         _reopen_as_pipe(number, name)
     for name in PRELOADED:
         importlib.import_module(name)
+    random.seed(0)  # as the hash seed is fixed: a program's verdict is to be the same in every run
     os.environ.clear()
     os.environ.update(_ENVIRONMENT)
     del sys.argv[1:]

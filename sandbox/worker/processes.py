@@ -38,23 +38,22 @@ class _Stat(NamedTuple):
 
 
 class Processes:
-    """The processes of one run.
+    """The processes of a run: all but PID 1.
 
     Args:
         proc: a descriptor of a /proc that shows them.
-        single: the run's only process, where nothing but its filter holds what it starts. None: all but PID 1.
+        is_single: there can be but one, in no namespace of its own: `single`.
         socket_bytes: what one socket may hold that nobody reads.
+
+    Attributes:
+        single: pid of a run's only process.
     """
 
-    def __init__(self, proc: int, single: Optional[int], socket_bytes: int = 0) -> None:
+    def __init__(self, proc: int, is_single: bool, socket_bytes: int = 0) -> None:
         self._proc = proc
-        self._single = single
+        self.is_single = is_single
+        self.single = 0
         self._socket_bytes = socket_bytes
-
-    @property
-    def is_single(self) -> bool:
-        """Whether there can be but one, in no namespace of its own."""
-        return self._single is not None
 
     def usage(self) -> Usage:
         """Summed over all of them."""
@@ -89,8 +88,8 @@ class Processes:
     def socket_bytes(self) -> int:
         """At most what the kernel holds for the run in sockets that nobody reads; a few are free."""
         try:
-            if self._single is not None:
-                sockets = self._descriptors(self._single)
+            if self.is_single:
+                sockets = self._descriptors(self.single)
             else:
                 sockets = int(self._read("self/net/sockstat").split(None, 3)[2])  # of the slot's network namespace
         except OSError:
@@ -103,7 +102,7 @@ class Processes:
         The kernel tells only of those whose owners this process-id namespace can see, but for those of open files
         (fcntl's OFD locks), which no program can make and which have no owner.
         """
-        if self._single is not None:
+        if self.is_single:
             return 0  # it can make none
         try:
             lines = self._read("locks", whole=True).splitlines()
@@ -135,8 +134,8 @@ class Processes:
             os.close(folder)
 
     def _pids(self) -> List[int]:
-        if self._single is not None:
-            return [self._single]
+        if self.is_single:
+            return [self.single]
         return [int(name) for name in os.listdir(self._proc) if name.isdigit() and name != "1"]
 
     def _threads(self, pid: int) -> List[Tuple[int, int]]:

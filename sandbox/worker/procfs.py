@@ -14,6 +14,8 @@ MAX_PIDS = 4096
 _RESERVED_PIDS = 301
 """Numbers that the kernel never gives out again after its count has wrapped."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_SHORT_LIST = 3 << 10
+"""The kernel ends a chunk before the line that would make it longer than a page, and no line has a KiB."""
 _GARBAGE_S = 5.0
 """How long the kernel may take to collect sockets in flight; it takes milliseconds."""
 
@@ -92,9 +94,8 @@ def collect_garbage() -> None:
 
 def _abstract_names(sockets: int) -> FrozenSet[bytes]:
     """From the list's descriptor: to open it for every run would cost three times as much as to read it."""
-    content = b""
-    while True:
+    content = chunk = os.pread(sockets, 1 << 14, 0)
+    while len(chunk) > _SHORT_LIST:
         chunk = os.pread(sockets, 1 << 14, len(content))
-        if not chunk:
-            return frozenset(line.split(b"@", 1)[1] for line in content.splitlines() if b"@" in line)
         content += chunk
+    return frozenset(line.split(b"@", 1)[1] for line in content.splitlines() if b"@" in line)

@@ -9,7 +9,9 @@ Over the status socket (SOCK_SEQPACKET) the runner may send
     disarm
     pause, resume                       the runner itself is at work in between: no idle time
     kill <reason>
-and gets exactly one JSON report, after every process of the run is gone. Hang-up kills as well.
+and gets exactly one report, after every process of the run is gone. Hang-up kills as well.
+
+Time counts from when the candidate has its guards and its files: making them is no part of the program.
 """
 
 from __future__ import annotations
@@ -22,12 +24,14 @@ import time
 from typing import Any, Dict, Optional
 
 from .cgroup import RunGroup
+from .clock import Clock
 from .processes import Processes, Usage
 
 _TICK_NS = 10_000_000
 _LEAST_SPAN_NS = 1_000_000
 _LEAST_WAIT_NS = 5_000_000
 _WALL_OVER_CPU = 10
+_CORES = os.cpu_count() or 1
 _MOST_LOCKS = 4096
 """Record locks: the kernel keeps them in memory that is counted nowhere."""
 _BUSY_SHARE = 0.1
@@ -42,6 +46,7 @@ class _Watch:
         self.cpu_ns = cpu_ns
         self.idle_ns = idle_ns
         self.cpu_before_ns = cpu_before_ns
+        self.start_ns = start_ns
         self.idle_so_far_ns = 0
         self.paused_ns: Optional[int] = None
         self._away_ns = 0
@@ -79,13 +84,13 @@ class _Watch:
 
 
 class Supervisor:
-    """One run, from the moment its candidate was cloned.
+    """One run. Made before its candidate is cloned: what is written afterwards the kernel must first copy.
 
     Args:
         limits: see sandbox.limits.
         status: the run's status socket.
-        main: pid of the candidate.
         child_ended: a signalfd of SIGCHLD.
+        clock: of when the candidate was ready.
         processes: those of the run.
         group: the run's control group, where there is one.
     """
@@ -94,8 +99,8 @@ class Supervisor:
         self,
         limits: Dict[str, Any],
         status: socket.socket,
-        main: int,
         child_ended: int,
+        clock: Clock,
         processes: Processes,
         group: Optional[RunGroup],
     ) -> None:
@@ -103,29 +108,42 @@ class Supervisor:
         self._group = group
         self._max_threads = int(limits["processes"])
         self._status = status
-        self._main = main
         self._child_ended = child_ended
+        self._clock = clock
         self._memory_bytes = int(limits["memory_bytes"])
         self._total_cpu_ns = int(limits["total_cpu_s"] * 1e9)
+        self._due_cpu_ns = int(limits["due_cpu_s"] * 1e9)
+        self._due_total_cpu_ns = int(limits["due_total_cpu_s"] * 1e9)
         self._files: Optional[int] = None
         self._peak_bytes = 0
         self._main_peak_bytes = 0
         self._reaped_cpu_ns = 0
         self._idle_ns = 0
+        self._is_late = False
         self._reason: Optional[str] = None
+        self._main = 0
         self._started_ns = self._sampled_ns = time.monotonic_ns()
         self._watch: Optional[_Watch] = _Watch(
             int(limits["cpu_s"] * 1e9), int(limits["idle_s"] * 1e9), 0, self._started_ns
         )
         self._last_cpu_ns = 0
+        self._poller = select.poll()
+        self._poller.register(child_ended, select.POLLIN)
+        self._poller.register(status, select.POLLIN)
 
-    def run(self) -> Dict[str, Any]:
-        """Until the candidate has ended and every process of the run is gone; the report."""
+    def run(self, main: int) -> Dict[str, Any]:
+        """Until the candidate has ended and every process of the run is gone; the report.
+
+        Args:
+            main: pid of the candidate.
+        """
+        self._main = main
         wait_status = self._wait()
-        wall_ns = time.monotonic_ns() - self._started_ns
+        ended_ns = time.monotonic_ns()
         if self._files is not None:
             self._peak_bytes = max(self._peak_bytes, self._main_peak_bytes, self._file_bytes())
         self._end_all()
+        ready = self._clock.read()
         reason = self._reason
         if self._files is not None:
             os.close(self._files)
@@ -137,25 +155,27 @@ class Supervisor:
             peak_bytes = self._group.peak_bytes() or peak_bytes
             if self._group.is_out_of_memory():
                 reason = "memory"
+        cpu_ns = max(0, cpu_ns - ready.cpu_ns)
         watch = self._watch
-        if reason is None and watch is not None and cpu_ns - watch.cpu_before_ns > watch.cpu_ns:
-            reason = "cpu"
+        if watch is not None:
+            used_ns = cpu_ns - watch.cpu_before_ns
+            self._is_late = self._is_late or used_ns > self._due_cpu_ns
+            if reason is None and used_ns > watch.cpu_ns:
+                reason = "cpu"
         return {
             "reason": reason,
             "signal": os.WTERMSIG(wait_status) if os.WIFSIGNALED(wait_status) else None,
             "exit_code": os.WEXITSTATUS(wait_status) if os.WIFEXITED(wait_status) else None,
             "cpu_ns": cpu_ns,
-            "wall_ns": wall_ns,
+            "wall_ns": ended_ns - (ready.at_ns or self._started_ns),
             "idle_ns": self._idle_ns,
             "peak_bytes": peak_bytes,
+            "is_late": self._is_late or cpu_ns + self._idle_ns > self._due_total_cpu_ns,
         }
 
     def _wait(self) -> int:
-        poller = select.poll()
-        poller.register(self._child_ended, select.POLLIN)
-        poller.register(self._status, select.POLLIN)
         while True:
-            ready = dict(poller.poll(self._tick_ms()))
+            ready = dict(self._poller.poll(self._tick_ms()))
             if self._child_ended in ready:
                 os.read(self._child_ended, 128)
                 status = self._reap()
@@ -183,17 +203,22 @@ class Supervisor:
                 return status
 
     def _end_all(self) -> None:
-        """Kill and reap whatever is left. A fork cannot slip through: the kernel refuses it to a dying process."""
-        if not self._processes.is_single:
+        """Kill and reap whatever is left. A fork cannot slip through: the kernel refuses it to a dying process.
+
+        What the candidate left behind is this process's child by now: with no child there is nothing to kill.
+        """
+        is_over = False
+        options = os.WNOHANG
+        while not is_over:
             try:
-                os.kill(-1, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        while True:
-            try:
-                self._account(os.wait4(-1, 0)[2])
+                pid, _, usage = os.wait4(-1, options)
             except ChildProcessError:
-                return
+                is_over = True
+            else:
+                self._account(usage)
+                if pid == 0:
+                    os.kill(-1, signal.SIGKILL)
+                    options = 0
 
     def _account(self, usage: Any) -> None:
         """A process that ended, with those of its descendants that it waited for."""
@@ -218,8 +243,10 @@ class Supervisor:
             start_ns, cpu_ns, idle_ns = (int(word) for word in message[1:])
             # The CPU time at `start_ns` was not measured; a single thread used at most the wall time since.
             now = self._usage(_TICK_NS).cpu_ns
+            self._look_whether_late()
             self._watch = _Watch(cpu_ns, idle_ns, max(0, now - (time.monotonic_ns() - start_ns)), start_ns)
         elif message[0] == "disarm":
+            self._look_whether_late()
             self._watch = None
         elif message[0] in ("pause", "resume"):
             if message[0] == "pause" and time.monotonic_ns() - self._sampled_ns >= _LEAST_SPAN_NS:
@@ -228,6 +255,14 @@ class Supervisor:
                 self._watch.pause(message[0] == "pause")
         elif not self._has_ended():  # or it ended by itself, and another process has gone on for it
             self._reason = self._reason or message[1]  # the first reason is the cause of the second
+
+    def _look_whether_late(self) -> None:
+        """At the end of a test that is being timed, unless it was too short for all cores together."""
+        watch = self._watch
+        if watch is None or self._is_late:
+            return
+        if time.monotonic_ns() - watch.start_ns >= self._due_cpu_ns // _CORES:
+            self._is_late = self._usage(_TICK_NS).cpu_ns - watch.cpu_before_ns > self._due_cpu_ns
 
     def _has_ended(self) -> bool:
         return os.waitid(os.P_PID, self._main, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -268,9 +303,9 @@ class Supervisor:
         memory = elsewhere + found.memory_bytes
         if memory > self._memory_bytes:
             memory = elsewhere + self._processes.proportional_bytes()
-        cpu_ns = self._reaped_cpu_ns + found.cpu_ns
+        cpu_ns = max(0, self._reaped_cpu_ns + found.cpu_ns - self._clock.read().cpu_ns)
         if self._group is not None:  # it misses no process, however short its life
-            cpu_ns = max(cpu_ns, self._group.cpu_ns())
+            cpu_ns = max(cpu_ns, self._group.cpu_ns() - self._clock.read().cpu_ns)
         idle_share = found.idle_share if cpu_ns - self._last_cpu_ns < _BUSY_SHARE * span_ns else 0.0
         self._last_cpu_ns = cpu_ns
         return Usage(cpu_ns, memory, idle_share, found.threads)

@@ -4,34 +4,38 @@ It lives in a user, pid and mount namespace of its own, in which every candidate
 it kills and reaps all that is left there, and when it ends itself the kernel does. (At level `landlock` it is an
 ordinary process, and so is its candidate, which can start no other.)
 
-One message (SOCK_SEQPACKET) asks for one run: limits as JSON, and the descriptors by name. The descriptors'
-contents are never read here. What goes wrong is told on the run's own status socket.
+One message (SOCK_SEQPACKET, marshal) asks for one run: its limits, and the names of the descriptors that come along,
+whose contents are never read here. What goes wrong is told on the run's own status socket.
 """
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # `signal` wraps it in enums: a hundred pages more to copy in each clone
 import array
 import gc
-import json
+import marshal
 import os
-import signal
 import socket
 from typing import Any, Dict, List, Optional, Tuple
 
 from . import candidate, linux, procfs
 from .cage import LANDLOCK, Cage, prepare
 from .cgroup import RunGroup
+from .clock import Clock
 from .processes import Processes
 from .supervisor import Supervisor
 
 NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWPID | linux.CLONE_NEWNS
 _MAX_DESCRIPTORS = 8
-_HANDLED_SIGNALS = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
+_SIGCHLD = int(_signal.SIGCHLD)
+_BLOCKED = (_SIGCHLD, int(_signal.SIGINT))
+"""In the zygote. SIGCHLD has a descriptor; of the others PID 1 gets from inside only those it has a handler for, which
+the interpreter gave to SIGINT alone."""
 
 
 def request_run(zygote: socket.socket, limits: Dict[str, Any], descriptors: Dict[str, int]) -> None:
     """Ask for a run; the descriptors still belong to the caller. Raises OSError when the zygote is gone."""
-    message = json.dumps({"limits": limits, "names": list(descriptors)}).encode("ascii")
+    message = marshal.dumps((limits, list(descriptors)), 2)
     rights = array.array("i", descriptors.values())
     zygote.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
@@ -51,20 +55,18 @@ def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], g
         if spec["level"] == LANDLOCK:
             linux.drop_capabilities()
         else:
-            linux.map_ids(*outside, proc.descriptor)
+            linux.deny_setgroups(proc.descriptor)
+            linux.map_ids(linux.id_map(outside[0]), linux.id_map(outside[1]), proc.descriptor)
             os.close(proc.descriptor)
             proc = procfs.mount()
-            linux.drop_capabilities(kept=linux.CAP_CHECKPOINT_RESTORE)  # for Proc.last_pid
+            linux.keep_capability(linux.CAP_CHECKPOINT_RESTORE)  # for Proc.last_pid
         cage = prepare(spec, proc.descriptor, group)
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
-        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+        linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)
     except OSError as error:
         _tell(sock, {"failed": "%s (as uid %d)" % (error, outside[0])})
         os._exit(1)
-    # PID 1 gets from inside only signals it has handlers for: none.
-    before: Dict[int, Any] = {number: signal.signal(number, signal.SIG_DFL) for number in _HANDLED_SIGNALS}
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
-    child_ended = linux.signal_fd(signal.SIGCHLD)
+    runs = _Runs(cage, proc)
     gc.collect()
     gc.freeze()
     gc.disable()  # a collection in a clone would copy pages; the candidate turns it on for the program
@@ -75,15 +77,17 @@ def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], g
         "dumpable": linux.prctl(linux.PR_GET_DUMPABLE, 0),
     }
     _tell(sock, about)
+    while os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) < candidate.FIRST_FREE_FD:
+        pass  # what is received must not have the numbers that a candidate wants it to have
     while True:
         message, received = _receive(sock)
         if not message:
             os._exit(0)
-        request = json.loads(message)
-        descriptors = dict(zip(request["names"], received))
-        status = socket.socket(fileno=descriptors["status"])
+        limits, names = marshal.loads(message)  # noqa: S302 - from the judge
+        descriptors = dict(zip(names, received))
+        status = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptors["status"])
         try:
-            report = _run(cage, request["limits"], descriptors, status, proc, child_ended, before)
+            report = runs.run(limits, descriptors, status)
         except OSError as error:
             report = {"failed": str(error)}
         for name, descriptor in descriptors.items():
@@ -93,36 +97,45 @@ def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], g
         status.close()
 
 
-def _run(
-    cage: Cage,
-    limits: Dict[str, Any],
-    descriptors: Dict[str, int],
-    status: socket.socket,
-    proc: procfs.Proc,
-    child_ended: int,
-    handlers: Dict[int, Any],
-) -> Dict[str, Any]:
-    """One run from the clone to its report. Raises OSError when the host cannot do it."""
-    procfs.forget_previous_run(proc)
-    group = RunGroup(cage.group, limits) if cage.group is not None else None
-    try:
-        parent = os.getpid()
-        pid = linux.clone(cage.namespaces)
-        if pid == 0:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGCHLD,))
-            candidate.run(limits, descriptors, cage, group, parent)
-        processes = Processes(proc.descriptor, pid if cage.is_single else None, cage.socket_bytes)
-        return Supervisor(limits, status, pid, child_ended, processes, group).run()
-    finally:
-        if group is not None:
-            group.close()
+class _Runs:
+    """One run after the other, in this process's namespace."""
+
+    def __init__(self, cage: Cage, proc: procfs.Proc) -> None:
+        self._cage = cage
+        self._proc = proc
+        _signal.pthread_sigmask(_signal.SIG_BLOCK, _BLOCKED)
+        self._child_ended = linux.signal_fd(_SIGCHLD)
+        self._clock = Clock()
+        self._processes = Processes(proc.descriptor, cage.is_single, cage.socket_bytes)
+        self._limits: Dict[str, Any] = {}
+        self._bounds: Optional[candidate.Bounds] = None
+
+    def run(self, limits: Dict[str, Any], descriptors: Dict[str, int], status: socket.socket) -> Dict[str, Any]:
+        """From the clone to the report. Raises OSError when the host cannot do it."""
+        cage, proc = self._cage, self._proc
+        procfs.forget_previous_run(proc)
+        if self._bounds is None or limits != self._limits:
+            self._bounds, self._limits = candidate.bounds_of(limits, cage.is_single), limits
+        group = RunGroup(cage.group, limits) if cage.group is not None else None
+        try:
+            supervisor = Supervisor(limits, status, self._child_ended, self._clock, self._processes, group)
+            self._clock.reset()
+            parent = os.getpid()
+            pid = linux.clone(cage.namespaces)
+            if pid == 0:
+                _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _BLOCKED)
+                candidate.run(self._bounds, descriptors, cage, group, self._clock, parent)
+            if cage.is_single:
+                self._processes.single = pid
+            return supervisor.run(pid)
+        finally:
+            if group is not None:
+                group.close()
 
 
 def _tell(to: socket.socket, report: Dict[str, Any]) -> None:
     try:
-        to.send(json.dumps(report).encode("ascii"))
+        to.send(marshal.dumps(report, 2))
     except OSError:
         pass  # whoever asked has hung up and wants no report
 

@@ -20,7 +20,7 @@ WITH_OPTIONS = "mount = linux.mount\nlinux.mount = lambda s, t, k, f, d='': moun
 AS_ROOT = """
 confine, ids = candidate.confine, linux.map_ids
 def as_root(*args):
-    linux.map_ids = lambda *outside: (setattr(linux, 'INSIDE_ID', 0), ids(*outside))
+    linux.map_ids = lambda uid, gid, proc: ids(b'0 1000 1', gid, proc)
     confine(*args)
 candidate.confine = as_root
 """
@@ -77,7 +77,7 @@ REMOVED = {
         AS_ROOT,
         "unprivileged: the program runs as uid 0",
     ),
-    "no capabilities": ("linux.drop_capabilities = lambda kept=None: None", "capabilities: capabilities are held"),
+    "no capabilities": ("linux.drop_capabilities = lambda: None", "capabilities: capabilities are held"),
     "no new privileges": (
         "prctl = linux.prctl; linux.prctl = lambda o, v: 0 if o == linux.PR_SET_NO_NEW_PRIVS else prctl(o, v)",
         "(candidate: .*landlock_restrict_self|candidate: .*seccomp filter|no_new_privileges: )",
@@ -203,7 +203,8 @@ def test_a_kernel_without_landlock_is_said_and_loses_the_device_of_zeros(
         assert "no Landlock" in slot.enforcement.absent["landlock"]
         assert "landlock" not in slot.enforcement.guards
         limits = {
-            "cpu_s": 5.0, "total_cpu_s": 5.0, "idle_s": 3.0, "memory_bytes": 1 << 28, "output_bytes": 1 << 20,
+            "cpu_s": 5.0, "total_cpu_s": 5.0, "due_cpu_s": 5.0, "due_total_cpu_s": 5.0,
+            "idle_s": 3.0, "memory_bytes": 1 << 28, "output_bytes": 1 << 20,
             "processes": 8, "disk_bytes": 1 << 20, "open_files": 64,
         }  # fmt: skip
         code = "import os; print(sorted(os.listdir('/dev')))"

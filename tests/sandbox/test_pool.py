@@ -462,3 +462,21 @@ def test_a_host_that_cannot_start_the_first_slot_is_told(monkeypatch: pytest.Mon
     monkeypatch.setattr(ShortOfProcesses, "refusals", 1)
     with pytest.raises(InfrastructureError, match="could not be started"):
         Sandbox(workers=1, runtime=ShortOfProcesses())
+
+
+def test_a_program_draws_the_same_random_numbers_in_every_run() -> None:
+    with Sandbox(workers=1) as box:
+        drawn = {box.run("import random; print(random.random())").stdout for _ in range(3)}
+    assert len(drawn) == 1
+
+
+def test_a_program_does_not_draw_what_its_tests_draw() -> None:
+    problem = Problem(id="draw", tests=("import random\nassert f() != random.random()",))
+    with Sandbox(workers=1) as box:
+        assert box.judge(problem, "import random\ndef f():\n    return random.random()").verdict is Verdict.AC
+
+
+def test_a_fork_of_a_program_draws_other_numbers_than_its_parent() -> None:
+    code = "import os, random\nr, w = os.pipe()\nif os.fork() == 0:\n    os.write(w, repr(random.random()).encode())\n    os._exit(0)\nos.wait()\nprint(os.read(r, 99).decode() != repr(random.random()))"
+    with Sandbox(workers=1) as box:
+        assert box.run(code).stdout == b"True\n"

@@ -12,7 +12,8 @@ from sandbox.checkup.corpus import load
 from sandbox.slot import Slot
 
 LIMITS = {
-    "cpu_s": 2.0, "total_cpu_s": 2.0, "idle_s": 1.0, "memory_bytes": 1 << 28, "output_bytes": 1 << 20,
+    "cpu_s": 2.0, "total_cpu_s": 2.0, "due_cpu_s": 2.0, "due_total_cpu_s": 2.0,
+    "idle_s": 1.0, "memory_bytes": 1 << 28, "output_bytes": 1 << 20,
     "processes": 32, "disk_bytes": 1 << 22, "open_files": 64,
 }  # fmt: skip
 

@@ -13,7 +13,8 @@ from sandbox import InfrastructureError, UnsupportedHostError
 from sandbox.slot import Slot
 
 LIMITS = {
-    "cpu_s": 10.0, "total_cpu_s": 100.0, "idle_s": 3.0, "memory_bytes": 1 << 28, "output_bytes": 1 << 20,
+    "cpu_s": 10.0, "total_cpu_s": 100.0, "due_cpu_s": 10.0, "due_total_cpu_s": 100.0,
+    "idle_s": 3.0, "memory_bytes": 1 << 28, "output_bytes": 1 << 20,
     "processes": 16, "disk_bytes": 1 << 20, "open_files": 64,
 }  # fmt: skip
 GUARDS = {

@@ -71,7 +71,11 @@ FOUND = {
     "host name": ("linux.set_host_name = lambda name: None", "escapes/name-of-the-machine", "AC"),
     "environment": ("main._ENVIRONMENT['HF_TOKEN'] = 'x'", "escapes/secrets-in-the-environment", "AC"),
     "descriptors": ("linux.close_from = lambda lowest: None", "escapes/inherited-descriptors", "AC"),
-    "process numbers": ("procfs.os.pwrite = lambda *a: None", "persistence/process-numbers", "AC"),
+    "process numbers": (
+        "write = os.pwrite; os.pwrite = lambda to, what, at: None if what == b'1' else write(to, what, at)",
+        "persistence/process-numbers",
+        "AC",
+    ),
     "completeness": (ANY_END_IS_WELL, "early_exit/os-exit-at-import", "AC"),
     "all is killed": ("supervisor.Supervisor._end_all = lambda self: None", "persistence/daemon", ""),
     "output cap": ("run.Run.kill = lambda *a: None", "resources/output-flood", ""),
