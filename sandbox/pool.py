@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import queue
 import threading
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Self
 
@@ -19,6 +19,7 @@ from sandbox.level import Level
 from sandbox.limits import Limits
 from sandbox.messages import (
     Message,
+    alone,
     definition,
     judge_request,
     judge_result,
@@ -28,6 +29,7 @@ from sandbox.messages import (
 )
 from sandbox.problem import Problem
 from sandbox.result import JudgeResult, RunResult
+from sandbox.schedule import Schedule, Turn
 from sandbox.slot import Enforcement, Runtime, Slot
 from sandbox.syntax import check_entry_point
 
@@ -37,8 +39,10 @@ Program = tuple[str, str | bytes]
 """Code and its stdin."""
 DEFAULT_PACKAGES = ("numpy", "sortedcontainers")
 _TRIES = 3
-_RETRY_PAUSE_S = 0.2
-"""Before the second retry, more before each that follows: a host short of memory or processes needs a moment."""
+_PATIENCE_S = 10.0
+"""How long a host that fails is tried at least, and at least so often: it may be short of memory for a moment, or the
+processes of a slot may be killed from outside several times in a row."""
+_LONGEST_PAUSE_S = 1.0
 _QUEUED_PER_SLOT = 4
 
 
@@ -81,7 +85,7 @@ class Sandbox:
         self._level = Level(level)
         first = Slot(self._runtime, self._level)
         self.enforcement: Enforcement = first.enforcement
-        self._queue: queue.Queue[_Job] = queue.Queue(self.workers * _QUEUED_PER_SLOT)
+        self._schedule: Schedule[_Job] = Schedule(self.workers * _QUEUED_PER_SLOT)
         self._closed = threading.Event()
         self._slots: dict[int, Slot] = {0: first}
         self._problems: dict[int, tuple[Problem, str, Message]] = {}
@@ -96,7 +100,7 @@ class Sandbox:
         """Run a script with nothing to compare.
 
         Raises:
-            InfrastructureError: the host failed three times.
+            InfrastructureError: the host failed, and went on failing for ten seconds.
             ClosedError: the sandbox is closed.
         """
         return self._submit_run(code, stdin, limits).result()
@@ -129,7 +133,7 @@ class Sandbox:
                 `test`: each test has its own.
 
         Raises:
-            InfrastructureError: the host failed three times.
+            InfrastructureError: the host failed, and went on failing for ten seconds.
             ProblemError: the tests, the prelude or the entry point are no Python.
             ClosedError: the sandbox is closed.
         """
@@ -217,11 +221,12 @@ class Sandbox:
         if self._closed.is_set():
             return
         self._closed.set()
+        for job in self._schedule.close():
+            _fail(job)
         for slot in list(self._slots.values()):
             slot.interrupt()
         for thread in self._threads:
             thread.join()
-        self._fail_queued()
 
     async def close_async(self) -> None:
         """`close` without blocking the event loop."""
@@ -278,38 +283,42 @@ class Sandbox:
 
     def _enqueue(self, request: Message, problem: tuple[str, Message] | None) -> Future[Message]:
         job = _Job(request, problem, Future())
-        while not self._closed.is_set():
-            try:
-                self._queue.put(job, timeout=0.2)
-            except queue.Full:
-                continue
-            if self._closed.is_set():
-                self._fail_queued()
-            return job.future
-        raise ClosedError("this Sandbox is closed; make a new one")
+        if not self._schedule.put(job):
+            raise ClosedError("this Sandbox is closed; make a new one")
+        return job.future
 
     def _serve(self, index: int) -> None:
         """A slot's thread: takes jobs, replaces the slot when it fails."""
-        while not self._closed.is_set():
+        while (turn := self._schedule.take()) is not None:
             try:
-                job = self._queue.get(timeout=0.2)
-            except queue.Empty:
-                continue
-            if not job.future.set_running_or_notify_cancel():
-                continue
-            try:
-                job.future.set_result(self._answer(index, job))
-            except BaseException as error:  # noqa: BLE001 - to whoever waits for the result
-                job.future.set_exception(error)
+                if turn.is_alone or turn.job.future.set_running_or_notify_cancel():
+                    self._do(index, turn)
+            finally:
+                self._schedule.done(turn)
         slot = self._slots.pop(index, None)
         if slot is not None:
             slot.close()
 
+    def _do(self, index: int, turn: Turn[_Job]) -> None:
+        job = turn.job
+        try:
+            answer = self._answer(index, job)
+        except BaseException as error:  # noqa: BLE001 - to whoever waits for the result
+            job.future.set_exception(error)
+            return
+        if turn.is_alone or not answer["is_late"]:
+            job.future.set_result(answer)
+        elif not self._schedule.put_alone(replace(job, request=alone(job.request))):
+            job.future.set_exception(_closed_before())
+
     def _answer(self, index: int, job: _Job) -> Message:
         last: Exception | None = None
-        for attempt in range(_TRIES):
-            if self._closed.wait(max(0, attempt - 1) * _RETRY_PAUSE_S):  # no pause before the first retry
-                raise ClosedError("the sandbox was closed before the program was judged")
+        began_s = time.monotonic()
+        attempt = 0
+        while attempt < _TRIES or time.monotonic() - began_s < _PATIENCE_S:
+            if self._closed.wait(min(max(0, attempt - 1) * 0.1, _LONGEST_PAUSE_S)):  # no pause before the first retry
+                raise _closed_before()
+            attempt += 1
             try:
                 if index not in self._slots:
                     self._slots[index] = Slot(self._runtime, self._level)
@@ -318,20 +327,21 @@ class Sandbox:
                 last = error
                 failed = self._slots.pop(index, None)
                 if failed is not None:
-                    failed.close()
+                    failed.kill()
                 continue
             if job.problem is not None and "problem" in answer:
                 raise ProblemError(job.problem[0], "", answer["problem"])
             return answer
         if self._closed.is_set():
-            raise ClosedError("the sandbox was closed before the program was judged")
-        raise InfrastructureError(f"the host failed {_TRIES} times, the last time: {last}") from last
+            raise _closed_before()
+        raise InfrastructureError(f"the host failed {attempt} times, the last time: {last}") from last
 
-    def _fail_queued(self) -> None:
-        while True:
-            try:
-                job = self._queue.get_nowait()
-            except queue.Empty:
-                return
-            if job.future.set_running_or_notify_cancel():
-                job.future.set_exception(ClosedError("the sandbox was closed before the program was judged"))
+
+def _closed_before() -> ClosedError:
+    return ClosedError("the sandbox was closed before the program was judged")
+
+
+def _fail(job: _Job) -> None:
+    """Tell whoever waits for it; one that was to be run again is running already."""
+    if job.future.running() or job.future.set_running_or_notify_cancel():
+        job.future.set_exception(_closed_before())

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import marshal
 import os
+import select
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,13 +20,16 @@ from typing import IO, Any, Protocol
 from sandbox.control_group import SlotGroup, find
 from sandbox.errors import InfrastructureError, UnsupportedHostError
 from sandbox.level import Level
+from sandbox.slot_processes import SlotProcesses
 from sandbox.worker import linux
-from sandbox.worker.frames import FrameError, receive_frame, send_frame
+from sandbox.worker.frames import FrameError, PeerGoneError, Wait, receive_frame, send_frame
 
 _SANDBOX_FOLDER = str(Path(__file__).parent)
 _BOOT = f"import sys; sys.path.insert(0, {_SANDBOX_FOLDER!r}); from worker.main import main; main()"
 _START_TIMEOUT_S = 60.0
 _LAST_WORDS = 2000
+_LOOK_EVERY_S = 0.5
+"""At the slot's processes, while its broker is waited for."""
 log = logging.getLogger(__name__)
 
 
@@ -80,7 +85,8 @@ class Slot:
             except OSError as error:
                 raise InfrastructureError(f"a slot could not be started: {error}") from error
             stack.pop_all()
-            stack.callback(self.close)
+            self._processes = SlotProcesses(self._process.pid, is_broker=level is Level.LANDLOCK)
+            stack.callback(self.kill)
             self.enforcement = self._begin(runtime, level)
             stack.pop_all()
 
@@ -126,15 +132,33 @@ class Slot:
 
     def _exchange(self, message: dict[str, Any], timeout_s: float | None) -> dict[str, Any]:
         try:
-            self._sock.settimeout(timeout_s)
-            send_frame(self._sock, marshal.dumps(message, 2))
-            frame = receive_frame(self._sock)
+            wait = self._patience(timeout_s)
+            send_frame(self._sock, marshal.dumps(message, 2), wait)
+            frame = receive_frame(self._sock, wait=wait)
         except (OSError, FrameError) as error:
             raise InfrastructureError(f"the slot's broker failed: {error}{self._last_words()}") from error
         if frame is None:
             raise InfrastructureError(f"the slot's broker is gone{self._last_words()}")
         answer: dict[str, Any] = marshal.loads(frame)  # noqa: S302 - from our own broker
         return answer
+
+    def _patience(self, timeout_s: float | None) -> Wait:
+        """Waits for the broker, for so long at most, and as long as none of the slot's processes is stopped."""
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        poller = select.poll()
+
+        def wait(event: int) -> None:
+            poller.register(self._sock, event)
+            were_stopped: set[int] = set()
+            while not poller.poll(_LOOK_EVERY_S * 1000):
+                if end is not None and time.monotonic() > end:
+                    raise TimeoutError(f"no answer within {timeout_s:.0f} s")
+                stopped = set(self._processes.stopped())
+                if stopped & were_stopped:  # not only for a moment, as when all of a job is stopped and continued
+                    raise PeerGoneError("somebody has stopped one of the slot's processes")
+                were_stopped = stopped
+
+        return wait
 
     def _last_words(self) -> str:
         """The end of what the broker wrote to stderr, which is nothing as long as all is well."""
@@ -151,6 +175,11 @@ class Slot:
         except OSError:
             pass  # closed already
 
+    def kill(self) -> None:
+        """End a slot that has failed; returns when none of its processes is left."""
+        self._processes.kill()
+        self.close()
+
     def close(self) -> None:
         """End the slot; returns when none of its processes is left."""
         self.interrupt()
@@ -158,6 +187,7 @@ class Slot:
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
+            self._processes.kill()
             self._process.kill()  # PID 1 of the slot dies with it, and the namespace with PID 1
             self._process.wait()
         self._log.close()

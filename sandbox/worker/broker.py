@@ -132,8 +132,8 @@ class Broker:
                 answer = self._answer(request)
             except Abandoned:
                 return
-            except InfrastructureFailure as error:
-                answer = {"infrastructure": str(error)}
+            except (InfrastructureFailure, OSError, MemoryError) as error:  # no process, descriptor or memory is left
+                answer = {"infrastructure": str(error) or type(error).__name__}
             except TestCodeError as error:
                 answer = {"problem": str(error)}
             send_frame(self._pool, marshal.dumps(answer, 2))
@@ -221,7 +221,7 @@ class Broker:
     def _judged(self, request: Dict[str, Any], task: Task) -> Dict[str, Any]:
         try:
             return task.judge(self._zygote, request)._asdict()
-        except InfrastructureFailure as error:
+        except (InfrastructureFailure, OSError) as error:
             return {"infrastructure": str(error)}
         except TestCodeError as error:
             return {"problem": str(error)}

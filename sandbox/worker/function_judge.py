@@ -51,7 +51,7 @@ class _FunctionTask(Task):
     def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
         judge = _FunctionJudge(zygote, self, request["code"], request["limits"], request["isolate_tests"])
         tests = judge.judge(request["stop_on_first_failure"])
-        return Judging(tests, judge.cpu_ns, judge.peak_bytes)
+        return Judging(tests, judge.cpu_ns, judge.peak_bytes, judge.is_late)
 
 
 class _TestTimeout(BaseException):
@@ -176,6 +176,7 @@ class _FunctionJudge:
         self._lost_s = 0.0
         self.cpu_ns = 0
         self.peak_bytes = 0
+        self.is_late = False
 
     def judge(self, stop_on_first_failure: bool) -> List[TestResult]:
         """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
@@ -196,6 +197,7 @@ class _FunctionJudge:
             if self._isolate_tests:
                 self._finish()
         self._finish()
+        self.is_late = self.is_late or self._left_s("due_total_cpu_s") < 0
         return self._results
 
     def _finish(self) -> None:
@@ -220,9 +222,9 @@ class _FunctionJudge:
         broken = self._broken or self._broken_pieces.get(self._task.tests.units[index].piece)
         return broken or self._execute(self._session, index)
 
-    def _left_s(self) -> float:
+    def _left_s(self, limit: str = "total_cpu_s") -> float:
         """Of the time over all tests; what the live candidate uses is watched by its supervisor."""
-        return float(self._limits["total_cpu_s"]) - self.cpu_ns / 1e9 - self._lost_s
+        return float(self._limits[limit]) - self.cpu_ns / 1e9 - self._lost_s
 
     def _begin(self, index: int) -> None:
         """A fresh candidate, with the set-up statements before `index` executed."""
@@ -235,7 +237,8 @@ class _FunctionJudge:
             sys.modules.pop("tests", None)
             gc.collect()
         self._session_from = len(self._results)
-        self._session = session = _Session(self._zygote, self._task, self._code, {**self._limits, "total_cpu_s": left})
+        limits = {**self._limits, "total_cpu_s": left, "due_total_cpu_s": self._left_s("due_total_cpu_s")}
+        self._session = session = _Session(self._zygote, self._task, self._code, limits)
         try:
             session.load(self._task)
         except _UnusableError as error:
@@ -300,6 +303,7 @@ class _FunctionJudge:
             return None
         report = self._session.end()
         self.cpu_ns += report.cpu_ns
+        self.is_late = self.is_late or report.is_late
         self._lost_s += (
             report.idle_ns / 1e9
         )  # or a hundred sleeping tests would hold the slot for a hundred idle guards

@@ -30,6 +30,8 @@ class Judging(NamedTuple):
     tests: List[TestResult]
     cpu_ns: int
     peak_bytes: int
+    is_late: bool = False
+    """See run.Report."""
 
 
 class Task:

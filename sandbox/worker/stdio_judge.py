@@ -29,7 +29,7 @@ class _StdioTask(Task):
     def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
         judge = _StdioJudge(zygote, self._tests, self._checker, script(request["code"]), request["limits"])
         tests = judge.judge(request["stop_on_first_failure"])
-        return Judging(tests, judge.cpu_ns, judge.peak_bytes)
+        return Judging(tests, judge.cpu_ns, judge.peak_bytes, judge.is_late)
 
 
 class _StdioJudge:
@@ -55,6 +55,7 @@ class _StdioJudge:
         self._idle_s = 0.0
         self.cpu_ns = 0
         self.peak_bytes = 0
+        self.is_late = False
 
     def judge(self, stop_on_first_failure: bool) -> List[TestResult]:
         """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
@@ -71,16 +72,22 @@ class _StdioJudge:
             outcome, wall_s = self._run(stdin, expected)
             if outcome.verdict == "CE":
                 same_for_all = outcome
-            elif self.cpu_ns / 1e9 + self._idle_s > self._limits["total_cpu_s"]:
+            elif self._used_s > self._limits["total_cpu_s"]:
                 same_for_all = Outcome("TLE", "time limit over all tests exceeded")
             results.append(outcome.as_result(wall_s))
             failed = failed or outcome.verdict != "AC"
+        self.is_late = self.is_late or self._used_s > self._limits["due_total_cpu_s"]
         return results
+
+    @property
+    def _used_s(self) -> float:
+        return self.cpu_ns / 1e9 + self._idle_s
 
     def _run(self, stdin: str, expected: str) -> Tuple[Outcome, float]:
         output = run_script(self._zygote, self._limits, self._payload, stdin.encode("utf-8", "surrogatepass"))
         report = output.report
         self.cpu_ns += report.cpu_ns
+        self.is_late = self.is_late or report.is_late
         self._idle_s += (
             report.idle_ns / 1e9
         )  # or a hundred sleeping tests would hold the slot for a hundred idle guards

@@ -27,6 +27,8 @@ from sandbox import (
     StdioTest,
     Verdict,
 )
+from sandbox.messages import Message
+from sandbox.slot import Slot
 
 ADD = Problem(id="add", tests=("assert f(1, 2) == 3", "assert f(-1, 1) == 0"))
 ECHO = Problem(id="echo", kind=Kind.STDIO, tests=(StdioTest(stdin="a", stdout="a"),))
@@ -448,14 +450,74 @@ class ShortOfProcesses(HostRuntime):
 
 def test_a_slot_that_cannot_be_replaced_at_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox(workers=1, runtime=ShortOfProcesses()) as box:
-        for refusals in (1, 2):
-            monkeypatch.setattr(ShortOfProcesses, "refusals", refusals)
-            os.kill(box._slots[0]._process.pid, signal.SIGKILL)
-            if refusals == 1:
-                assert box.judge(ADD, RIGHT).verdict is Verdict.AC
+        monkeypatch.setattr(ShortOfProcesses, "refusals", 5)
+        os.kill(box._slots[0]._process.pid, signal.SIGKILL)
+        assert box.judge(ADD, RIGHT).verdict is Verdict.AC
+
+
+def test_a_host_that_goes_on_failing_is_told_with_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sandbox.pool._PATIENCE_S", 0.0)
+    with Sandbox(workers=1, runtime=ShortOfProcesses()) as box:
+        monkeypatch.setattr(ShortOfProcesses, "refusals", 2)
+        os.kill(box._slots[0]._process.pid, signal.SIGKILL)
         with pytest.raises(InfrastructureError, match=r"3 times, .*could not be started: .*temporarily unavailable"):
             box.judge(ADD, RIGHT)
         assert box.judge(ADD, RIGHT).verdict is Verdict.AC
+
+
+@pytest.mark.parametrize("role", ["first process", "broker", "zygote"])
+def test_a_slot_that_somebody_stops_is_replaced(descendants: Descendants, role: str) -> None:
+    with Sandbox(workers=1) as box:
+        slot = box._slots[0].pid
+        place = {"first process": 0, "broker": 1, "zygote": 2}[role]
+        pid = [slot, *descendants(slot)][place]
+        os.kill(pid, signal.SIGSTOP)
+        assert box.judge(ADD, RIGHT).verdict is Verdict.AC
+        if role != "first process":  # which the others do not need
+            assert box._slots[0].pid != slot
+
+
+def test_a_judge_that_somebody_stops_is_replaced(descendants: Descendants, eventually: Eventually) -> None:
+    with Sandbox(workers=1) as box, ThreadPoolExecutor(1) as caller:
+        box.judge(ADD, RIGHT)
+        slot = box._slots[0].pid
+        before = len(descendants(slot))
+        answer = caller.submit(box.judge, expecting(0), slow(0, 1.0))
+        eventually(lambda: len(descendants(slot)) > before)
+        judge = descendants(slot)[2]
+        os.kill(judge, signal.SIGSTOP)
+        assert answer.result().verdict is Verdict.AC
+
+
+def test_a_program_that_stops_itself_is_no_matter_of_the_host() -> None:
+    with Sandbox(workers=1) as box:
+        slot = box._slots[0].pid
+        result = box.run("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", limits=Limits(idle_s=1.5))
+        assert (result.verdict, box._slots[0].pid) == (Verdict.TLE, slot)
+
+
+def test_what_uses_a_little_more_than_its_time_is_too_late() -> None:
+    slow_once = (
+        "import time\nend = time.process_time() + {seconds}\nwhile time.process_time() < end: pass\nprint('done')"
+    )
+    with Sandbox(workers=2) as box:
+        late = box.run(slow_once.format(seconds=1.1), limits=Limits(cpu_s=1))
+        in_time = box.run(slow_once.format(seconds=0.9), limits=Limits(cpu_s=1))
+    assert (late.verdict, in_time.verdict) == (Verdict.TLE, Verdict.AC)
+
+
+def test_a_late_program_runs_twice_and_the_second_run_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Message] = []
+    request = Slot.request
+
+    def late_the_first_time(self: Slot, message: Message, *rest: Any) -> Message:
+        seen.append(message)
+        return request(self, message, *rest) | {"is_late": len(seen) == 1, "exit_code": len(seen)}
+
+    monkeypatch.setattr(Slot, "request", late_the_first_time)
+    with Sandbox(workers=2) as box:
+        assert box.run("", limits=Limits(cpu_s=2)).exit_code == 2
+    assert [message["limits"]["cpu_s"] for message in seen] == [2.5, 2]
 
 
 def test_a_host_that_cannot_start_the_first_slot_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -477,6 +539,57 @@ def test_a_program_does_not_draw_what_its_tests_draw() -> None:
 
 
 def test_a_fork_of_a_program_draws_other_numbers_than_its_parent() -> None:
-    code = "import os, random\nr, w = os.pipe()\nif os.fork() == 0:\n    os.write(w, repr(random.random()).encode())\n    os._exit(0)\nos.wait()\nprint(os.read(r, 99).decode() != repr(random.random()))"
+    code = (
+        "import os, random\n"
+        "r, w = os.pipe()\n"
+        "if os.fork() == 0:\n"
+        "    os.write(w, repr(random.random()).encode())\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+        "print(os.read(r, 99).decode() != repr(random.random()))"
+    )
     with Sandbox(workers=1) as box:
         assert box.run(code).stdout == b"True\n"
+
+
+BUSY = "import time\nend = time.process_time() + 0.55\nwhile time.process_time() < end: pass\n"
+BUSY_FUNCTION = (
+    "def f(n):\n    if n == 1:\n" + "".join(f"        {line}\n" for line in BUSY.splitlines()) + "    return n"
+)
+HALF_A_SECOND = Limits(cpu_s=0.5)
+LATE = {
+    "a script": (Problem(id="s", kind=Kind.STDIO, tests=(StdioTest(stdin="", stdout=""),), limits=HALF_A_SECOND), BUSY),
+    "the first of two calls": (
+        Problem(id="f", tests=("assert f(1) == 1", "assert f(2) == 2"), limits=HALF_A_SECOND),
+        BUSY_FUNCTION,
+    ),
+    "the last of two calls": (
+        Problem(id="l", tests=("assert f(2) == 2", "assert f(1) == 1"), limits=HALF_A_SECOND),
+        BUSY_FUNCTION,
+    ),
+    "all calls together": (
+        Problem(id="t", tests=("assert f(1) == 1", "assert f(1) == 1"), limits=Limits(cpu_s=0.9, total_cpu_s=1.0)),
+        BUSY_FUNCTION,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LATE)
+def test_a_submission_is_judged_again_for(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    answers: list[Message] = []
+    request = Slot.request
+
+    def noted(*arguments: Any) -> Message:
+        answers.append(request(*arguments))
+        return answers[-1]
+
+    monkeypatch.setattr(Slot, "request", noted)
+    with Sandbox(workers=1) as box:
+        assert box.judge(*LATE[what]).verdict is Verdict.TLE
+    assert {test[0] for test in answers[0]["tests"]} == {"AC"}
+    assert [answer["is_late"] for answer in answers] == [True, True]
+    answers.clear()
+    quick = LATE[what][1].replace("0.55", "0.01")
+    with Sandbox(workers=1) as box:
+        assert box.judge(LATE[what][0], quick).verdict is Verdict.AC
+    assert [answer["is_late"] for answer in answers] == [False]

@@ -1,0 +1,62 @@
+"""The trusted processes of a slot as the host shows them, to tell whether somebody stopped or killed one of them.
+
+The broker is a child of the first process, or at level `landlock` that process itself; zygote and judge are children of
+the broker. The candidates, children of the zygote, are not among them: what they do with themselves is their business.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+_STOPPED = ("T", "t")
+
+
+class SlotProcesses:
+    """Those of one slot.
+
+    Args:
+        first: pid of its first process, not yet waited for.
+        is_broker: whether that is the broker.
+    """
+
+    def __init__(self, first: int, is_broker: bool) -> None:
+        self._first = first
+        self._is_broker = is_broker
+
+    def stopped(self) -> list[int]:
+        """Pids of those that a signal has stopped: nobody else will go on for them."""
+        return [pid for pid in self._trusted() if _state(pid) in _STOPPED]
+
+    def kill(self) -> None:
+        """Kill the broker, and with it all that the slot runs; its first process then ends."""
+        for pid in [self._first] if self._is_broker else _children(self._first):
+            _signal(pid, signal.SIGKILL)
+        _signal(self._first, signal.SIGCONT)
+
+    def _trusted(self) -> list[int]:
+        brokers = [self._first] if self._is_broker else _children(self._first)
+        return [self._first, *brokers, *(child for broker in brokers for child in _children(broker))]
+
+
+def _children(pid: int) -> list[int]:
+    """Of a process with one thread; proc(5)."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []  # it is gone, or the kernel was built without (CONFIG_PROC_CHILDREN)
+
+
+def _state(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1].decode()
+    except OSError:
+        return ""
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass  # it has ended already
