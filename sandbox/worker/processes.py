@@ -110,6 +110,14 @@ class Processes:
             return 0
         return sum(int(line.split(None, 6)[4 + (b"->" in line)]) > 0 for line in lines)
 
+    def count_oom_kills(self) -> int:
+        """Processes of the whole machine that the kernel ever killed for want of memory; 0 where it does not say."""
+        try:
+            lines = self._read("vmstat", whole=True).splitlines()
+        except OSError:
+            return 0
+        return next((int(line.split()[1]) for line in lines if line.startswith(b"oom_kill ")), 0)
+
     def open_files(self, ours: int) -> Optional[int]:
         """The run's /tmp, as any of its threads sees it: the first thread, even the first process, may be gone.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # `signal` wraps it in enums: a hundred pages more to copy in each clone
 import array
+import errno
 import gc
 import marshal
 import os
@@ -107,6 +108,7 @@ class _Runs:
         self._child_ended = linux.signal_fd(_SIGCHLD)
         self._clock = Clock()
         self._processes = Processes(proc.descriptor, cage.is_single, cage.socket_bytes)
+        self._oom_kills = self._processes.count_oom_kills()
         self._limits: Dict[str, Any] = {}
         self._bounds: Optional[candidate.Bounds] = None
 
@@ -127,10 +129,20 @@ class _Runs:
                 candidate.run(self._bounds, descriptors, cage, group, self._clock, parent)
             if cage.is_single:
                 self._processes.single = pid
-            return supervisor.run(pid)
+            report = supervisor.run(pid)
+            self._check_cause(report)
+            return report
         finally:
             if group is not None:
                 group.close()
+
+    def _check_cause(self, report: Dict[str, Any]) -> None:
+        """Raises OSError where it was the host's want of memory that ended the program, within its own limits."""
+        if report["reason"] is None and report["signal"] == _signal.SIGKILL:
+            before, self._oom_kills = self._oom_kills, self._processes.count_oom_kills()
+            if self._oom_kills > before:
+                why = "the kernel has killed for want of memory, of the machine or of the job that this runs in"
+                raise OSError(errno.ENOMEM, why)
 
 
 def _tell(to: socket.socket, report: Dict[str, Any]) -> None:

@@ -1,7 +1,9 @@
 import os
+import resource
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -9,8 +11,9 @@ from typing import IO
 import pytest
 
 from containers.host import HostRuntime
-from sandbox import InfrastructureError, UnsupportedHostError
+from sandbox import InfrastructureError, Sandbox, UnsupportedHostError, Verdict
 from sandbox.slot import Slot
+from sandbox.worker import linux
 
 LIMITS = {
     "cpu_s": 10.0, "total_cpu_s": 100.0, "due_cpu_s": 10.0, "due_total_cpu_s": 100.0,
@@ -211,3 +214,75 @@ def test_the_worker_runs_under_other_versions_of_python(python: str) -> None:
         assert answer["stdout"].decode().strip() == slot.enforcement.python
     finally:
         slot.close()
+
+
+@pytest.fixture
+def small_group() -> Iterator[Path]:
+    """A control group with little memory, which only root can make."""
+    for parent, limit in (("memory", "memory.limit_in_bytes"), ("", "memory.max")):
+        group = Path("/sys/fs/cgroup", parent, f"qrpo-test-{os.getpid()}")
+        try:
+            group.mkdir()
+            (group / limit).write_text(str(96 << 20))
+        except OSError:
+            group.rmdir() if group.is_dir() else None
+            continue
+        yield group
+        group.rmdir()
+        return
+    pytest.skip("no control group with a memory limit can be made here (by root, on a machine of its own)")
+
+
+def test_a_program_killed_for_the_hosts_want_of_memory_has_not_failed(
+    small_group: Path, descendants: Callable[[int], list[int]]
+) -> None:
+    slot = Slot(HostRuntime())
+    try:
+        for pid in (slot.pid, *descendants(slot.pid)):
+            (small_group / "cgroup.procs").write_text(str(pid))
+        request = {"op": "run", "stdin": b"", "limits": {**LIMITS, "memory_bytes": 1 << 30}}
+        assert slot.request({**request, "code": "import os; os.kill(os.getpid(), 9)"})["verdict"] == "RE"
+        with pytest.raises(InfrastructureError, match="want of memory"):
+            slot.request({**request, "code": "x = bytearray(300 << 20)"})
+    finally:
+        slot.kill()
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder of a file system without room."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    linux.mount("tmpfs", str(tmp_path), "tmpfs", 0, "size=4k,nr_inodes=1")
+    yield tmp_path
+    linux.unmount(str(tmp_path))
+
+
+def test_a_full_disk_is_told_as_the_hosts_failure(full_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox(workers=1) as box:
+        monkeypatch.setattr(tempfile, "tempdir", str(full_disk))
+        monkeypatch.setattr("sandbox.pool._PATIENCE_S", 0.0)
+        assert box.run("").verdict is Verdict.AC
+        os.kill(box._slots[0].pid, signal.SIGKILL)
+        with pytest.raises(InfrastructureError, match="No space left on device"):
+            box.run("")
+        monkeypatch.setattr(tempfile, "tempdir", None)
+        assert box.run("").verdict is Verdict.AC
+
+
+def test_without_free_process_numbers_the_host_fails_and_recovers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an ordinary user, whose processes RLIMIT_NPROC counts; root's user of slots has none of its own yet."""
+    if os.geteuid() == 0:
+        pytest.skip("RLIMIT_NPROC does not hold for root")
+    monkeypatch.setattr("sandbox.pool._PATIENCE_S", 0.0)
+    with Sandbox(workers=1) as box:
+        slot = box._slots[0].pid
+        soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+        os.kill(slot, signal.SIGKILL)
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, hard))
+        try:
+            with pytest.raises(InfrastructureError, match="temporarily unavailable"):
+                box.run("")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
+        assert box.run("").verdict is Verdict.AC
