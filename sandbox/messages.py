@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.limits import Limits
 from sandbox.problem import Kind, Problem, StdioTest
 from sandbox.result import JudgeResult, RunResult, TestResult
-from sandbox.syntax import compiled_tests
+from sandbox.syntax import count_tests
 from sandbox.verdict import Verdict, strongest
 
 Message = dict[str, Any]
@@ -71,8 +71,8 @@ def run_result(answer: Message, level: str) -> RunResult:
     )
 
 
-def judge_result(answer: Message, level: str) -> JudgeResult:
-    """The answer to a `judge_request`."""
+def judge_result(answer: Message, problem: Problem, level: str) -> JudgeResult:
+    """The answer to a `judge_request` for this problem."""
     tests = tuple(
         TestResult(verdict=Verdict(verdict), message=message, wall_s=test_wall_s)
         for verdict, message, test_wall_s in answer["tests"]
@@ -87,7 +87,7 @@ def judge_result(answer: Message, level: str) -> JudgeResult:
         wall_s=sum(test.wall_s for test in tests),
         peak_memory_bytes=answer["peak_bytes"],
         enforcement=level,
-        tamper_proof=True,
+        tamper_proof=problem.kind is not Kind.SHARED,
     )
 
 
@@ -100,14 +100,14 @@ def no_code_result(problem: Problem, level: str) -> JudgeResult:
     return JudgeResult(
         verdict=Verdict.NO_CODE,
         passed=0,
-        total=compiled_tests(problem).total if problem.kind is Kind.FUNCTION else len(problem.tests),
+        total=count_tests(problem),
         tests=(),
         message="the completion holds no code",
         cpu_s=0.0,
         wall_s=0.0,
         peak_memory_bytes=0,
         enforcement=level,
-        tamper_proof=True,
+        tamper_proof=problem.kind is not Kind.SHARED,
     )
 
 

@@ -267,7 +267,7 @@ class Sandbox:
             isolate_tests=isolate == "test",
         )
         answer = self._enqueue(request, (problem.id, plain))
-        return then(answer, lambda answer: judge_result(answer, self.enforcement.level))
+        return then(answer, lambda answer: judge_result(answer, problem, self.enforcement.level))
 
     def _definition(self, problem: Problem) -> tuple[str, Message]:
         """`definition`, remembered while the object lives. Raises ProblemError where the entry point is of no use."""

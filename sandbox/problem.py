@@ -16,6 +16,8 @@ class Kind(StrEnum):
     """Test code calls names of the program; it runs in the judge, the calls in the candidate."""
     STDIO = "stdio"
     """The program reads stdin and writes stdout."""
+    SHARED = "shared"
+    """Program and tests (unittest, mocks) share one module and interpreter; its results are not tamper-proof."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +46,8 @@ class Problem:
     tests: tuple[str, ...] | tuple[StdioTest, ...]
     """`function`: pieces of Python. A piece that defines `check(candidate)` is called with the entry point and
     each statement of its body that asserts is one test; in any other piece each top-level statement that
-    asserts is one. `stdio`: one StdioTest per test."""
+    asserts is one. `stdio`: one StdioTest per test. `shared`: pieces of Python; each method of a unittest.TestCase and
+    each function `test_*` is one test, and in a piece without these each statement as for `function`."""
     prelude: str = ""
     """Python (imports, helper classes such as ListNode) that runs before the program and before the tests."""
     entry_point: str | None = None

@@ -62,7 +62,7 @@ class ProblemRecord(StrictRecord):
     id: str = Field(min_length=1)
     prompt: str = ""
     answer_start: str = ""
-    kind: Literal["function", "stdio"] = "function"
+    kind: Literal["function", "stdio", "shared"] = "function"
     tests: list[str | StdioTestRecord] = Field(min_length=1)
     prelude: str = ""
     entry_point: str | None = None

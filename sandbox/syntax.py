@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 from sandbox.errors import ProblemError
 from sandbox.problem import Kind, Problem
-from sandbox.worker.tests import TestCode, TestCodeError, compile_tests
+from sandbox.worker.shared_plan import plan_tests
+from sandbox.worker.tests import TestCodeError, compile_tests
 
 _filters = threading.Lock()
 
@@ -32,9 +33,8 @@ def check_syntax(problem: Problem) -> None:
         ProblemError: one of them is not Python, or no statement of the tests asserts anything.
     """
     _check_code(problem, "prelude", problem.prelude, "exec")
-    if problem.kind is Kind.FUNCTION:
-        compiled_tests(problem)
-        check_entry_point(problem)
+    count_tests(problem)
+    check_entry_point(problem)
 
 
 def check_entry_point(problem: Problem) -> None:
@@ -43,7 +43,7 @@ def check_entry_point(problem: Problem) -> None:
     Raises:
         ProblemError: the entry point is not an expression, or it is missing where `check(candidate)` needs it.
     """
-    if problem.kind is not Kind.FUNCTION:
+    if problem.kind is Kind.STDIO:
         return
     if problem.entry_point is not None:
         _check_code(problem, "entry_point", problem.entry_point.lstrip(" \t"), "eval")  # as eval() strips it
@@ -52,17 +52,22 @@ def check_entry_point(problem: Problem) -> None:
         raise ProblemError(problem.id, "entry_point", reason)
 
 
-def compiled_tests(problem: Problem) -> TestCode:
-    """The test code of a `function` problem.
+def count_tests(problem: Problem) -> int:
+    """How many tests a problem has, which its test code tells.
 
     Raises:
-        ProblemError: it is not Python, or none of its statements asserts anything.
+        ProblemError: it is not Python, or has no test.
     """
+    pieces = [test for test in problem.tests if isinstance(test, str)]
     try:
         with _no_warnings():
-            return compile_tests([test for test in problem.tests if isinstance(test, str)], problem.prelude)
+            if problem.kind is Kind.FUNCTION:
+                return compile_tests(pieces, problem.prelude).total
+            if problem.kind is Kind.SHARED:
+                return plan_tests(pieces, problem.prelude).total
     except TestCodeError as error:
         raise ProblemError(problem.id, "tests", str(error)) from None
+    return len(problem.tests)
 
 
 def _check_code(problem: Problem, field: str, code: str, mode: str) -> None:

@@ -18,7 +18,7 @@ import signal
 import socket
 from typing import Any, Callable, Dict, List, Tuple
 
-from . import function_judge, linux, root, stdio_judge
+from . import function_judge, linux, root, shared_judge, stdio_judge
 from .codec import unpack
 from .frames import MAX_TRUSTED, FrameError, receive_frame, send_frame
 from .outcome import Judging, Task, outcome_of
@@ -37,6 +37,7 @@ _PROBE_LIMITS = {
 
 _PREPARE: Dict[str, Callable[[Dict[str, Any]], Task]] = {
     "function": function_judge.prepare,
+    "shared": shared_judge.prepare,
     "stdio": stdio_judge.prepare,
 }
 """By kind: what makes a problem ready to judge by; raises TestCodeError."""

@@ -25,6 +25,7 @@ from .codec import pack
 from .frames import send_frame
 from .probe import measure
 from .program import exit_status, run_program
+from .shared_tests import serve as serve_shared
 
 CONTROL_FD = 3
 _PAYLOAD_FD = 4
@@ -149,6 +150,9 @@ def run(
             exit_code = 0
         elif mode == "program":
             exit_code = run_program(payload, control)
+        elif mode == "shared":
+            serve_shared(payload, control)
+            exit_code = 0
         else:
             serve(payload, control)
             exit_code = 0

@@ -1,0 +1,301 @@
+"""The candidate's side of `shared` tests: program and tests in one module, executed one at a time as the judge asks.
+
+The judge's messages are, after a frame that holds the marshalled steps, a frame for each test: the step's index, what to
+tear down after it, and a secret, which stays unread in the socket until the test is over and must come back with its
+outcome. What is used after the program was loaded is bound before.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+import marshal
+import os
+import signal
+import socket
+import struct
+import sys
+import types
+from typing import Any, Dict, List, Optional, Tuple
+
+from .callables import describe
+from .codec import pack
+from .frames import send_frame
+from .program import compile_program
+from .shared_guard import Liars, Snapshot
+from .shared_plan import CASE, FUNCTION, SETUP
+
+MODULE_NAMES = ("__test__", "__main__", "solution")
+"""What tests and programs may import the one module as; its `__name__` is the first."""
+SECRET_BYTES = 16
+LAST_OF_CLASS, LAST_OF_PIECE = 1, 2
+VERDICTS = ("AC", "WA", "RE", "MLE", "SKIPPED")
+REQUEST = struct.Struct("=IB")
+ANSWER = struct.Struct("=%dsB" % SECRET_BYTES)
+MAX_MESSAGE = 500
+_LENGTH = struct.Struct("=I")
+_Outcome = Tuple[str, str]
+
+
+def serve(payload: Dict[str, Any], control: socket.socket) -> None:
+    """Load the program, say how that went, and run tests until the judge closes."""
+    code = compile_program(payload["code"], control)
+    if code is None:
+        return
+    for name in payload["modules"]:
+        importlib.import_module(name)
+    liars = Liars()
+    snapshot = Snapshot(payload["modules"])
+    runner = _Runner(control.fileno(), snapshot, liars)
+    package = __name__.rpartition(".")[0] + "."
+    for name in [name for name in sys.modules if name.startswith(package)]:
+        del sys.modules[name]  # where the program would find all of this by name
+    module = types.ModuleType(MODULE_NAMES[0])
+    module.__dict__.update(__builtins__=builtins, __file__="main.py")
+    sys.modules.update(dict.fromkeys(MODULE_NAMES, module))
+    answer = _load(payload["prelude"], code, module.__dict__)
+    runner.stop_watchers()
+    changed = snapshot.restore()
+    if changed:
+        answer = {"tampered": _changed(changed)}
+    send_frame(control, pack(answer))
+    if "ok" in answer:
+        runner.serve(module.__dict__, payload["entry_point"])
+
+
+def _load(prelude: Any, code: Any, names: Dict[str, Any]) -> Dict[str, Any]:
+    try:
+        exec(prelude, names)
+        exec(code, names)
+    except BaseException as error:  # the program's: told to the judge, which calls it RE
+        return describe(error)
+    return {"ok": True}
+
+
+class _Result:
+    """What unittest tells of a test; it has no place for a method of the program's."""
+
+    __slots__ = (
+        "_moduleSetUpFailed", "_previousTestClass", "_testRunEntered", "failfast", "fixture", "problems", "shouldStop",
+        "successes",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.shouldStop = self.failfast = self._moduleSetUpFailed = False
+        self._testRunEntered = True  # or a suite would end the class after its first test
+        self._previousTestClass: Any = None
+        self.fixture: Optional[_Outcome] = None
+        """Why no test of the class, or module, can be run."""
+        self.clear()
+
+    def clear(self) -> None:
+        self.problems: List[_Outcome] = []
+        self.successes = 0
+
+    def startTest(self, test: Any) -> None:
+        self.fixture = None
+
+    def stopTest(self, test: Any) -> None:
+        pass
+
+    def addDuration(self, test: Any, elapsed: float) -> None:
+        pass
+
+    def addSuccess(self, test: Any) -> None:
+        self.successes += 1
+
+    def addError(self, test: Any, error: Any) -> None:
+        self._add(_outcome_of(error[1], "RE"))
+
+    def addFailure(self, test: Any, error: Any) -> None:
+        self._add(_outcome_of(error[1], "WA"))
+
+    def addSubTest(self, test: Any, subtest: Any, error: Any) -> None:
+        if error is not None:
+            self._add(_outcome_of(error[1], "WA" if issubclass(error[0], test.failureException) else "RE"))
+
+    def addSkip(self, test: Any, reason: str) -> None:
+        self._add(("SKIPPED", "skipped: %s" % (reason,)))
+
+    def addExpectedFailure(self, test: Any, error: Any) -> None:
+        self._add(("XFAIL", ""))
+
+    def addUnexpectedSuccess(self, test: Any) -> None:
+        self._add(("WA", "succeeded, but is expected to fail"))
+
+    def _add(self, outcome: _Outcome) -> None:
+        self.fixture = outcome
+        self.problems.append(outcome)
+
+    def outcome(self, fails_on_purpose: bool) -> _Outcome:
+        """Of the test that was run last, with its fixtures."""
+        if fails_on_purpose and self.problems == [("XFAIL", "")]:
+            return "AC", ""
+        if self.problems:
+            verdict, message = self.problems[0]
+            return (verdict, message) if verdict in VERDICTS else ("RE", "failed as only a test that is marked may")
+        if self.successes == 1:
+            return "AC", ""
+        return self.fixture or ("RE", "the test was not run")
+
+
+class _Runner:
+    """Tests of one program, in one process.
+
+    Args:
+        control: descriptor of the socket to the judge.
+    """
+
+    def __init__(self, control: int, snapshot: Snapshot, liars: Liars) -> None:
+        self._control = control
+        self._snapshot = snapshot
+        self._liars = liars
+        self._process = os.getpid()
+        self._broken: Dict[int, _Outcome] = {}
+        self._callables: Dict[str, Any] = {}
+        self._done = 0
+        self._read, self._write, self._exit, self._getpid = os.read, os.write, os._exit, os.getpid
+        self._set_trace, self._set_profile = sys.settrace, sys.setprofile
+        self._mask, self._all_signals = signal.pthread_sigmask, signal.valid_signals()
+        self._result = _Result()
+        self._asserts: Dict[str, Any] = {}
+        unittest = sys.modules.get("unittest")
+        if unittest is not None:
+            self._suite = unittest.TestSuite  # type: ignore[attr-defined]
+            case = unittest.TestCase  # type: ignore[attr-defined]
+            self._asserts = {
+                name: function
+                for name, function in vars(case).items()
+                if type(function) is types.FunctionType and not name.startswith("__")
+            }
+
+    def stop_watchers(self) -> None:
+        """No function of the program is called for each line of ours."""
+        self._set_trace(None)
+        self._set_profile(None)
+
+    def serve(self, names: Dict[str, Any], entry_point: Optional[str]) -> None:
+        """Until the judge closes."""
+        steps = marshal.loads(self._receive(_LENGTH.unpack(self._receive(_LENGTH.size))[0]))  # noqa: S302 - trusted
+        self._liars.look_at_classes()
+        if entry_point is not None:
+            try:
+                names.setdefault("candidate", eval(entry_point, names))  # noqa: S307 - the problem's
+            except BaseException as error:
+                self._broken = {step[1]: _outcome_of(error, "RE") for step in steps}
+        while True:
+            self._receive(_LENGTH.size)  # of the request with its secret
+            index, then = REQUEST.unpack(self._receive(REQUEST.size))
+            verdict, message = self._judge(steps, index, then, names)
+            self.stop_watchers()
+            changed = self._snapshot.restore()
+            if changed:
+                verdict, message = "RE", _changed(changed)
+            elif self._liars.found and verdict == "AC":
+                verdict, message = "RE", "the program's %s is true of everything" % self._liars.found[-1]
+            if self._getpid() != self._process:
+                self._exit(0)  # a child that the program started and let return
+            words = message.encode("utf-8", "backslashreplace")[:MAX_MESSAGE]
+            before = self._mask(signal.SIG_BLOCK, self._all_signals)
+            answer = ANSWER.pack(self._receive(SECRET_BYTES), VERDICTS.index(verdict)) + words
+            self._write(self._control, _LENGTH.pack(len(answer)) + answer)
+            self._mask(signal.SIG_SETMASK, before)
+
+    def _receive(self, size: int) -> bytes:
+        """No byte more than is asked for: a secret is to stay where it is until its test is over."""
+        data = b""
+        while len(data) < size:
+            chunk = self._read(self._control, size - len(data))
+            if not chunk:
+                self._exit(0)
+            data += chunk
+        return data
+
+    def _judge(self, steps: List[Any], index: int, then: int, names: Dict[str, Any]) -> _Outcome:
+        """Run a test, after the set-up before it that this process has not seen."""
+        for kind, piece, _, code, _ in steps[self._done : index]:
+            if kind == SETUP and piece not in self._broken:
+                self._set_up(piece, code, names)
+                self._watch(steps, piece, names)
+        self._done = index
+        kind, piece, name, code, fails_on_purpose = steps[index]
+        if piece in self._broken:
+            return self._broken[piece]
+        if kind == CASE:
+            return self._run_case(name, then, fails_on_purpose)
+        try:
+            if kind == FUNCTION:
+                self._run_function(name)
+            else:
+                exec(marshal.loads(code), names)  # noqa: S302 - trusted
+        except BaseException as error:
+            return _outcome_of(error, "WA" if isinstance(error, AssertionError) else "RE")
+        return "AC", ""
+
+    def _set_up(self, piece: int, code: bytes, names: Dict[str, Any]) -> None:
+        try:
+            exec(marshal.loads(code), names)  # noqa: S302 - trusted
+        except BaseException as error:
+            self._broken[piece] = _outcome_of(error, "WA" if isinstance(error, AssertionError) else "RE")
+
+    def _watch(self, steps: List[Any], piece: int, names: Dict[str, Any]) -> None:
+        """Bind what a piece defines, which the program may redefine from now on."""
+        if all(step[0] not in (CASE, FUNCTION) for step in steps if step[1] == piece):
+            return
+        self._snapshot.watch_functions(MODULE_NAMES[0], sys.modules[MODULE_NAMES[0]])
+        for kind, owner, name, _, _ in steps:
+            found = name.partition(".")[0] if owner == piece and kind in (CASE, FUNCTION) else ""
+            if found in names and found not in self._callables:
+                self._callables[found] = names[found]
+                if kind == CASE:
+                    self._snapshot.watch_functions(found, names[found])
+
+    def _run_case(self, name: str, then: int, fails_on_purpose: bool) -> _Outcome:
+        class_name, _, method = name.partition(".")
+        result = self._result
+        result.clear()
+        try:
+            case = self._callables[class_name](method)
+            # In the object itself, so that what the program makes of their class does not matter.
+            for assertion, function in self._asserts.items():
+                if getattr(type(case), assertion, None) is function and assertion not in ("setUp", "tearDown", "run"):
+                    vars(case)[assertion] = types.MethodType(function, case)
+            suite = self._suite([case])
+            suite.run(result)
+            if then & (LAST_OF_CLASS | LAST_OF_PIECE):
+                suite._tearDownPreviousClass(None, result)
+                result._previousTestClass = _Closed
+            if then & LAST_OF_PIECE:
+                suite._handleModuleTearDown(result)
+                result._previousTestClass = None
+        except BaseException as error:
+            return _outcome_of(error, "RE")
+        return result.outcome(fails_on_purpose)
+
+    def _run_function(self, name: str) -> None:
+        answer = self._callables[name]()
+        if isinstance(answer, types.CoroutineType):
+            importlib.import_module("asyncio").run(answer)
+
+
+class _Closed:
+    """Stands for a class whose tests are over: it has nothing to tear down, and the module's fixtures are not over."""
+
+
+_Closed.__module__ = MODULE_NAMES[0]
+
+
+def _changed(names: List[str]) -> str:
+    return "the program changed %s, which tests rely on" % names[0]
+
+
+def _outcome_of(error: BaseException, verdict: str) -> _Outcome:
+    if type(error) is MemoryError:
+        return "MLE", "MemoryError"
+    try:
+        words = " ".join(str(error)[: 4 * MAX_MESSAGE].split())
+    except BaseException:
+        words = "(its message cannot be shown)"
+    if type(error).__name__ == "SkipTest":
+        return "SKIPPED", ("skipped: %s" % words)[:MAX_MESSAGE]
+    return verdict, ("%s: %s" % (type(error).__name__, words)).rstrip(": ")[:MAX_MESSAGE]
