@@ -206,7 +206,7 @@ def _ask(slot: Slot, problem: Problem, code: str) -> JudgeResult:
     answer = slot.request(request, plain, timeout_s=_PATIENCE_S)
     if "problem" in answer:
         raise InfrastructureError(f"the program's problem is of no use: {answer['problem']}")
-    return judge_result(answer, slot.enforcement.level)
+    return judge_result(answer, problem, slot.enforcement.level)
 
 
 def _processes_below(root: int) -> set[int]:

@@ -10,8 +10,10 @@ import functools
 import os
 import sys
 import types
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 
+_GUARDED = ("numpy.testing", "pandas._testing", "pandas.testing", "unittest")
+"""With all modules below them. Of other modules that are to be guarded only what they hold themselves."""
 _MISSING = object()
 _PATCHABLE = (
     "__import__", "breakpoint", "compile", "eval", "exec", "exit", "help", "input", "open", "print", "quit", "_",
@@ -37,20 +39,26 @@ class Snapshot:
     """What must not change, as it was when it was added."""
 
     def __init__(self, modules: List[str]) -> None:
-        """Of builtins and of these modules, with their classes and functions."""
+        """Of builtins and of these modules, as far as they are loaded."""
         self._watched: List[_Watched] = []
         self._codes: List[Any] = []
         guarded = {name: value for name, value in vars(builtins).items() if name not in _PATCHABLE}
         self._watched.append(_Watched("builtins", builtins, vars(builtins), guarded, False))
-        for name in [name for name in sys.modules if name.startswith("unittest")] if modules else []:
+        names = [name for name in sys.modules if name in modules or (modules and name.startswith(_GUARDED))]
+        self._watched.append(_Watched("sys.modules", sys, sys.modules, {name: sys.modules[name] for name in names}, False))
+        for name in names:
             module = sys.modules[name]
             self._watched.append(_Watched(name, module, vars(module), _behaviour(vars(module)), False))
-            self._watch_codes(vars(module), name)
-            for value in list(vars(module).values()):
-                if isinstance(value, type) and value.__module__ == name:
-                    label = "%s.%s" % (name, value.__qualname__)
-                    self._watched.append(_Watched(label, value, vars(value), _behaviour(vars(value)), True))
-                    self._watch_codes(vars(value), name)
+            if name.startswith(_GUARDED):
+                self._watch_definitions(name, vars(module))
+
+    def _watch_definitions(self, module: str, names: Mapping[str, Any]) -> None:
+        self._watch_codes(names, module)
+        for value in list(names.values()):
+            if isinstance(value, type) and value.__module__ == module:
+                label = "%s.%s" % (module, value.__qualname__)
+                self._watched.append(_Watched(label, value, vars(value), _behaviour(vars(value)), True))
+                self._watch_codes(vars(value), module)
 
     def watch_functions(self, label: str, owner: Any) -> None:
         """Those functions and classes that tests themselves have defined in a module or class."""
@@ -59,7 +67,7 @@ class Snapshot:
         self._watched.append(_Watched(label, owner, names, saved, False))
         self._watch_codes(saved, None)
 
-    def _watch_codes(self, names: Mapping[str, Any], module: Any) -> None:
+    def _watch_codes(self, names: Mapping[str, Any], module: Optional[str]) -> None:
         for value in names.values():
             function = getattr(value, "__func__", value)
             if type(function) is types.FunctionType and module in (None, function.__module__):
@@ -76,7 +84,10 @@ class Snapshot:
             for name, value in watched.saved.items():
                 if watched.names.get(name, _MISSING) is not value:
                     changed.append("%s.%s" % (watched.label, name))
-                    setattr(watched.owner, name, value)
+                    if isinstance(watched.names, dict):
+                        watched.names[name] = value
+                    else:
+                        setattr(watched.owner, name, value)
             if watched.is_whole:
                 for name in [name for name in _behaviour(watched.names) if name not in watched.saved]:
                     changed.append("%s.%s" % (watched.label, name))

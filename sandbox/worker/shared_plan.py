@@ -10,6 +10,11 @@ from .tests import TestCodeError, compile_tests
 
 SETUP, STATEMENT, FUNCTION, CASE = "setup", "statement", "function", "case"
 _MAKES_TESTS = ("ddt", "expand", "parameterized_class")
+_MODULES_BY_WORD = {
+    "unittest": "unittest", "mock": "unittest.mock", "Isolated": "unittest.async_case", "numpy": "numpy",
+    "numpy.testing": "numpy.testing", "np.testing": "numpy.testing", "pandas.testing": "pandas.testing",
+    "pd.testing": "pandas.testing",
+}  # fmt: skip
 _FIXTURES = ("setUpModule", "tearDownModule")
 
 
@@ -42,7 +47,7 @@ class Plan(NamedTuple):
 
     steps: List[Step]
     modules: List[str]
-    """Of unittest, what the tests use: imported, and looked at, before the program can change it."""
+    """That the tests compare by: imported, and looked at, before the program can change them."""
 
     @property
     def total(self) -> int:
@@ -77,8 +82,7 @@ def plan_tests(pieces: Sequence[str], prelude: str = "") -> Plan:
     if not any(step.is_test for step in steps):
         raise TestCodeError("the tests have no test method, no function test_*, and no statement that asserts")
     text = "\n".join((prelude, *pieces))
-    wanted = {"unittest": "unittest", "mock": "unittest.mock", "Isolated": "unittest.async_case"}
-    return Plan(steps, [module for word, module in wanted.items() if word in text])
+    return Plan(steps, [module for word, module in _MODULES_BY_WORD.items() if word in text])
 
 
 def _statements(piece: str, index: int, prelude: str) -> List[Step]:

@@ -8,14 +8,16 @@ outcome. What is used after the program was loaded is bound before.
 from __future__ import annotations
 
 import builtins
+import fcntl
 import importlib
-import marshal
 import os
+import resource
 import signal
 import socket
 import struct
 import sys
 import types
+from marshal import loads
 from typing import Any, Dict, List, Optional, Tuple
 
 from .callables import describe
@@ -43,16 +45,20 @@ def serve(payload: Dict[str, Any], control: socket.socket) -> None:
     if code is None:
         return
     for name in payload["modules"]:
-        importlib.import_module(name)
-    liars = Liars()
-    snapshot = Snapshot(payload["modules"])
-    runner = _Runner(control.fileno(), snapshot, liars)
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            pass  # the tests will tell it better
     package = __name__.rpartition(".")[0] + "."
     for name in [name for name in sys.modules if name.startswith(package)]:
         del sys.modules[name]  # where the program would find all of this by name
     module = types.ModuleType(MODULE_NAMES[0])
     module.__dict__.update(__builtins__=builtins, __file__="main.py")
     sys.modules.update(dict.fromkeys(MODULE_NAMES, module))
+    liars = Liars()
+    snapshot = Snapshot([*MODULE_NAMES, *payload["modules"]])
+    control = _hidden(control)
+    runner = _Runner(control.fileno(), snapshot, liars, module)
     answer = _load(payload["prelude"], code, module.__dict__)
     runner.stop_watchers()
     changed = snapshot.restore()
@@ -60,7 +66,15 @@ def serve(payload: Dict[str, Any], control: socket.socket) -> None:
         answer = {"tampered": _changed(changed)}
     send_frame(control, pack(answer))
     if "ok" in answer:
-        runner.serve(module.__dict__, payload["entry_point"])
+        runner.serve(payload["entry_point"])
+
+
+def _hidden(control: socket.socket) -> socket.socket:
+    """The same socket by a number that no program knows beforehand."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    number = fcntl.fcntl(control, fcntl.F_DUPFD_CLOEXEC, 8 + int.from_bytes(os.urandom(4), "big") % max(1, most - 8))
+    control.close()
+    return socket.socket(fileno=number)
 
 
 def _load(prelude: Any, code: Any, names: Dict[str, Any]) -> Dict[str, Any]:
@@ -144,10 +158,12 @@ class _Runner:
 
     Args:
         control: descriptor of the socket to the judge.
+        module: that the program has been loaded into, or will be.
     """
 
-    def __init__(self, control: int, snapshot: Snapshot, liars: Liars) -> None:
+    def __init__(self, control: int, snapshot: Snapshot, liars: Liars, module: types.ModuleType) -> None:
         self._control = control
+        self._module = module
         self._snapshot = snapshot
         self._liars = liars
         self._process = os.getpid()
@@ -174,9 +190,10 @@ class _Runner:
         self._set_trace(None)
         self._set_profile(None)
 
-    def serve(self, names: Dict[str, Any], entry_point: Optional[str]) -> None:
+    def serve(self, entry_point: Optional[str]) -> None:
         """Until the judge closes."""
-        steps = marshal.loads(self._receive(_LENGTH.unpack(self._receive(_LENGTH.size))[0]))  # noqa: S302 - trusted
+        names = self._module.__dict__
+        steps = loads(self._receive(_LENGTH.unpack(self._receive(_LENGTH.size))[0]))  # noqa: S302 - trusted
         self._liars.look_at_classes()
         if entry_point is not None:
             try:
@@ -191,8 +208,9 @@ class _Runner:
             changed = self._snapshot.restore()
             if changed:
                 verdict, message = "RE", _changed(changed)
-            elif self._liars.found and verdict == "AC":
-                verdict, message = "RE", "the program's %s is true of everything" % self._liars.found[-1]
+            elif self._liars.found:
+                verdict, message = "RE", "the program's %s is true of everything" % self._liars.found.pop()
+                self._liars.found.clear()
             if self._getpid() != self._process:
                 self._exit(0)  # a child that the program started and let return
             words = message.encode("utf-8", "backslashreplace")[:MAX_MESSAGE]
@@ -227,14 +245,14 @@ class _Runner:
             if kind == FUNCTION:
                 self._run_function(name)
             else:
-                exec(marshal.loads(code), names)  # noqa: S302 - trusted
+                exec(loads(code), names)  # noqa: S302 - trusted
         except BaseException as error:
             return _outcome_of(error, "WA" if isinstance(error, AssertionError) else "RE")
         return "AC", ""
 
     def _set_up(self, piece: int, code: bytes, names: Dict[str, Any]) -> None:
         try:
-            exec(marshal.loads(code), names)  # noqa: S302 - trusted
+            exec(loads(code), names)  # noqa: S302 - trusted
         except BaseException as error:
             self._broken[piece] = _outcome_of(error, "WA" if isinstance(error, AssertionError) else "RE")
 
@@ -242,7 +260,7 @@ class _Runner:
         """Bind what a piece defines, which the program may redefine from now on."""
         if all(step[0] not in (CASE, FUNCTION) for step in steps if step[1] == piece):
             return
-        self._snapshot.watch_functions(MODULE_NAMES[0], sys.modules[MODULE_NAMES[0]])
+        self._snapshot.watch_functions(MODULE_NAMES[0], self._module)
         for kind, owner, name, _, _ in steps:
             found = name.partition(".")[0] if owner == piece and kind in (CASE, FUNCTION) else ""
             if found in names and found not in self._callables:
