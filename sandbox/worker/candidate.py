@@ -150,11 +150,8 @@ def run(
             exit_code = 0
         elif mode == "program":
             exit_code = run_program(payload, control)
-        elif mode == "shared":
-            serve_shared(payload, control)
-            exit_code = 0
         else:
-            serve(payload, control)
+            {"callables": serve, "shared": serve_shared}[mode](payload, control)
             exit_code = 0
     except SystemExit as error:
         exit_code = exit_status(error)

@@ -31,8 +31,8 @@ class _Watched(NamedTuple):
     """What `owner` holds now."""
     saved: Dict[str, Any]
     """What it must hold."""
-    is_whole: bool
-    """Whether it must hold nothing else."""
+    closed: Optional[str] = None
+    """How no function's name may begin that is added; empty: no function may be."""
 
 
 class Snapshot:
@@ -43,29 +43,33 @@ class Snapshot:
         self._watched: List[_Watched] = []
         self._codes: List[Any] = []
         guarded = {name: value for name, value in vars(builtins).items() if name not in _PATCHABLE}
-        self._watched.append(_Watched("builtins", builtins, vars(builtins), guarded, False))
-        names = [name for name in sys.modules if name in modules or (modules and name.startswith(_GUARDED))]
-        self._watched.append(_Watched("sys.modules", sys, sys.modules, {name: sys.modules[name] for name in names}, False))
+        self._watched.append(_Watched("builtins", builtins, vars(builtins), guarded))
+        names = [name for name in sys.modules if name in modules or name.startswith(_GUARDED)]
+        self._watched.append(_Watched("sys.modules", sys, sys.modules, {name: sys.modules[name] for name in names}))
         for name in names:
             module = sys.modules[name]
-            self._watched.append(_Watched(name, module, vars(module), _behaviour(vars(module)), False))
+            self._watched.append(_Watched(name, module, vars(module), _behaviour(vars(module))))
             if name.startswith(_GUARDED):
                 self._watch_definitions(name, vars(module))
+        self._own_watched, self._own_codes = len(self._watched), len(self._codes)
 
     def _watch_definitions(self, module: str, names: Mapping[str, Any]) -> None:
         self._watch_codes(names, module)
         for value in list(names.values()):
             if isinstance(value, type) and value.__module__ == module:
                 label = "%s.%s" % (module, value.__qualname__)
-                self._watched.append(_Watched(label, value, vars(value), _behaviour(vars(value)), True))
+                self._watched.append(_Watched(label, value, vars(value), _behaviour(vars(value)), ""))
                 self._watch_codes(vars(value), module)
 
-    def watch_functions(self, label: str, owner: Any) -> None:
-        """Those functions and classes that tests themselves have defined in a module or class."""
-        names = vars(owner)
-        saved = {name: value for name, value in names.items() if _is_of_tests(value)}
-        self._watched.append(_Watched(label, owner, names, saved, False))
-        self._watch_codes(saved, None)
+    def watch_tests(self, owners: List[Any]) -> None:
+        """Functions and classes that test code has defined in its module and classes; those watched before no more."""
+        del self._watched[self._own_watched :], self._codes[self._own_codes :]
+        for owner in dict.fromkeys(part for owner in owners for part in getattr(owner, "__mro__", (owner,))):
+            saved = {name: value for name, value in vars(owner).items() if _is_of_tests(value)}
+            if saved:
+                closed = "__" if isinstance(owner, type) else None
+                self._watched.append(_Watched(owner.__name__, owner, vars(owner), saved, closed))
+                self._watch_codes(saved, None)
 
     def _watch_codes(self, names: Mapping[str, Any], module: Optional[str]) -> None:
         for value in names.values():
@@ -88,10 +92,11 @@ class Snapshot:
                         watched.names[name] = value
                     else:
                         setattr(watched.owner, name, value)
-            if watched.is_whole:
-                for name in [name for name in _behaviour(watched.names) if name not in watched.saved]:
-                    changed.append("%s.%s" % (watched.label, name))
-                    delattr(watched.owner, name)
+            if watched.closed is not None:
+                for name in _behaviour(watched.names):
+                    if name.startswith(watched.closed) and name not in watched.saved:
+                        changed.append("%s.%s" % (watched.label, name))
+                        delattr(watched.owner, name)
         return changed
 
 
@@ -104,7 +109,7 @@ def _is_of_tests(value: Any) -> bool:
     if isinstance(value, type):
         return any(_is_of_tests(member) for member in vars(value).values())
     function = getattr(value, "__func__", value)
-    return type(function) is types.FunctionType and function.__code__.co_filename.startswith("<test ")
+    return type(function) is types.FunctionType and function.__code__.co_filename.startswith(("<test ", "<prelude>"))
 
 
 class Liars:
@@ -143,9 +148,9 @@ class Liars:
             method = vars(cls).get(name)
             if type(method) is types.FunctionType and _is_of_program(method.__code__):
                 try:
-                    setattr(cls, name, self._doubted(method))
-                except (AttributeError, TypeError):
-                    pass  # its metaclass does not let it be changed
+                    type.__setattr__(cls, name, self._doubted(method))
+                except TypeError:
+                    pass  # a class that cannot be changed
 
     def _doubted(self, method: Callable[..., Any]) -> Callable[..., Any]:
         found, qualified = self.found, method.__qualname__
@@ -153,7 +158,11 @@ class Liars:
         @functools.wraps(method)
         def compare(self: Any, other: Any) -> Any:
             answer = method(self, other)
-            if not _is_of_program(sys._getframe(1).f_code) and _is_true(answer) and _is_said_of_all(method, self, other):
+            if (
+                not _is_of_program(sys._getframe(1).f_code)
+                and _is_true(answer)
+                and _is_said_of_all(method, self, other)
+            ):
                 found.append(qualified)
                 return False
             return answer
@@ -183,5 +192,5 @@ def _is_said_of_all(method: Callable[..., Any], mine: Any, other: Any) -> bool:
             if _is_true(method(mine, unknown)):
                 return True
         except Exception:
-            continue
+            pass  # it can tell that it cannot be compared
     return False

@@ -17,8 +17,9 @@ from .codec import CodecError, unpack
 from .frames import FrameError, PeerGoneError, receive_frame, send_frame
 from .outcome import Judging, Outcome, Task, TestResult, ended_early
 from .run import Report, Run
-from .shared_plan import Plan, Step, plan_tests
-from .shared_tests import ANSWER, LAST_OF_CLASS, LAST_OF_PIECE, MAX_MESSAGE, REQUEST, SECRET_BYTES, VERDICTS
+from .shared_plan import CASE, Plan, Step, plan_tests
+from .shared_result import MAX_MESSAGE, VERDICTS
+from .shared_tests import ANSWER, LAST_OF_CLASS, LAST_OF_PIECE, REQUEST, SECRET_BYTES
 from .tests import TestCodeError
 
 _FIRST_FRAME = 1 << 20
@@ -127,7 +128,7 @@ class _Session:
         told, verdict = ANSWER.unpack_from(answer)
         if told != secret or verdict >= len(VERDICTS):
             return self._break_off("an answer is not that of its test")
-        return Outcome(VERDICTS[verdict], answer[ANSWER.size :].decode("utf-8", "replace"))
+        return Outcome(VERDICTS[verdict], answer[ANSWER.size :].decode("utf-8", "ignore"))
 
     def _wait(self, event: int) -> None:
         """Until the candidate has written or read something, or is gone; slow tests are timed by the supervisor."""
@@ -214,25 +215,32 @@ class _SharedJudge:
     def _what_ends(self, step: Step, after: Optional[int]) -> int:
         """Which fixtures are to be torn down after a test."""
         following = self._task.plan.steps[after] if after is not None else None
-        if following is None or self._isolate_tests or following.piece != step.piece:
+        if following is None or self._isolate_tests or (following.piece, following.kind) != (step.piece, CASE):
             return LAST_OF_PIECE
         return LAST_OF_CLASS if following.group != step.group else 0
 
     def _test(self, place: int, then: int) -> Outcome:
-        left_s = float(self._limits["total_cpu_s"]) - self.cpu_ns / 1e9 - self._idle_s
-        if left_s <= 0:
-            self._unusable = Outcome("TLE", "time limit over all tests exceeded")
-        if self._unusable is None and (self._session is None or not self._session.is_alive):
+        if self._unusable is not None:
+            return self._unusable
+        if self._session is None or not self._session.is_alive:
             self._finish()
-            self._session_from = len(self._results)
-            self._session = _Session(self._zygote, self._task, self._code, {**self._limits, "total_cpu_s": left_s})
             try:
-                self._session.load(self._task.steps)
+                self._session = self._begin()
             except _UnusableError as error:
                 self._unusable = error.outcome
-        if self._unusable is not None or self._session is None:
-            return self._unusable or Outcome("RE", "the program could not be loaded")
+                return error.outcome
         return self._session.test(place, then)
+
+    def _begin(self) -> _Session:
+        """A fresh candidate. Raises _UnusableError."""
+        left_s = float(self._limits["total_cpu_s"]) - self.cpu_ns / 1e9 - self._idle_s
+        if left_s <= 0:
+            raise _UnusableError(Outcome("TLE", "time limit over all tests exceeded"))
+        self._session_from = len(self._results)
+        session = _Session(self._zygote, self._task, self._code, {**self._limits, "total_cpu_s": left_s})
+        self._session = session  # whose time counts even where the program cannot be loaded
+        session.load(self._task.steps)
+        return session
 
     def _finish(self) -> None:
         """End the candidate after its last test. One that had ended before has let another process answer for it."""

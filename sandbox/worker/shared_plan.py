@@ -78,7 +78,7 @@ def plan_tests(pieces: Sequence[str], prelude: str = "") -> Plan:
             else:
                 steps += _statements(piece, index, prelude)
         except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
-            raise TestCodeError("test %d does not compile: %s" % (index, error or type(error).__name__)) from None
+            raise TestCodeError("test %d does not compile: %s" % (index, str(error) or type(error).__name__)) from None
     if not any(step.is_test for step in steps):
         raise TestCodeError("the tests have no test method, no function test_*, and no statement that asserts")
     text = "\n".join((prelude, *pieces))
@@ -93,7 +93,7 @@ def _statements(piece: str, index: int, prelude: str) -> List[Step]:
 
 def _named_tests(tree: ast.Module, index: int, classes: "_Classes") -> List[Step]:
     """Test methods, class by class as these are defined, sorted by name as unittest does; then test functions."""
-    found = [statement for statement in _top_level(tree.body)]
+    found = list(_top_level(tree.body))
     cases = classes.read(tree)
     for statement in found:
         _refuse_what_no_text_tells(statement, classes)
@@ -103,9 +103,8 @@ def _named_tests(tree: ast.Module, index: int, classes: "_Classes") -> List[Step
             full = "%s.%s" % (name, method)
             steps[full] = Step(CASE, index, full, b"", expects)
     for statement in found:
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)) and statement.name.startswith("test"):
-            if statement.name.startswith("test_") and not _is_marked(statement, ("skip",)):
-                steps[statement.name] = Step(FUNCTION, index, statement.name, b"")
+        if _name(statement).startswith("test_") and not _is_marked(statement, ("skip",)):
+            steps[_name(statement)] = Step(FUNCTION, index, _name(statement), b"")
     return list(steps.values())
 
 
@@ -184,11 +183,10 @@ def _refuse_what_no_text_tells(statement: ast.stmt, classes: _Classes) -> None:
                     raise TestCodeError(
                         "%s is decorated by %s, which is not run; write its tests out" % (node.name, decorator)
                     )
-        elif isinstance(node, ast.Call) and _dotted(node.func) == "setattr":
-            if node.args and classes.is_case(_dotted(node.args[0])):
-                raise TestCodeError(
-                    "tests are given to %s by setattr; write them out as methods" % _dotted(node.args[0])
-                )
+        elif isinstance(node, ast.Call) and _dotted(node.func) == "setattr" and node.args:
+            owner = _dotted(node.args[0])
+            if classes.is_case(owner):
+                raise TestCodeError("tests are given to %s by setattr; write them out as methods" % owner)
     if isinstance(statement, ast.FunctionDef):
         if statement.name == "load_tests":
             raise TestCodeError("load_tests is not run; write the tests out as methods")

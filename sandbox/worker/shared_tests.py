@@ -1,8 +1,8 @@
 """The candidate's side of `shared` tests: program and tests in one module, executed one at a time as the judge asks.
 
-The judge's messages are, after a frame that holds the marshalled steps, a frame for each test: the step's index, what to
-tear down after it, and a secret, which stays unread in the socket until the test is over and must come back with its
-outcome. What is used after the program was loaded is bound before.
+The judge sends a frame with the marshalled steps, then a frame for each test: the step's index, what to tear down after
+it, and a secret, which stays unread in the socket until the test is over and must come back with its outcome. What is
+used after the program was loaded is bound before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import struct
 import sys
 import types
 from marshal import loads
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from .callables import describe
 from .codec import pack
@@ -26,17 +26,15 @@ from .frames import send_frame
 from .program import compile_program
 from .shared_guard import Liars, Snapshot
 from .shared_plan import CASE, FUNCTION, SETUP
+from .shared_result import MAX_MESSAGE, VERDICTS, Outcome, Result, outcome_of
 
 MODULE_NAMES = ("__test__", "__main__", "solution")
 """What tests and programs may import the one module as; its `__name__` is the first."""
 SECRET_BYTES = 16
 LAST_OF_CLASS, LAST_OF_PIECE = 1, 2
-VERDICTS = ("AC", "WA", "RE", "MLE", "SKIPPED")
 REQUEST = struct.Struct("=IB")
 ANSWER = struct.Struct("=%dsB" % SECRET_BYTES)
-MAX_MESSAGE = 500
 _LENGTH = struct.Struct("=I")
-_Outcome = Tuple[str, str]
 
 
 def serve(payload: Dict[str, Any], control: socket.socket) -> None:
@@ -86,73 +84,6 @@ def _load(prelude: Any, code: Any, names: Dict[str, Any]) -> Dict[str, Any]:
     return {"ok": True}
 
 
-class _Result:
-    """What unittest tells of a test; it has no place for a method of the program's."""
-
-    __slots__ = (
-        "_moduleSetUpFailed", "_previousTestClass", "_testRunEntered", "failfast", "fixture", "problems", "shouldStop",
-        "successes",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.shouldStop = self.failfast = self._moduleSetUpFailed = False
-        self._testRunEntered = True  # or a suite would end the class after its first test
-        self._previousTestClass: Any = None
-        self.fixture: Optional[_Outcome] = None
-        """Why no test of the class, or module, can be run."""
-        self.clear()
-
-    def clear(self) -> None:
-        self.problems: List[_Outcome] = []
-        self.successes = 0
-
-    def startTest(self, test: Any) -> None:
-        self.fixture = None
-
-    def stopTest(self, test: Any) -> None:
-        pass
-
-    def addDuration(self, test: Any, elapsed: float) -> None:
-        pass
-
-    def addSuccess(self, test: Any) -> None:
-        self.successes += 1
-
-    def addError(self, test: Any, error: Any) -> None:
-        self._add(_outcome_of(error[1], "RE"))
-
-    def addFailure(self, test: Any, error: Any) -> None:
-        self._add(_outcome_of(error[1], "WA"))
-
-    def addSubTest(self, test: Any, subtest: Any, error: Any) -> None:
-        if error is not None:
-            self._add(_outcome_of(error[1], "WA" if issubclass(error[0], test.failureException) else "RE"))
-
-    def addSkip(self, test: Any, reason: str) -> None:
-        self._add(("SKIPPED", "skipped: %s" % (reason,)))
-
-    def addExpectedFailure(self, test: Any, error: Any) -> None:
-        self._add(("XFAIL", ""))
-
-    def addUnexpectedSuccess(self, test: Any) -> None:
-        self._add(("WA", "succeeded, but is expected to fail"))
-
-    def _add(self, outcome: _Outcome) -> None:
-        self.fixture = outcome
-        self.problems.append(outcome)
-
-    def outcome(self, fails_on_purpose: bool) -> _Outcome:
-        """Of the test that was run last, with its fixtures."""
-        if fails_on_purpose and self.problems == [("XFAIL", "")]:
-            return "AC", ""
-        if self.problems:
-            verdict, message = self.problems[0]
-            return (verdict, message) if verdict in VERDICTS else ("RE", "failed as only a test that is marked may")
-        if self.successes == 1:
-            return "AC", ""
-        return self.fixture or ("RE", "the test was not run")
-
-
 class _Runner:
     """Tests of one program, in one process.
 
@@ -167,21 +98,22 @@ class _Runner:
         self._snapshot = snapshot
         self._liars = liars
         self._process = os.getpid()
-        self._broken: Dict[int, _Outcome] = {}
+        self._broken: Dict[int, Outcome] = {}
         self._callables: Dict[str, Any] = {}
+        self._bound: Dict[str, Dict[str, Any]] = {}
         self._done = 0
+        self._is_bound = False
         self._read, self._write, self._exit, self._getpid = os.read, os.write, os._exit, os.getpid
         self._set_trace, self._set_profile = sys.settrace, sys.setprofile
         self._mask, self._all_signals = signal.pthread_sigmask, signal.valid_signals()
-        self._result = _Result()
+        self._result = Result()
         self._asserts: Dict[str, Any] = {}
-        unittest = sys.modules.get("unittest")
+        unittest: Any = sys.modules.get("unittest")
         if unittest is not None:
-            self._suite = unittest.TestSuite  # type: ignore[attr-defined]
-            case = unittest.TestCase  # type: ignore[attr-defined]
+            self._suite = unittest.TestSuite
             self._asserts = {
                 name: function
-                for name, function in vars(case).items()
+                for name, function in vars(unittest.TestCase).items()
                 if type(function) is types.FunctionType and not name.startswith("__")
             }
 
@@ -199,7 +131,7 @@ class _Runner:
             try:
                 names.setdefault("candidate", eval(entry_point, names))  # noqa: S307 - the problem's
             except BaseException as error:
-                self._broken = {step[1]: _outcome_of(error, "RE") for step in steps}
+                self._broken = {step[1]: outcome_of(error, "RE") for step in steps}
         while True:
             self._receive(_LENGTH.size)  # of the request with its secret
             index, then = REQUEST.unpack(self._receive(REQUEST.size))
@@ -229,16 +161,16 @@ class _Runner:
             data += chunk
         return data
 
-    def _judge(self, steps: List[Any], index: int, then: int, names: Dict[str, Any]) -> _Outcome:
+    def _judge(self, steps: List[Any], index: int, then: int, names: Dict[str, Any]) -> Outcome:
         """Run a test, after the set-up before it that this process has not seen."""
-        for kind, piece, _, code, _ in steps[self._done : index]:
-            if kind == SETUP and piece not in self._broken:
-                self._set_up(piece, code, names)
-                self._watch(steps, piece, names)
-        self._done = index
         kind, piece, name, code, fails_on_purpose = steps[index]
+        for step in steps[self._done : index]:
+            if step[0] == SETUP and step[1] not in self._broken:
+                self._set_up(steps, step[1], step[3], names)
+        self._done = index
         if piece in self._broken:
             return self._broken[piece]
+        self._bind([step for step in steps if step[1] == piece], names)
         if kind == CASE:
             return self._run_case(name, then, fails_on_purpose)
         try:
@@ -247,47 +179,52 @@ class _Runner:
             else:
                 exec(loads(code), names)  # noqa: S302 - trusted
         except BaseException as error:
-            return _outcome_of(error, "WA" if isinstance(error, AssertionError) else "RE")
+            return outcome_of(error, "WA" if isinstance(error, AssertionError) else "RE")
         return "AC", ""
 
-    def _set_up(self, piece: int, code: bytes, names: Dict[str, Any]) -> None:
+    def _set_up(self, steps: List[Any], piece: int, code: bytes, names: Dict[str, Any]) -> None:
+        """Where it fails, so do the tests of its piece, or all later ones where it has none."""
+        self._is_bound = False
         try:
             exec(loads(code), names)  # noqa: S302 - trusted
         except BaseException as error:
-            self._broken[piece] = _outcome_of(error, "WA" if isinstance(error, AssertionError) else "RE")
+            outcome = outcome_of(error, "WA" if isinstance(error, AssertionError) else "RE")
+            tests = [step[1] for step in steps if step[0] != SETUP]
+            for other in [piece] if piece in tests else [other for other in tests if other > piece]:
+                self._broken[other] = outcome
 
-    def _watch(self, steps: List[Any], piece: int, names: Dict[str, Any]) -> None:
-        """Bind what a piece defines, which the program may redefine from now on."""
-        if all(step[0] not in (CASE, FUNCTION) for step in steps if step[1] == piece):
+    def _bind(self, steps: List[Any], names: Dict[str, Any]) -> None:
+        """Keep what a piece has defined, which the program may redefine from now on."""
+        if self._is_bound:
             return
-        self._snapshot.watch_functions(MODULE_NAMES[0], self._module)
-        for kind, owner, name, _, _ in steps:
-            found = name.partition(".")[0] if owner == piece and kind in (CASE, FUNCTION) else ""
-            if found in names and found not in self._callables:
-                self._callables[found] = names[found]
-                if kind == CASE:
-                    self._snapshot.watch_functions(found, names[found])
+        self._is_bound = True
+        kinds = {step[2].partition(".")[0]: step[0] for step in steps if step[0] in (CASE, FUNCTION)}
+        self._callables = {name: names[name] for name in kinds if name in names}
+        classes = {name: value for name, value in self._callables.items() if kinds[name] == CASE}
+        self._snapshot.watch_tests([self._module, *classes.values()])
+        self._bound = {
+            name: {method: value for method, value in self._asserts.items() if getattr(cls, method, None) is value}
+            for name, cls in classes.items()
+        }
 
-    def _run_case(self, name: str, then: int, fails_on_purpose: bool) -> _Outcome:
+    def _run_case(self, name: str, then: int, fails_on_purpose: bool) -> Outcome:
         class_name, _, method = name.partition(".")
         result = self._result
         result.clear()
         try:
             case = self._callables[class_name](method)
             # In the object itself, so that what the program makes of their class does not matter.
-            for assertion, function in self._asserts.items():
-                if getattr(type(case), assertion, None) is function and assertion not in ("setUp", "tearDown", "run"):
-                    vars(case)[assertion] = types.MethodType(function, case)
+            vars(case).update({name: types.MethodType(value, case) for name, value in self._bound[class_name].items()})
             suite = self._suite([case])
             suite.run(result)
-            if then & (LAST_OF_CLASS | LAST_OF_PIECE):
+            if then:
                 suite._tearDownPreviousClass(None, result)
                 result._previousTestClass = _Closed
-            if then & LAST_OF_PIECE:
+            if then == LAST_OF_PIECE:
                 suite._handleModuleTearDown(result)
                 result._previousTestClass = None
         except BaseException as error:
-            return _outcome_of(error, "RE")
+            return outcome_of(error, "RE")
         return result.outcome(fails_on_purpose)
 
     def _run_function(self, name: str) -> None:
@@ -305,15 +242,3 @@ _Closed.__module__ = MODULE_NAMES[0]
 
 def _changed(names: List[str]) -> str:
     return "the program changed %s, which tests rely on" % names[0]
-
-
-def _outcome_of(error: BaseException, verdict: str) -> _Outcome:
-    if type(error) is MemoryError:
-        return "MLE", "MemoryError"
-    try:
-        words = " ".join(str(error)[: 4 * MAX_MESSAGE].split())
-    except BaseException:
-        words = "(its message cannot be shown)"
-    if type(error).__name__ == "SkipTest":
-        return "SKIPPED", ("skipped: %s" % words)[:MAX_MESSAGE]
-    return verdict, ("%s: %s" % (type(error).__name__, words)).rstrip(": ")[:MAX_MESSAGE]

@@ -122,7 +122,10 @@ def test_isolated_tests_share_nothing(box: Sandbox) -> None:
 
 
 def test_functions_and_methods_are_tests_and_their_helpers_are_not(box: Sandbox) -> None:
-    tests = CASE + "def test_three(): check(f(3), 4)\ndef check(a, b): assert a == b\nasync def test_four(): assert f(4) == 5\n"
+    tests = (
+        CASE
+        + "def test_three(): check(f(3), 4)\ndef check(a, b): assert a == b\nasync def test_four(): assert f(4) == 5\n"
+    )
     assert verdicts(box, HONEST, tests) == [AC] * 4
     assert verdicts(box, "def f(x): return 4", tests) == [WA, WA, AC, WA]
 
@@ -316,7 +319,10 @@ def test_coroutines_are_awaited(box: Sandbox) -> None:
         async def test_a(self): self.assertEqual(await f(self.x), 2)
         async def test_b(self): self.assertEqual(await f(1), 3)
     """
-    assert verdicts(box, "import asyncio\nasync def f(x):\n    await asyncio.sleep(0)\n    return x + 1", tests) == [AC, WA]
+    assert verdicts(box, "import asyncio\nasync def f(x):\n    await asyncio.sleep(0)\n    return x + 1", tests) == [
+        AC,
+        WA,
+    ]
 
 
 def test_the_programs_own_exceptions_and_classes_are_seen(box: Sandbox) -> None:
@@ -402,13 +408,6 @@ ATTACKS = {
     "markers": "def f(x): print('OK\\n\\nRan 2 tests in 0.001s\\n\\nOK'); return 0",
     "asserts that do nothing": "import unittest\nunittest.TestCase.assertEqual = lambda *a, **k: None\ndef f(x): return 0",
     "asserts replaced in a call": "import unittest\ndef f(x):\n    unittest.TestCase.assertEqual = lambda *a, **k: None\n    return 0",
-    "asserts that put themselves right": """
-import unittest
-real = unittest.TestCase.assertEqual
-def fake(*a): unittest.TestCase.assertEqual = real
-def f(x):
-    unittest.TestCase.assertEqual = fake
-    return 0""",
     "the code of an assert": "import unittest\ndef f(x):\n    unittest.TestCase.assertEqual.__code__ = (lambda self, first, second, msg=None: None).__code__\n    return 0",
     "a deeper assert": "import unittest\nunittest.TestCase._baseAssertEqual = lambda *a, **k: None\ndef f(x): return 0",
     "unittest.main": "import unittest, sys\nunittest.main = lambda *a, **k: sys.exit(0)\ndef f(x): return 0",
@@ -420,12 +419,13 @@ def f(x):
     "builtins": "import builtins\nclass Never(Exception): pass\nbuiltins.AssertionError = Never\ndef f(x): return 0",
     "builtins in a call": "import builtins\ndef f(x):\n    builtins.isinstance = lambda *a: True\n    return 0",
     "equal to everything": "class Same:\n    def __eq__(self, other): return True\n    def __ne__(self, other): return False\ndef f(x): return Same()",
-    "equal to everything, in a list": "class Same:\n    def __eq__(self, other): return True\ndef f(x): return [Same()]",
     "an int equal to all": "class Same(int):\n    __eq__ = lambda self, other: True\n    __hash__ = int.__hash__\ndef f(x): return Same(0)",
     "equal to everything, made by type()": "Same = type('Same', (), {'__eq__': lambda self, other: True})\ndef f(x): return Same()",
     "equal to everything, made in a call": "def f(x):\n    class Same:\n        def __eq__(self, other): return isinstance(other, (int, list, str))\n    return Same()",
     "the test class": "def f(x):\n    globals()['TestCases'].test_one = globals()['TestCases'].test_two = lambda self: None\n    return 0",
     "another test class": "class TestCases:\n    test_one = test_two = lambda self: None\ndef f(x):\n    global TestCases\n    class TestCases: pass\n    return 0",
+    "how the test class is called": "def f(x):\n    TestCases.__call__ = lambda self, result: result.addSuccess(self)\n    return 0",
+    "an assert of the test class": "def f(x):\n    TestCases.assertEqual = lambda *a: None\n    return 0",
     "a test expected to fail": "def f(x):\n    TestCases.__unittest_expecting_failure__ = True\n    TestCases.test_two.__unittest_expecting_failure__ = True\n    return 0",
     "tests marked as skipped": "def f(x):\n    TestCases.__unittest_skip__ = True\n    return 0",
     "a trace function": "import sys\ndef trace(frame, event, arg):\n    if 'verdict' in frame.f_locals: frame.f_locals['verdict'] = 'AC'\n    return trace\nsys.settrace(trace)\ndef f(x): return 0",
@@ -450,16 +450,39 @@ def f(x):
     return 0""",
     "the runner's modules": "import sys\nfor name in list(sys.modules):\n    if 'shared' in name: sys.modules[name].VERDICTS = ('AC',) * 5\ndef f(x): return 0",
     "writing to every descriptor": """
-import os, struct
+import os
 def f(x):
     for number in range(3, 256):
-        for data in (b'{"verdict": "AC"}\\n', struct.pack('=I16sB', 17, bytes(16), 0) * 2):
-            try: os.write(number, data)
-            except OSError: pass
-    return 0""",
+        try: os.write(number, b'{"verdict": "AC"}\\n')
+        except OSError: pass
+    return x + 1""",
+    "an answer without the secret": """
+import os, struct, time
+def f(x):
+    for number in range(3, 256):
+        try: os.write(number, struct.pack('=I16sB', 17, bytes(16), 0))
+        except OSError: pass
+    time.sleep(99)""",
+    "answering on the usual descriptor": """
+import os, struct
+os.write(3, struct.pack('=I', 21) + b'{"ok":true}\\n[[],null]')
+size, = struct.unpack('=I', os.read(3, 4))
+while size: size -= len(os.read(3, size))
+while True:
+    request = os.read(3, 25)
+    os.write(3, struct.pack('=I', 17) + request[-16:] + b'\\0')""",
     "json and marshal": "import json, marshal\njson.dumps = lambda *a, **k: '{\"ok\": true}'\nmarshal.loads = lambda data: compile('', '', 'exec')\ndef f(x): return 0",
     "a child that answers": "import os\nif os.fork(): os._exit(0)\ndef f(x): return x + 1",
     "a child that answers, in a call": "import os\ndef f(x):\n    if os.fork(): os._exit(0)\n    return x + 1",
+    "a child that answers in the name of its parent": """
+import os, sys
+def f(x):
+    if os.fork(): os._exit(0)
+    frame = sys._getframe()
+    while frame:
+        if hasattr(frame.f_locals.get('self'), '_process'): frame.f_locals['self']._process = os.getpid()
+        frame = frame.f_back
+    return x + 1""",
     "hanging up": "import os\ndef f(x):\n    os.closerange(3, 256)\n    return x + 1",
     "an alarm": "import signal, sys\nsignal.signal(signal.SIGALRM, lambda *a: sys.exit(0))\nsignal.setitimer(signal.ITIMER_REAL, 0.01)\ndef f(x):\n    while True: pass",
     "a thread": "import threading, os, time\nthreading.Thread(target=lambda: (time.sleep(0.05), os._exit(0)), daemon=True).start()\ndef f(x):\n    while True: pass",
@@ -481,6 +504,25 @@ def test_the_message_tells_what_was_tried(box: Sandbox, name: str) -> None:
     message = judge(box, ATTACKS[name], CASE).message
     assert "the program" in message
     assert ("true of everything" in message) or ("which tests rely on" in message)
+
+
+def test_an_assert_that_puts_itself_right_was_never_called(box: Sandbox) -> None:
+    code = """
+    import unittest
+    real = unittest.TestCase.assertEqual
+    def fake(*values): unittest.TestCase.assertEqual = real
+    def f(x):
+        unittest.TestCase.assertEqual = fake
+        return 0
+    """
+    assert verdicts(box, code, in_case("def test_a(self):\n    x = f(1)\n    self.assertEqual(x, 2)")) == [RE]
+    assert verdicts(box, code, in_case("def test_a(self):\n    x = f(1)\n    self.assertEqual(x, 0)")) == [RE]
+
+
+def test_what_equals_everything_does_so_in_no_container(box: Sandbox) -> None:
+    code = "class Same:\n    def __eq__(self, other): return True\ndef f(x): return [Same()], {1: Same()}"
+    tests = "assert f(1)[0] == [2]\nassert f(1)[1] == {1: 2}\nassert 2 in f(1)[0]\nassert f(1)[0][0] == 2"
+    assert verdicts(box, code, tests) == [RE] * 4
 
 
 def test_numpys_asserts_cannot_be_replaced(box: Sandbox) -> None:
