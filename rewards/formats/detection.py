@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
+from rewards.formats.bigcodebench import BigCodeBenchRow
 from rewards.formats.contest import ContestRow, LiveCodeBenchRow
 from rewards.formats.humaneval import HumanEvalRow
 from rewards.formats.leetcode import LeetCodeRow
@@ -13,8 +14,20 @@ from rewards.formats.mbpp import MbppFullRow, MbppSanitizedRow
 from rewards.formats.native import NativeRow
 from rewards.formats.stdio import StdioRow
 
-Format = Literal["native", "mbpp", "mbpp-sanitized", "humaneval", "leetcode", "stdio", "contest", "livecodebench"]
-Row = NativeRow | MbppFullRow | MbppSanitizedRow | HumanEvalRow | LeetCodeRow | StdioRow | ContestRow | LiveCodeBenchRow
+Format = Literal[
+    "native", "mbpp", "mbpp-sanitized", "bigcodebench", "humaneval", "leetcode", "stdio", "contest", "livecodebench"
+]
+Row = (
+    BigCodeBenchRow
+    | NativeRow
+    | MbppFullRow
+    | MbppSanitizedRow
+    | HumanEvalRow
+    | LeetCodeRow
+    | StdioRow
+    | ContestRow
+    | LiveCodeBenchRow
+)
 
 
 class _Description(NamedTuple):
@@ -29,6 +42,7 @@ FORMATS: Final[Mapping[Format, _Description]] = MappingProxyType(
     {
         "mbpp": _Description(MbppFullRow, frozenset({"text", "code", "test_list"})),
         "mbpp-sanitized": _Description(MbppSanitizedRow, frozenset({"prompt", "code", "test_list"})),
+        "bigcodebench": _Description(BigCodeBenchRow, frozenset({"complete_prompt", "instruct_prompt", "test"})),
         "humaneval": _Description(HumanEvalRow, frozenset({"canonical_solution", "entry_point", "test"})),
         "leetcode": _Description(LeetCodeRow, frozenset({"completion", "entry_point", "query"})),
         "livecodebench": _Description(LiveCodeBenchRow, frozenset({"public_test_cases", "private_test_cases"})),

@@ -64,12 +64,13 @@ class Snapshot:
     def watch_tests(self, owners: List[Any]) -> None:
         """Functions and classes that test code has defined in its module and classes; those watched before no more."""
         del self._watched[self._own_watched :], self._codes[self._own_codes :]
-        for owner in dict.fromkeys(part for owner in owners for part in getattr(owner, "__mro__", (owner,))):
-            saved = {name: value for name, value in vars(owner).items() if _is_of_tests(value)}
-            if saved:
-                closed = "__" if isinstance(owner, type) else None
-                self._watched.append(_Watched(owner.__name__, owner, vars(owner), saved, closed))
-                self._watch_codes(saved, None)
+        for part in dict.fromkeys(part for owner in owners for part in getattr(owner, "__mro__", (owner,))):
+            saved = {name: value for name, value in vars(part).items() if _is_of_tests(value)}
+            self._watch_codes(saved, None)
+            closed = "__" if isinstance(part, type) and saved else None
+            if closed is not None:
+                saved.update((name, value) for name, value in _behaviour(vars(part)).items() if name.startswith("__"))
+            self._watched.append(_Watched(part.__name__, part, vars(part), saved, closed))
 
     def _watch_codes(self, names: Mapping[str, Any], module: Optional[str]) -> None:
         for value in names.values():

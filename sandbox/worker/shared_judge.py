@@ -33,10 +33,14 @@ def prepare(problem: Dict[str, Any]) -> Task:
         prelude = compile(problem["prelude"], "<prelude>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise TestCodeError("the prelude does not compile: %s" % error) from None
-    return _SharedTask(prelude, plan_tests(problem["tests"], problem["prelude"]), problem["entry_point"])
+    is_wanted = any("candidate" in piece for piece in problem["tests"])
+    plan = plan_tests(problem["tests"], problem["prelude"])
+    return _SharedTask(prelude, plan, problem["entry_point"] if is_wanted else None)
 
 
 class _SharedTask(Task):
+    """Args: prelude, its code object; the tests; the expression that tests know as `candidate`, where they use it."""
+
     def __init__(self, prelude: Any, plan: Plan, entry_point: Optional[str]) -> None:
         self.prelude = prelude
         self.plan = plan

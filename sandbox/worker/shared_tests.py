@@ -129,7 +129,7 @@ class _Runner:
         self._liars.look_at_classes()
         if entry_point is not None:
             try:
-                names.setdefault("candidate", eval(entry_point, names))  # noqa: S307 - the problem's
+                names["candidate"] = eval(entry_point, names)  # noqa: S307 - the problem's
             except BaseException as error:
                 self._broken = {step[1]: outcome_of(error, "RE") for step in steps}
         while True:

@@ -43,7 +43,7 @@ COMMON = {
 PROBLEMS = st.one_of(
     st.builds(
         Problem,
-        kind=st.just(Kind.FUNCTION),
+        kind=st.sampled_from([Kind.FUNCTION, Kind.SHARED]),
         tests=st.lists(TEXT, min_size=1, max_size=3).map(tuple),
         entry_point=st.none() | TEXT,
         prelude=TEXT,
@@ -106,6 +106,8 @@ def test_a_problem_needs_only_an_id_and_tests(tmp_path: Path) -> None:
         ({"id": "b", "tests": ["assert True"], "kind": "stdio"}, "", "test 0 is a str"),
         ({"id": "b", "tests": ["assert f( == 1"]}, "tests", "test 0 does not compile: .*line 1"),
         ({"id": "b", "tests": ["f(1)"]}, "tests", "asserts anything"),
+        ({"id": "b", "tests": ["x = 1"], "kind": "shared"}, "tests", "no test method"),
+        ({"id": "b", "tests": ["def test_a(:"], "kind": "shared"}, "tests", "test 0 does not compile: .*line 1"),
         ({"id": "b", "tests": ["assert f()"], "prelude": "import"}, "prelude", "not Python: line 1"),
         ({"id": "b", "tests": ["assert f()"], "entry_point": "f("}, "entry_point", "not Python: line 1"),
         ({"id": "b", "tests": ["def check(candidate):\n  assert candidate()"]}, "entry_point", "missing"),

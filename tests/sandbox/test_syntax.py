@@ -37,6 +37,12 @@ CHECK = "def check(candidate):\n    assert candidate(1) == 1"
         ({"entry_point": "import f"}, "entry_point", "not Python: line 1"),
         ({"entry_point": ""}, "entry_point", "not Python"),
         ({"tests": ("x = 1", CHECK)}, "entry_point", r"check\(candidate\)"),
+        ({"kind": Kind.SHARED, "tests": ("import unittest",)}, "tests", "no test method"),
+        (
+            {"kind": Kind.SHARED, "tests": ("def test_a(): f()\ntest_a(",)},
+            "tests",
+            r"test 0 does not compile: .*line 2",
+        ),
     ],
 )
 def test_the_faulty_field_of_a_problem_is_named(fields: dict[str, Any], field: str, reason: str) -> None:

@@ -134,6 +134,18 @@ def test_statements_are_tests_where_there_is_nothing_else(box: Sandbox) -> None:
     assert verdicts(box, HONEST, "x = f(1)\nassert x == 2\nassert x == 3", "assert f(2) == 3") == [AC, WA, AC]
 
 
+def test_pieces_may_use_the_same_names(box: Sandbox) -> None:
+    second = "def helper(x): return x\ndef test_one(): assert f(1) == helper(2)\n"
+    third = second.replace("helper(2)", "helper(3)") + CASE.replace("f(2), 3", "f(2), 4")
+    assert verdicts(box, HONEST, CASE, second, third) == [AC, AC, AC, AC, WA, WA]
+
+
+def test_a_piece_that_fails_takes_its_tests_with_it_or_all_later_ones(box: Sandbox) -> None:
+    assert verdicts(box, HONEST, "x = f(None)\nassert x", "assert f(1) == 2") == [RE, AC]
+    assert verdicts(box, HONEST, "assert f(1) == 2", "x = f(None)", "assert f(1) == 2", CASE) == [AC, RE, RE, RE]
+    assert verdicts(box, HONEST, "assert f(1) == 3\n" + CASE, CASE) == [WA, WA, AC, AC]
+
+
 def test_check_gets_the_entry_point(box: Sandbox) -> None:
     tests = "def check(candidate):\n    assert candidate(1) == 2\n    assert candidate(1) == 3\ncheck(f)"
     assert verdicts(box, HONEST, tests, entry_point="f") == [AC, WA]
@@ -474,15 +486,6 @@ while True:
     "json and marshal": "import json, marshal\njson.dumps = lambda *a, **k: '{\"ok\": true}'\nmarshal.loads = lambda data: compile('', '', 'exec')\ndef f(x): return 0",
     "a child that answers": "import os\nif os.fork(): os._exit(0)\ndef f(x): return x + 1",
     "a child that answers, in a call": "import os\ndef f(x):\n    if os.fork(): os._exit(0)\n    return x + 1",
-    "a child that answers in the name of its parent": """
-import os, sys
-def f(x):
-    if os.fork(): os._exit(0)
-    frame = sys._getframe()
-    while frame:
-        if hasattr(frame.f_locals.get('self'), '_process'): frame.f_locals['self']._process = os.getpid()
-        frame = frame.f_back
-    return x + 1""",
     "hanging up": "import os\ndef f(x):\n    os.closerange(3, 256)\n    return x + 1",
     "an alarm": "import signal, sys\nsignal.signal(signal.SIGALRM, lambda *a: sys.exit(0))\nsignal.setitimer(signal.ITIMER_REAL, 0.01)\ndef f(x):\n    while True: pass",
     "a thread": "import threading, os, time\nthreading.Thread(target=lambda: (time.sleep(0.05), os._exit(0)), daemon=True).start()\ndef f(x):\n    while True: pass",
@@ -504,6 +507,21 @@ def test_the_message_tells_what_was_tried(box: Sandbox, name: str) -> None:
     message = judge(box, ATTACKS[name], CASE).message
     assert "the program" in message
     assert ("true of everything" in message) or ("which tests rely on" in message)
+
+
+def test_a_child_that_answers_in_the_name_of_its_parent_earns_no_ac(box: Sandbox) -> None:
+    code = """
+    import os, sys
+    def f(x):
+        if os.fork(): os._exit(0)
+        frame = sys._getframe()
+        while frame:
+            if hasattr(frame.f_locals.get('self'), '_process'): frame.f_locals['self']._process = os.getpid()
+            frame = frame.f_back
+        return x + 1
+    """
+    assert judge(box, code, CASE).verdict is RE
+    assert judge(box, code, in_case("def test_a(self): self.assertEqual(f(1), 2)")).verdict is RE
 
 
 def test_an_assert_that_puts_itself_right_was_never_called(box: Sandbox) -> None:
