@@ -52,7 +52,7 @@ class JudgeResult:
     peak_memory_bytes: int
     enforcement: str
     tamper_proof: bool
-    """False where tests share the program's interpreter."""
+    """False where tests share the program's interpreter: problems of kind `shared`."""
 
     @property
     def pass_rate(self) -> float:

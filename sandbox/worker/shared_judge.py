@@ -97,16 +97,17 @@ class _Session:
 
     def _why_not(self, header: Dict[str, Any]) -> Outcome:
         if "compile_error" in header:
-            return Outcome("CE", str(header["compile_error"]).strip())
+            return Outcome("CE", _text(header["compile_error"]).strip())
         if "tampered" in header:
-            return Outcome("RE", str(header["tampered"]))
+            return Outcome("RE", _text(header["tampered"]))
         if "raised" in header:
             names, line = header["raised"], header.get("line")
-            name = str(names[0]) if type(names) is list and names else "an exception"  # the program may have sent it
+            name = _text(names[0]) if type(names) is list and names else "an exception"
             if name == "MemoryError":
                 return Outcome("MLE", "MemoryError while loading the program")
             place = " (line %d)" % line if type(line) is int else ""
-            return Outcome("RE", ("loading the program: %s: %s" % (name, header.get("message")))[:MAX_MESSAGE] + place)
+            words = "loading the program: %s: %s" % (name, _text(header.get("message")))
+            return Outcome("RE", words[:MAX_MESSAGE] + place)
         return self.gone()
 
     def test(self, index: int, then: int) -> Outcome:
@@ -121,7 +122,7 @@ class _Session:
             send_frame(control, REQUEST.pack(index, then) + secret, self._wait)
             self._wait(select.POLLIN)
             answer = receive_frame(control, ANSWER.size + MAX_MESSAGE, self._wait)
-        except (ConnectionError, PeerGoneError):
+        except (OSError, PeerGoneError):
             answer = None
         except FrameError as error:
             return self._break_off(str(error))
@@ -263,3 +264,8 @@ class _SharedJudge:
         for index in range(self._session_from, len(self._results)):
             if self._results[index][0] == "AC":
                 self._results[index] = outcome.as_result(self._results[index][2])
+
+
+def _text(value: Any) -> str:
+    """A word of the candidate's, which may be the program's and anything."""
+    return value if type(value) is str else "?"

@@ -524,6 +524,29 @@ def test_a_child_that_answers_in_the_name_of_its_parent_earns_no_ac(box: Sandbox
     assert judge(box, code, in_case("def test_a(self): self.assertEqual(f(1), 2)")).verdict is RE
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        '{"raised": 1}',
+        '{"raised": [[]], "message": %s}' % ("[" * 900 + "]" * 900),
+        '{"tampered": {}}',
+        '{"ok": 1}',
+        "[]",
+        "{",
+    ],
+)
+def test_whatever_a_program_says_instead_of_the_runner_is_re(box: Sandbox, header: str) -> None:
+    code = f"""
+    import os, struct
+    words = {header!r}.encode() + b'\\n'
+    for number in range(3, 256):
+        try: os.write(number, struct.pack('=I', len(words)) + words)
+        except OSError: pass
+    os._exit(0)
+    """
+    assert verdicts(box, code, CASE) == [RE, RE]
+
+
 def test_an_assert_that_puts_itself_right_was_never_called(box: Sandbox) -> None:
     code = """
     import unittest
