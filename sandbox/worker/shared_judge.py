@@ -51,7 +51,7 @@ class _SharedTask(Task):
     def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
         judge = _SharedJudge(zygote, self, request["code"], request["limits"], request["isolate_tests"])
         tests = judge.judge(request["stop_on_first_failure"])
-        return Judging(tests, judge.cpu_ns, judge.peak_bytes)
+        return Judging(tests, judge.cpu_ns, judge.peak_bytes, judge.is_late)
 
 
 class _UnusableError(Exception):
@@ -196,6 +196,7 @@ class _SharedJudge:
         self._idle_s = 0.0
         self.cpu_ns = 0
         self.peak_bytes = 0
+        self.is_late = False
 
     def judge(self, stop_on_first_failure: bool) -> List[TestResult]:
         """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
@@ -215,6 +216,7 @@ class _SharedJudge:
             if self._isolate_tests:
                 self._finish()
         self._finish()
+        self.is_late = self.is_late or self._left_s("due_total_cpu_s") < 0
         return self._results
 
     def _what_ends(self, step: Step, after: Optional[int]) -> int:
@@ -236,13 +238,17 @@ class _SharedJudge:
                 return error.outcome
         return self._session.test(place, then)
 
+    def _left_s(self, limit: str) -> float:
+        """Of the time over all tests; what the live candidate uses is watched by its supervisor."""
+        return float(self._limits[limit]) - self.cpu_ns / 1e9 - self._idle_s
+
     def _begin(self) -> _Session:
         """A fresh candidate. Raises _UnusableError."""
-        left_s = float(self._limits["total_cpu_s"]) - self.cpu_ns / 1e9 - self._idle_s
-        if left_s <= 0:
+        left = {limit: self._left_s(limit) for limit in ("total_cpu_s", "due_total_cpu_s")}
+        if left["total_cpu_s"] <= 0:
             raise _UnusableError(Outcome("TLE", "time limit over all tests exceeded"))
         self._session_from = len(self._results)
-        session = _Session(self._zygote, self._task, self._code, {**self._limits, "total_cpu_s": left_s})
+        session = _Session(self._zygote, self._task, self._code, {**self._limits, **left})
         self._session = session  # whose time counts even where the program cannot be loaded
         session.load(self._task.steps)
         return session
@@ -255,6 +261,7 @@ class _SharedJudge:
         report = self._session.end()
         self._session = None
         self.cpu_ns += report.cpu_ns
+        self.is_late = self.is_late or report.is_late
         # Or a hundred sleeping tests would hold the slot for a hundred idle guards.
         self._idle_s += report.idle_ns / 1e9
         self.peak_bytes = max(self.peak_bytes, report.peak_bytes)

@@ -571,6 +571,19 @@ LATE = {
         Problem(id="t", tests=("assert f(1) == 1", "assert f(1) == 1"), limits=Limits(cpu_s=0.9, total_cpu_s=1.0)),
         BUSY_FUNCTION,
     ),
+    "the last of two shared tests": (
+        Problem(id="u", kind=Kind.SHARED, tests=("assert f(2) == 2", "assert f(1) == 1"), limits=HALF_A_SECOND),
+        BUSY_FUNCTION,
+    ),
+    "all shared tests together": (
+        Problem(
+            id="v",
+            kind=Kind.SHARED,
+            tests=("assert f(1) == 1", "assert f(1) == 1"),
+            limits=Limits(cpu_s=0.9, total_cpu_s=1.0),
+        ),
+        BUSY_FUNCTION,
+    ),
 }
 
 
