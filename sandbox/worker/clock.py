@@ -8,7 +8,6 @@ import time
 from typing import NamedTuple
 
 _PAIR = struct.Struct("=QQ")
-_NEVER = bytes(_PAIR.size)
 
 
 class Instant(NamedTuple):
@@ -20,21 +19,30 @@ class Instant(NamedTuple):
     """CLOCK_MONOTONIC."""
 
 
+_NEVER = Instant(0, 0)
+
+
 class Clock:
-    """A memory file that zygote and candidate share until the candidate closes it, which is before the program runs."""
+    """A pipe, which no limit on files holds for, and which the candidate closes before the program runs."""
 
     def __init__(self) -> None:
-        self._memory = os.memfd_create("clock", os.MFD_CLOEXEC)
-        self.reset()
+        self._read_end, self._write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._instant = _NEVER
 
     def reset(self) -> None:
         """For the next candidate."""
-        os.pwrite(self._memory, _NEVER, 0)
+        self.read()
+        self._instant = _NEVER
 
     def set(self) -> None:
         """By the candidate."""
-        os.pwrite(self._memory, _PAIR.pack(time.process_time_ns(), time.monotonic_ns()), 0)
+        os.write(self._write_end, _PAIR.pack(time.process_time_ns(), time.monotonic_ns()))
 
     def read(self) -> Instant:
         """What was set since the reset."""
-        return Instant(*_PAIR.unpack(os.pread(self._memory, _PAIR.size, 0)))
+        if self._instant is _NEVER:
+            try:
+                self._instant = Instant(*_PAIR.unpack(os.read(self._read_end, _PAIR.size)))
+            except BlockingIOError:
+                pass
+        return self._instant
