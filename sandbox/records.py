@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sandbox.checker import Checker
 from sandbox.errors import ProblemError, RecordError
 from sandbox.extraction import Which, extract_code
 from sandbox.jsonl import parse_line, read_lines
@@ -49,6 +50,32 @@ class LimitsRecord(StrictRecord):
         return Limits(**self.model_dump(exclude_none=True))
 
 
+class CheckerRecord(StrictRecord):
+    """Fields of `sandbox.checker.Checker`; those left out keep its defaults."""
+
+    compare: str
+    abs_tol: float | None = None
+    rel_tol: float | None = None
+    ignore_case: bool | None = None
+    order: str | None = None
+    program: str | None = None
+
+    @classmethod
+    def checker(cls, record: str | Self | None, problem_id: str) -> Checker | None:
+        """The checker of a record, or of its `compare` alone.
+
+        Raises:
+            ValueError: a field is out of range, or has no meaning beside the others.
+        """
+        if record is None:
+            return None
+        fields = {"compare": record} if isinstance(record, str) else record.model_dump(exclude_none=True)
+        try:
+            return Checker(**fields)
+        except ValueError as error:
+            raise ValueError(f"problem {problem_id!r}: {error}") from None
+
+
 class StdioTestRecord(StrictRecord):
     """A test of a `stdio` problem."""
 
@@ -66,7 +93,7 @@ class ProblemRecord(StrictRecord):
     tests: list[str | StdioTestRecord] = Field(min_length=1)
     prelude: str = ""
     entry_point: str | None = None
-    checker: str = "tokens"
+    checker: str | CheckerRecord | None = None
     limits: LimitsRecord = LimitsRecord()
     meta: dict[str, str] = Field(default_factory=dict)
 
@@ -74,7 +101,7 @@ class ProblemRecord(StrictRecord):
         """The problem.
 
         Raises:
-            ValueError: tests of one kind in a problem of the other, an unknown checker, or limits out of range.
+            ValueError: tests of one kind in a problem of the other, a checker or limits out of range.
         """
         tests = tuple(
             test if isinstance(test, str) else StdioTest(stdin=test.stdin, stdout=test.stdout) for test in self.tests
@@ -87,7 +114,7 @@ class ProblemRecord(StrictRecord):
             tests=tests,  # type: ignore[arg-type]  # Problem checks that all are of the kind's type
             prelude=self.prelude,
             entry_point=self.entry_point,
-            checker=self.checker,
+            checker=CheckerRecord.checker(self.checker, self.id),
             limits=self.limits.to_limits(),
             meta=self.meta,
         )

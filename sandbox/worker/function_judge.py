@@ -17,7 +17,8 @@ from .frames import FrameError
 from .outcome import Judging, Outcome, Task, TestResult, ended_early
 from .remote import CandidateEnded, Remote
 from .run import Report, Run
-from .tests import TestCode, TestCodeError, Unit, compile_tests
+from .tests import DIFFERENT, EQUAL, TestCode, TestCodeError, Unit, compile_tests
+from .value_checker import ValueChecker
 
 _FIRST_FRAME = 1 << 20
 _MIN_CPU_S = 10.0
@@ -34,18 +35,23 @@ def prepare(problem: Dict[str, Any]) -> Task:
         prelude = compile(problem["prelude"], "<prelude>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise TestCodeError("the prelude does not compile: %s" % error) from None
-    return _FunctionTask(prelude, compile_tests(problem["tests"], problem["prelude"]), problem["entry_point"])
+    checker = problem["checker"]
+    tests = compile_tests(problem["tests"], problem["prelude"], has_checker=checker is not None)
+    return _FunctionTask(prelude, tests, problem["entry_point"], checker)
 
 
 class _FunctionTask(Task):
-    """Args: prelude, its code object; the tests; the expression that `check` receives."""
+    """Args: prelude, its code object; the tests; the expression that `check` receives; options of a ValueChecker."""
 
     runs_test_code = True
 
-    def __init__(self, prelude: Any, tests: TestCode, entry_point: Optional[str]) -> None:
+    def __init__(
+        self, prelude: Any, tests: TestCode, entry_point: Optional[str], checker: Optional[Dict[str, Any]]
+    ) -> None:
         self.prelude = prelude
         self.tests = tests
         self.entry_point = entry_point
+        self.checker = checker
         self.total = tests.total
 
     def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
@@ -80,6 +86,9 @@ class _Session:
             raise  # perhaps for what the candidates before left in the judge
         except BaseException as error:  # trusted code of the problem's author, who may call sys.exit: theirs to mend
             raise TestCodeError("the prelude raises %s: %s" % (type(error).__name__, error)) from None
+        if task.checker is not None:
+            checker = ValueChecker(task.checker)
+            self.names.update({EQUAL: checker.equal, DIFFERENT: checker.different})
         classes = {name: value for name, value in self.names.items() if _crosses_by_fields(value)}
         payload = {"mode": "callables", "prelude": task.prelude, "code": code, "classes": list(classes)}
         self.run = Run(zygote, limits, payload, {})
