@@ -73,5 +73,5 @@ class Problem:
             raise ValueError(f"problem {self.id!r}: checker is {self.checker!r}; it must be a sandbox.Checker or None")
         if self.checker.compare is Compare.PROGRAM and self.kind is not Kind.STDIO:
             raise ValueError(
-                f"problem {self.id!r}: a checker program is for kind 'stdio'; test code can check returned values itself"
+                f"problem {self.id!r}: a checker program is for kind 'stdio'; test code can check returned values"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import gc
 import importlib
 import resource
@@ -89,7 +90,7 @@ class _Session:
         if task.checker is not None:
             checker = ValueChecker(task.checker)
             self.names.update({EQUAL: checker.equal, DIFFERENT: checker.different})
-        classes = {name: value for name, value in self.names.items() if _crosses_by_fields(value)}
+        classes = {name: value for name, value in self.names.items() if _crosses(value)}
         payload = {"mode": "callables", "prelude": task.prelude, "code": code, "classes": list(classes)}
         self.run = Run(zygote, limits, payload, {})
         self.remote = Remote(self.run, classes, limits["output_bytes"], limits["cpu_s"], limits["idle_s"])
@@ -339,12 +340,13 @@ def _outcome_of_statement(code: Any, names: Dict[str, Any]) -> Outcome:
         return Outcome("RE", _sentence(error))
 
 
-def _crosses_by_fields(value: Any) -> bool:
-    """A class of the prelude whose instances are made of their fields alone; a named tuple or an enum is not."""
+def _crosses(value: Any) -> bool:
+    """A class of the prelude: one whose instances are made of their fields alone, a named tuple, or an enum."""
     if not isinstance(value, type) or value.__module__ != "tests":
         return False
     make: Any = value.__new__
-    return make is object.__new__
+    is_named = issubclass(value, tuple) and hasattr(value, "_fields")
+    return make is object.__new__ or is_named or issubclass(value, enum.Enum)
 
 
 def _words(header: Dict[str, Any]) -> str:

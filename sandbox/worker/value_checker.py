@@ -8,7 +8,7 @@ import decimal
 import fractions
 import math
 import sys
-from typing import Any, Dict, Iterable, Optional
+from typing import Any, Dict, Iterable
 
 from .matching import Matcher, Summary, TooCloseError, weighted
 
@@ -62,7 +62,7 @@ class ValueChecker:
             raise AssertionError(str(error)) from None
 
     def _same(self, ours: Any, theirs: Any, is_unordered: bool) -> bool:
-        """Args: is_unordered, whether the order of these two counts, should they be lists or tuples."""
+        """Args: is_unordered, whether their order does not count, should they be lists or tuples."""
         if isinstance(ours, str) and isinstance(theirs, str):
             return bool(self._text(ours) == self._text(theirs))
         for kind in (list, tuple):
@@ -201,7 +201,7 @@ def _is_inexact(value: Any) -> bool:
     return isinstance(value, (float, complex)) or (numpy is not None and isinstance(value, numpy.inexact))
 
 
-def _number(value: Any) -> Optional[complex]:
+def _number(value: Any) -> Any:
     """The number as an int, float or complex; None where it is none, or too large to be compared with floats."""
     numpy = sys.modules.get("numpy")
     if numpy is not None and isinstance(value, (numpy.number, numpy.bool_)):
