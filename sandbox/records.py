@@ -51,7 +51,7 @@ class LimitsRecord(StrictRecord):
 
 
 class CheckerRecord(StrictRecord):
-    """Fields of `sandbox.checker.Checker`; those left out keep its defaults."""
+    """Fields of `sandbox.checker.Checker`, or its `compare` alone; those left out keep its defaults."""
 
     compare: str
     abs_tol: float | None = None
@@ -60,18 +60,20 @@ class CheckerRecord(StrictRecord):
     order: str | None = None
     program: str | None = None
 
+    @model_validator(mode="before")
     @classmethod
-    def checker(cls, record: str | Self | None, problem_id: str) -> Checker | None:
-        """The checker of a record, or of its `compare` alone.
+    def _name_alone(cls, row: object) -> object:
+        """A text is short for an object that has only `compare`."""
+        return {"compare": row} if isinstance(row, str) else row
+
+    def to_checker(self, problem_id: str) -> Checker:
+        """The checker.
 
         Raises:
             ValueError: a field is out of range, or has no meaning beside the others.
         """
-        if record is None:
-            return None
-        fields = {"compare": record} if isinstance(record, str) else record.model_dump(exclude_none=True)
         try:
-            return Checker(**fields)
+            return Checker(**self.model_dump(exclude_none=True))
         except ValueError as error:
             raise ValueError(f"problem {problem_id!r}: {error}") from None
 
@@ -93,7 +95,7 @@ class ProblemRecord(StrictRecord):
     tests: list[str | StdioTestRecord] = Field(min_length=1)
     prelude: str = ""
     entry_point: str | None = None
-    checker: str | CheckerRecord | None = None
+    checker: CheckerRecord | None = None
     limits: LimitsRecord = LimitsRecord()
     meta: dict[str, str] = Field(default_factory=dict)
 
@@ -114,7 +116,7 @@ class ProblemRecord(StrictRecord):
             tests=tests,  # type: ignore[arg-type]  # Problem checks that all are of the kind's type
             prelude=self.prelude,
             entry_point=self.entry_point,
-            checker=CheckerRecord.checker(self.checker, self.id),
+            checker=None if self.checker is None else self.checker.to_checker(self.id),
             limits=self.limits.to_limits(),
             meta=self.meta,
         )

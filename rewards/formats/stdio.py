@@ -19,7 +19,7 @@ class StdioRow(StrictRecord):
     prompt: str
     inputs: list[Text] = Field(min_length=1)
     outputs: list[Text] = Field(min_length=1)
-    checker: str | CheckerRecord | None = None
+    checker: CheckerRecord | None = None
     limits: LimitsRecord = LimitsRecord()
     solution: str | None = None
     meta: dict[str, str] = Field(default_factory=dict)
@@ -35,7 +35,7 @@ class StdioRow(StrictRecord):
             prompt=self.prompt,
             kind=Kind.STDIO,
             tests=stdio_tests(self.inputs, self.outputs),
-            checker=CheckerRecord.checker(self.checker, self.id),
+            checker=None if self.checker is None else self.checker.to_checker(self.id),
             limits=self.limits.to_limits(),
             meta=self.meta,
         )
