@@ -138,6 +138,8 @@ class ValueChecker:
             return self._summary_of_items("deque", value, is_unordered=False)
         if isinstance(value, dict):
             return self._summary_of_dict(value)
+        if _is_moment(value):
+            return Summary("moments", 1)  # numpy's are equal in different units, with different hashes
         if _is_array(value):
             return self._summary_of_items(("array", value.shape), value.reshape(-1).tolist(), is_unordered=False)
         number = _number(value) if self._compare == "floats" else None
@@ -194,6 +196,11 @@ def _nonzero(counter: Dict[Any, Any]) -> Dict[Any, Any]:
 def _is_array(value: Any) -> bool:
     numpy = sys.modules.get("numpy")
     return numpy is not None and isinstance(value, numpy.ndarray)
+
+
+def _is_moment(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)) and value.dtype.kind in "mM"
 
 
 def _is_inexact(value: Any) -> bool:

@@ -68,7 +68,7 @@ def test_what_would_take_too_long_is_given_up() -> None:
         Matcher().match(
             range(10_000),
             range(10_000),
-            lambda mine, yours: mine == yours + 1,
+            lambda mine, yours: mine + yours == 9_999,
             lambda _: Summary("n", 1, 0, -math.inf, math.inf),
         )
     assert time.process_time() - started < 10
