@@ -19,6 +19,7 @@ _REJECTED = (1, 2)
 _FAILED = 3
 _MAX_WORDS = 500
 _CPU_S = 10.0
+_IDLE_S = 3.0
 _MEMORY_BYTES = 1 << 30
 _DISK_BYTES = 64 << 20
 _PAGES = 1 << 16
@@ -99,6 +100,6 @@ class CheckerProgram:
 def _limits(size: int) -> Dict[str, Any]:
     """Its own, generous and fixed but for the files, which lie in its memory several times."""
     return {
-        "cpu_s": _CPU_S, "total_cpu_s": _CPU_S, "idle_s": _CPU_S, "memory_bytes": _MEMORY_BYTES + 8 * size,
+        "cpu_s": _CPU_S, "total_cpu_s": _CPU_S, "idle_s": _IDLE_S, "memory_bytes": _MEMORY_BYTES + 8 * size,
         "output_bytes": 16 << 20, "processes": 16, "disk_bytes": _DISK_BYTES + size + _PAGES, "open_files": 256,
     }  # fmt: skip
