@@ -29,6 +29,7 @@ from .plain import DECODERS, FACTORIES, PLAIN, typed
 
 SCALARS = frozenset((type(None), bool, int, float, str))
 """Types that are themselves in JSON."""
+_MAX_FLAGS = 1024  # enum looks at each in quadratic time
 _MAX_DEPTH = 200  # times four frames: below the interpreter's own recursion limit
 _BIG_INT_BITS = 8192  # beyond it decimal text is slow and Python >= 3.11 refuses it; hexadecimal is linear
 
@@ -255,8 +256,8 @@ class Decoder:
         cls: Any = self._classes[name]
         if not issubclass(cls, enum.Enum):
             raise CodecError("%s has no members" % name)
-        if member is None and issubclass(cls, enum.Flag):
-            return cls(typed(value, int))
+        if member is None and issubclass(cls, enum.Flag) and typed(value, int).bit_length() <= _MAX_FLAGS:
+            return cls(value)
         return cls.__members__[member]
 
     def _tagged(self, pair: Dict[str, Any]) -> Any:

@@ -164,6 +164,17 @@ def test_a_checker_is_a_name_or_an_object(tmp_path: Path) -> None:
     assert written.checker == Checker(compare=Compare.FLOATS, abs_tol=1, order=Order.ANY)
 
 
+def test_the_rows_in_the_documentation_are_problems(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text()
+    rows = [json.loads(line) for line in text.splitlines() if line.startswith('    {"id"')]
+    problems = read_problems(write(tmp_path / "p.jsonl", *rows))
+    assert [problem.checker.compare.value for problem in problems.values() if problem.checker] == [
+        "floats",
+        "program",
+        "floats",
+    ]
+
+
 def test_a_file_without_problems_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="at least one"):
         read_problems(write(tmp_path / "p.jsonl"))
