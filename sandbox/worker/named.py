@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 _OWN = frozenset(("_asdict", "_fields", "_name"))
 
 
-class Named(Tuple[Any, ...]):  # noqa: SLOT001 - names are kept in the instance
+class Named(tuple):  # type: ignore[type-arg]  # noqa: SLOT001 - names are kept in the instance
     """A tuple whose items have names too. Making a class of each, as `namedtuple` does, would execute text.
 
     Args:
