@@ -100,6 +100,7 @@ class CheckerProgram:
 def _limits(size: int) -> Dict[str, Any]:
     """Its own, generous and fixed but for the files, which lie in its memory several times."""
     return {
-        "cpu_s": _CPU_S, "total_cpu_s": _CPU_S, "idle_s": _IDLE_S, "memory_bytes": _MEMORY_BYTES + 8 * size,
+        "cpu_s": _CPU_S, "total_cpu_s": _CPU_S, "due_cpu_s": _CPU_S, "due_total_cpu_s": _CPU_S,
+        "idle_s": _IDLE_S, "memory_bytes": _MEMORY_BYTES + 8 * size,
         "output_bytes": 16 << 20, "processes": 16, "disk_bytes": _DISK_BYTES + size + _PAGES, "open_files": 256,
     }  # fmt: skip
