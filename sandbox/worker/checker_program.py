@@ -19,6 +19,8 @@ _REJECTED = (1, 2)
 _FAILED = 3
 _MAX_WORDS = 500
 _CPU_S = 10.0
+_MAX_TIMEOUTS = 3
+"""Of the checker on one submission, which would hold its slot for as long in every test."""
 _IDLE_S = 3.0
 _MEMORY_BYTES = 1 << 30
 _DISK_BYTES = 64 << 20
@@ -49,10 +51,11 @@ class _End(NamedTuple):
     """Why nothing follows from it; empty where something does."""
     words: str
     """The beginning of what it wrote."""
+    is_timeout: bool
 
 
 class CheckerProgram:
-    """The checker program of one problem.
+    """The checker program of one problem, for one submission.
 
     Args:
         zygote: the zygote's socket.
@@ -61,6 +64,7 @@ class CheckerProgram:
     def __init__(self, zygote: socket.socket, source: str) -> None:
         self._zygote = zygote
         self._source = source
+        self._timeouts = 0
 
     def judge(self, stdin: str, output: bytes, expected: str) -> Outcome:
         """AC or WA, with the checker's own words.
@@ -69,10 +73,13 @@ class CheckerProgram:
             TestCodeError: the checker fails on the expected answer.
             InfrastructureFailure: the host could not run it.
         """
+        if self._timeouts == _MAX_TIMEOUTS:
+            return Outcome("WA", "not checked: earlier outputs kept the checker busy for too long")
         given, answer = (text.encode("utf-8", "surrogatepass") for text in (stdin, expected))
         end = self._run(given, output, answer)
         if end.is_accepted:
             return Outcome("AC", "")
+        self._timeouts += end.is_timeout
         if not end.failure:
             return Outcome("WA", end.words or "the checker rejects the output")
         on_answer = self._run(given, answer, answer)
@@ -92,9 +99,10 @@ class CheckerProgram:
             raise InfrastructureFailure("the checker program got no files: %s" % done.notice["no_files"])
         outcome = outcome_of(done.report, done.notice)
         if outcome is None:
-            return _End(is_accepted=True, failure="", words=words)
+            return _End(is_accepted=True, failure="", words=words, is_timeout=False)
         is_rejected = done.report.reason is None and done.report.exit_code in _REJECTED and not done.notice
-        return _End(is_accepted=False, failure="" if is_rejected else outcome.message, words=words)
+        failure = "" if is_rejected else outcome.message
+        return _End(is_accepted=False, failure=failure, words=words, is_timeout=outcome.verdict == "TLE")
 
 
 def _limits(size: int) -> Dict[str, Any]:

@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -164,6 +165,15 @@ def test_an_output_that_a_checker_program_fails_on_is_wrong(box: Sandbox, end: s
     assert result.verdict is WA
     assert result.message.startswith("the checker could not judge the output: ")
     assert why in result.message
+
+
+def test_outputs_that_keep_a_checker_program_busy_hold_the_slot_for_three_tests_at_most(box: Sandbox) -> None:
+    checker = own("import time\nif 'bomb' in open('output.txt').read(): time.sleep(60)")
+    started = time.monotonic()
+    result = judge(box, "print('bomb')", *[("", "1")] * 30, checker=checker)
+    assert time.monotonic() - started < 60
+    assert {test.verdict for test in result.tests} == {WA}
+    assert result.tests[-1].message == "not checked: earlier outputs kept the checker busy for too long"
 
 
 @pytest.mark.parametrize("end", ["int('x')", "exit(3)", "undefined"])
