@@ -1,5 +1,6 @@
 """Run and judge untrusted programs without root."""
 
+from sandbox.checker import Checker, Compare, Order
 from sandbox.errors import (
     ClosedError,
     InfrastructureError,
@@ -16,12 +17,15 @@ from sandbox.result import JudgeResult, RunResult, TestResult
 from sandbox.verdict import Verdict
 
 __all__ = [
+    "Checker",
     "ClosedError",
+    "Compare",
     "InfrastructureError",
     "JudgeResult",
     "Kind",
     "Level",
     "Limits",
+    "Order",
     "Problem",
     "ProblemError",
     "RecordError",

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import asdict
 from typing import Any
 
+from sandbox.checker import Checker
 from sandbox.limits import Limits
 from sandbox.problem import Kind, Problem, StdioTest
 from sandbox.result import JudgeResult, RunResult, TestResult
@@ -51,7 +52,7 @@ def definition(problem: Problem) -> tuple[str, Message]:
         "prelude": problem.prelude,
         "tests": tests,
         "entry_point": problem.entry_point,
-        "checker": problem.checker,
+        "checker": None if problem.checker is None else _plain_checker(problem.checker),
     }
     return hashlib.blake2b(repr(plain).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(), plain
 
@@ -109,6 +110,10 @@ def no_code_result(problem: Problem, level: str) -> JudgeResult:
         enforcement=level,
         tamper_proof=problem.kind is not Kind.SHARED,
     )
+
+
+def _plain_checker(checker: Checker) -> dict[str, Any]:
+    return {**asdict(checker), "compare": checker.compare.value, "order": checker.order.value}
 
 
 def _plain_limits(limits: Limits) -> dict[str, Any]:

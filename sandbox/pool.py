@@ -275,6 +275,9 @@ class Sandbox:
         if known is not None and known[0] is problem:
             return known[1], known[2]
         check_entry_point(problem)
+        if self._level is Level.LANDLOCK and problem.checker is not None and problem.checker.program is not None:
+            reason = "a checker program reads files, which no program at level 'landlock' can be given"
+            raise ProblemError(problem.id, "checker", reason)
         key, plain = definition(problem)
         if len(self._problems) >= 4096:
             self._problems.clear()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sandbox.checker import Checker, Compare
 from sandbox.limits import Limits
 
 
@@ -33,7 +34,7 @@ class Problem:
     """A problem as the judge needs it, with its prompt.
 
     Raises:
-        ValueError: there are no tests, or their type does not fit `kind`.
+        ValueError: there are no tests, or their type or the checker does not fit `kind`.
     """
 
     id: str
@@ -52,8 +53,9 @@ class Problem:
     """Python (imports, helper classes such as ListNode) that runs before the program and before the tests."""
     entry_point: str | None = None
     """Expression in the program's names that `check` receives, e.g. `add` or `Solution().add`."""
-    checker: str = "tokens"
-    """How `stdio` outputs are compared: `exact`, `tokens` or `floats`."""
+    checker: Checker | None = None
+    """How `stdio` outputs, and values compared by `==` or `!=` in an `assert` of a `function` test, are compared.
+    None: `stdio` by tokens, `function` by Python."""
     limits: Limits = field(default_factory=Limits)
     meta: Mapping[str, str] = field(default_factory=dict)
     """Anything a data set tells besides, e.g. topic, difficulty, split."""
@@ -68,10 +70,13 @@ class Problem:
                     f"problem {self.id!r}: test {index} is a {type(test).__name__}; "
                     f"kind {self.kind.value!r} takes {expected.__name__}"
                 )
-        if self.checker not in CHECKERS:
-            raise ValueError(f"problem {self.id!r}: checker is {self.checker!r}; known are {', '.join(CHECKERS)}")
-
-
-CHECKERS = ("exact", "tokens", "floats")
-"""`exact`: byte for byte. `tokens`: split at white space, so trailing blanks and newlines do not count.
-`floats`: as tokens, numbers within 1e-6 absolute or relative."""
+        if self.checker is None:
+            return
+        if not isinstance(self.checker, Checker):
+            raise ValueError(f"problem {self.id!r}: checker is {self.checker!r}; it must be a sandbox.Checker or None")
+        if self.kind is Kind.SHARED:
+            raise ValueError(f"problem {self.id!r}: a checker means nothing for kind 'shared', whose tests compare")
+        if self.checker.compare is Compare.PROGRAM and self.kind is not Kind.STDIO:
+            raise ValueError(
+                f"problem {self.id!r}: a checker program is for kind 'stdio'; test code can check returned values"
+            )

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from sandbox.checker import Checker
 from sandbox.errors import ProblemError, RecordError
 from sandbox.extraction import Which, extract_code
 from sandbox.jsonl import parse_line, read_lines
@@ -49,6 +50,34 @@ class LimitsRecord(StrictRecord):
         return Limits(**self.model_dump(exclude_none=True))
 
 
+class CheckerRecord(StrictRecord):
+    """Fields of `sandbox.checker.Checker`, or its `compare` alone; those left out keep its defaults."""
+
+    compare: str
+    abs_tol: float | None = None
+    rel_tol: float | None = None
+    ignore_case: bool | None = None
+    order: str | None = None
+    program: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, row: object) -> object:
+        """A text is short for an object that has only `compare`."""
+        return {"compare": row} if isinstance(row, str) else row
+
+    def to_checker(self, problem_id: str) -> Checker:
+        """The checker.
+
+        Raises:
+            ValueError: a field is out of range, or has no meaning beside the others.
+        """
+        try:
+            return Checker(**self.model_dump(exclude_none=True))
+        except ValueError as error:
+            raise ValueError(f"problem {problem_id!r}: {error}") from None
+
+
 class StdioTestRecord(StrictRecord):
     """A test of a `stdio` problem."""
 
@@ -66,7 +95,7 @@ class ProblemRecord(StrictRecord):
     tests: list[str | StdioTestRecord] = Field(min_length=1)
     prelude: str = ""
     entry_point: str | None = None
-    checker: str = "tokens"
+    checker: CheckerRecord | None = None
     limits: LimitsRecord = LimitsRecord()
     meta: dict[str, str] = Field(default_factory=dict)
 
@@ -74,7 +103,7 @@ class ProblemRecord(StrictRecord):
         """The problem.
 
         Raises:
-            ValueError: tests of one kind in a problem of the other, an unknown checker, or limits out of range.
+            ValueError: tests of one kind in a problem of the other, a checker or limits out of range.
         """
         tests = tuple(
             test if isinstance(test, str) else StdioTest(stdin=test.stdin, stdout=test.stdout) for test in self.tests
@@ -87,7 +116,7 @@ class ProblemRecord(StrictRecord):
             tests=tests,  # type: ignore[arg-type]  # Problem checks that all are of the kind's type
             prelude=self.prelude,
             entry_point=self.entry_point,
-            checker=self.checker,
+            checker=None if self.checker is None else self.checker.to_checker(self.id),
             limits=self.limits.to_limits(),
             meta=self.meta,
         )

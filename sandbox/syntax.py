@@ -27,12 +27,14 @@ def parse(code: str) -> ast.Module:
 
 
 def check_syntax(problem: Problem) -> None:
-    """Compiles the prelude, the entry point and the test code, as judging will.
+    """Compiles the prelude, the entry point, the test code and the checker program, as judging will.
 
     Raises:
         ProblemError: one of them is not Python, or no statement of the tests asserts anything.
     """
     _check_code(problem, "prelude", problem.prelude, "exec")
+    if problem.checker is not None and problem.checker.program is not None:
+        _check_code(problem, "checker", problem.checker.program, "exec")
     count_tests(problem)
     check_entry_point(problem)
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from rewards.entry import Entry
 from sandbox.problem import Kind, Problem, StdioTest
-from sandbox.records import LimitsRecord, StrictRecord
+from sandbox.records import CheckerRecord, LimitsRecord, StrictRecord
 
 Text = str | list[str]
 """A text, or its lines."""
@@ -19,7 +19,7 @@ class StdioRow(StrictRecord):
     prompt: str
     inputs: list[Text] = Field(min_length=1)
     outputs: list[Text] = Field(min_length=1)
-    checker: str = "tokens"
+    checker: CheckerRecord | None = None
     limits: LimitsRecord = LimitsRecord()
     solution: str | None = None
     meta: dict[str, str] = Field(default_factory=dict)
@@ -28,14 +28,14 @@ class StdioRow(StrictRecord):
         """The problem as it stands.
 
         Raises:
-            ValueError: inputs and outputs differ in number.
+            ValueError: inputs and outputs differ in number, or the checker or a limit is out of range.
         """
         problem = Problem(
             id=self.id,
             prompt=self.prompt,
             kind=Kind.STDIO,
             tests=stdio_tests(self.inputs, self.outputs),
-            checker=self.checker,
+            checker=None if self.checker is None else self.checker.to_checker(self.id),
             limits=self.limits.to_limits(),
             meta=self.meta,
         )

@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from sandbox.checker import Checker, Compare
 from sandbox.checkup.guards import GUARDS
 from sandbox.errors import ProblemError, RecordError
 from sandbox.jsonl import parse_line, read_lines
@@ -175,6 +176,6 @@ def _problem(line: ManifestLine, *, is_hostile: bool) -> Problem:
         id=line.name,
         kind=Kind.STDIO,
         tests=(StdioTest(stdin=by.stdin, stdout=by.stdout),),
-        checker="exact",
+        checker=Checker(compare=Compare.EXACT),
         limits=limits.to_limits(),
     )

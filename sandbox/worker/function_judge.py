@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import gc
 import importlib
 import resource
@@ -17,7 +18,8 @@ from .frames import FrameError
 from .outcome import Judging, Outcome, Task, TestResult, ended_early
 from .remote import CandidateEnded, Remote
 from .run import Report, Run
-from .tests import TestCode, TestCodeError, Unit, compile_tests
+from .tests import DIFFERENT, EQUAL, TestCode, TestCodeError, Unit, compile_tests
+from .value_checker import ValueChecker
 
 _FIRST_FRAME = 1 << 20
 _MIN_CPU_S = 10.0
@@ -34,18 +36,23 @@ def prepare(problem: Dict[str, Any]) -> Task:
         prelude = compile(problem["prelude"], "<prelude>", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise TestCodeError("the prelude does not compile: %s" % error) from None
-    return _FunctionTask(prelude, compile_tests(problem["tests"], problem["prelude"]), problem["entry_point"])
+    checker = problem["checker"]
+    tests = compile_tests(problem["tests"], problem["prelude"], has_checker=checker is not None)
+    return _FunctionTask(prelude, tests, problem["entry_point"], checker)
 
 
 class _FunctionTask(Task):
-    """Args: prelude, its code object; the tests; the expression that `check` receives."""
+    """Args: prelude, its code object; the tests; the expression that `check` receives; options of a ValueChecker."""
 
     runs_test_code = True
 
-    def __init__(self, prelude: Any, tests: TestCode, entry_point: Optional[str]) -> None:
+    def __init__(
+        self, prelude: Any, tests: TestCode, entry_point: Optional[str], checker: Optional[Dict[str, Any]]
+    ) -> None:
         self.prelude = prelude
         self.tests = tests
         self.entry_point = entry_point
+        self.checker = checker
         self.total = tests.total
 
     def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
@@ -80,7 +87,10 @@ class _Session:
             raise  # perhaps for what the candidates before left in the judge
         except BaseException as error:  # trusted code of the problem's author, who may call sys.exit: theirs to mend
             raise TestCodeError("the prelude raises %s: %s" % (type(error).__name__, error)) from None
-        classes = {name: value for name, value in self.names.items() if _crosses_by_fields(value)}
+        if task.checker is not None:
+            checker = ValueChecker(task.checker)
+            self.names.update({EQUAL: checker.equal, DIFFERENT: checker.different})
+        classes = {name: value for name, value in self.names.items() if _crosses(value)}
         payload = {"mode": "callables", "prelude": task.prelude, "code": code, "classes": list(classes)}
         self.run = Run(zygote, limits, payload, {})
         self.remote = Remote(self.run, classes, limits["output_bytes"], limits["cpu_s"], limits["idle_s"])
@@ -330,12 +340,13 @@ def _outcome_of_statement(code: Any, names: Dict[str, Any]) -> Outcome:
         return Outcome("RE", _sentence(error))
 
 
-def _crosses_by_fields(value: Any) -> bool:
-    """A class of the prelude whose instances are made of their fields alone; a named tuple or an enum is not."""
+def _crosses(value: Any) -> bool:
+    """A class of the prelude: one whose instances are made of their fields alone, a named tuple, or an enum."""
     if not isinstance(value, type) or value.__module__ != "tests":
         return False
     make: Any = value.__new__
-    return make is object.__new__
+    is_named = issubclass(value, tuple) and hasattr(value, "_fields")
+    return make is object.__new__ or is_named or issubclass(value, enum.Enum)
 
 
 def _words(header: Dict[str, Any]) -> str:

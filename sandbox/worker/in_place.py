@@ -34,7 +34,7 @@ def restore(old: Any, new: Any) -> bool:
         old.clear()
         old.update(merged)
         return True
-    if type(old) in (set, collections.Counter, collections.OrderedDict):
+    if type(old) in (set, collections.Counter, collections.OrderedDict, collections.defaultdict):
         old.clear()
         old.update(new)
         return True

@@ -31,7 +31,11 @@ def compile_program(source: str, control: socket.socket) -> Any:
 
 def run_program(payload: Dict[str, Any], control: socket.socket) -> int:
     """Run it to its end; its exit status."""
-    write_files(payload["files"])
+    try:
+        write_files(payload["files"])
+    except OSError as error:
+        send_frame(control, pack({"no_files": str(error)}))
+        return 1
     code = compile_program(payload["code"], control)
     if code is None:
         return 1

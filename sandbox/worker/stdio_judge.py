@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Protocol, Sequence, Tuple
 
-from .checkers import CHECKERS
+from .checker_program import CheckerProgram
+from .checkers import DEFAULT, text_checker
+from .matching import TooCloseError
 from .outcome import Judging, Outcome, Task, TestResult, outcome_of
 from .run import run_script, script
 from .tests import TestCodeError
@@ -15,19 +17,47 @@ _LAST_WORDS = 4096
 
 def prepare(problem: Dict[str, Any]) -> Task:
     """The task of a problem's plain form. Raises TestCodeError."""
-    if problem["checker"] not in CHECKERS:
-        raise TestCodeError("unknown checker %r" % problem["checker"])
-    return _StdioTask(problem["tests"], problem["checker"])
+    checker = problem["checker"] or DEFAULT
+    if checker["program"] is not None:
+        try:
+            compile(checker["program"], "checker.py", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+            raise TestCodeError("the checker program does not compile: %s" % error) from None
+    return _StdioTask(problem["tests"], checker)
+
+
+class _Judgment(Protocol):
+    """What decides about an output."""
+
+    def judge(self, stdin: str, output: bytes, expected: str) -> Outcome:
+        """AC or WA."""
+
+
+class _TextJudgment:
+    def __init__(self, checker: Dict[str, Any]) -> None:
+        self._is_right = text_checker(checker)
+
+    def judge(self, stdin: str, output: bytes, expected: str) -> Outcome:  # noqa: ARG002 - programs ask for it
+        try:
+            if self._is_right(output.decode("utf-8"), expected):
+                return Outcome("AC", "")
+        except UnicodeDecodeError:
+            pass
+        except TooCloseError as error:
+            return Outcome("WA", str(error))
+        return Outcome("WA", "the output differs from what is expected")
 
 
 class _StdioTask(Task):
-    def __init__(self, tests: Sequence[Tuple[str, str]], checker: str) -> None:
+    def __init__(self, tests: Sequence[Tuple[str, str]], checker: Dict[str, Any]) -> None:
         self._tests = tests
         self._checker = checker
         self.total = len(tests)
 
     def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
-        judge = _StdioJudge(zygote, self._tests, self._checker, script(request["code"]), request["limits"])
+        source = self._checker["program"]
+        judgment = _TextJudgment(self._checker) if source is None else CheckerProgram(zygote, source)
+        judge = _StdioJudge(zygote, self._tests, judgment, script(request["code"]), request["limits"])
         tests = judge.judge(request["stop_on_first_failure"])
         return Judging(tests, judge.cpu_ns, judge.peak_bytes, judge.is_late)
 
@@ -43,13 +73,13 @@ class _StdioJudge:
         self,
         zygote: socket.socket,
         tests: Sequence[Tuple[str, str]],
-        checker: str,
+        judgment: _Judgment,
         payload: Dict[str, Any],
         limits: Dict[str, Any],
     ) -> None:
         self._zygote = zygote
         self._tests = tests
-        self._check = CHECKERS[checker]
+        self._judgment = judgment
         self._payload = payload
         self._limits = limits
         self._idle_s = 0.0
@@ -58,7 +88,7 @@ class _StdioJudge:
         self.is_late = False
 
     def judge(self, stop_on_first_failure: bool) -> List[TestResult]:
-        """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
+        """Verdict, message and wall seconds of each test. Raises InfrastructureFailure, TestCodeError."""
         results: List[TestResult] = []
         same_for_all = None
         failed = False
@@ -94,11 +124,7 @@ class _StdioJudge:
         self.peak_bytes = max(self.peak_bytes, report.peak_bytes)
         outcome = outcome_of(report, output.notice)
         if outcome is None:
-            try:
-                right = self._check(output.stdout.decode("utf-8"), expected)
-            except UnicodeDecodeError:
-                right = False
-            outcome = Outcome("AC", "") if right else Outcome("WA", "the output differs from what is expected")
+            outcome = self._judgment.judge(stdin, output.stdout, expected)
         elif outcome.verdict == "RE" and output.stderr:
             last = output.stderr[-_LAST_WORDS:].decode("utf-8", "replace").strip().splitlines()[-1:]
             outcome = Outcome("RE", "%s: %s" % (outcome.message, "".join(last)[:500]))

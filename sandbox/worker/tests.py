@@ -13,6 +13,12 @@ _MODULES = {name: name for name in (
 )}  # fmt: skip
 _MODULES["np"] = "numpy"
 
+EQUAL = "checker.equal"
+"""The name, which no source can spell, by which test code calls the checker in place of `==`."""
+DIFFERENT = "checker.different"
+"""Likewise for `!=`."""
+_STANDS_FOR: Dict[type, str] = {ast.Eq: EQUAL, ast.NotEq: DIFFERENT}
+
 
 class TestCodeError(Exception):
     """The tests of a problem are no Python, or none of their statements asserts anything."""
@@ -43,11 +49,12 @@ class TestCode(NamedTuple):
         return sum(unit.is_test for unit in self.units)
 
 
-def compile_tests(pieces: Sequence[str], prelude: str = "") -> TestCode:
+def compile_tests(pieces: Sequence[str], prelude: str = "", *, has_checker: bool = False) -> TestCode:
     """Cut and compile. Raises TestCodeError.
 
     Args:
         prelude: the problem's; a statement that calls one of its functions that assert is a test.
+        has_checker: whether `==` and `!=` in assertions become calls of EQUAL and DIFFERENT.
     """
     units: List[Unit] = []
     names = set()
@@ -58,15 +65,17 @@ def compile_tests(pieces: Sequence[str], prelude: str = "") -> TestCode:
         try:
             tree = ast.parse(piece, "<test %d>" % index)
             helpers = _asserting_functions(tree) | outer_helpers
+            names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
             for statement in _statements(tree):
                 scope.visit(statement)
+                if has_checker:
+                    _Comparisons().visit(statement)
                 module = ast.Module(body=[statement], type_ignores=[])
                 code = compile(module, "<test %d>" % index, "exec", dont_inherit=True)
                 units.append(Unit(code, _asserts(statement, helpers), index))
         except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
             why = str(error) or type(error).__name__
             raise TestCodeError("test %d does not compile: %s" % (index, why)) from None
-        names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         attributes = [node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
         bases |= {value.id for value in attributes if isinstance(value, ast.Name)}
     if not any(unit.is_test for unit in units):
@@ -85,6 +94,27 @@ def _statements(tree: ast.Module) -> List[ast.stmt]:
         elif not (checks and _calls_check(statement)):
             statements.append(statement)
     return statements
+
+
+class _Comparisons(ast.NodeTransformer):
+    """Gives the comparisons in assertions, but for chains, to the checker."""
+
+    def __init__(self) -> None:
+        self._is_asserting = False
+
+    def visit_Assert(self, node: ast.Assert) -> ast.Assert:
+        was_asserting, self._is_asserting = self._is_asserting, True
+        node.test = self.visit(node.test)
+        self._is_asserting = was_asserting
+        return node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.expr:
+        self.generic_visit(node)
+        name = _STANDS_FOR.get(type(node.ops[0])) if len(node.ops) == 1 else None
+        if not self._is_asserting or name is None:
+            return node
+        call = ast.Call(ast.Name(name, ast.Load()), [node.left, node.comparators[0]], [])
+        return ast.fix_missing_locations(ast.copy_location(call, node))
 
 
 class _ModuleScope(ast.NodeVisitor):

@@ -10,7 +10,7 @@ CASE = StdioTest(stdin="1", stdout="2")
 
 def test_the_defaults() -> None:
     problem = Problem(id="p", tests=("assert f()",))
-    assert (problem.kind, problem.checker, problem.entry_point) == (Kind.FUNCTION, "tokens", None)
+    assert (problem.kind, problem.checker, problem.entry_point) == (Kind.FUNCTION, None, None)
     assert problem.limits == Limits()
     assert dict(problem.meta) == {}
 
@@ -29,13 +29,13 @@ def test_tests_must_fit_the_kind() -> None:
         Problem(id="p", kind=Kind.STDIO, tests=("assert f()",))
 
 
-def test_an_unknown_checker_names_the_known() -> None:
-    with pytest.raises(ValueError, match="checker is 'fuzzy'; known are exact, tokens, floats"):
-        Problem(id="p", kind=Kind.STDIO, tests=(CASE,), checker="fuzzy")
-
-
 def test_problems_cannot_be_changed_but_can_be_pickled() -> None:
     problem = Problem(id="p", tests=("assert f()",))
     with pytest.raises(dataclasses.FrozenInstanceError):
         problem.id = "q"  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(problem)) == problem
+
+
+def test_shared_tests_take_no_checker() -> None:
+    with pytest.raises(ValueError, match="'p': a checker means nothing for kind 'shared'"):
+        Problem(id="p", kind=Kind.SHARED, tests=("assert True == f()",), checker=Checker(compare=Compare.FLOATS))

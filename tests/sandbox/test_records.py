@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.checker import Checker, Compare, Order
 from sandbox.errors import RecordError
 from sandbox.jsonl import Line, parse_line, write_atomically
 from sandbox.limits import Limits
-from sandbox.problem import CHECKERS, Kind, Problem, StdioTest
+from sandbox.problem import Kind, Problem, StdioTest
 from sandbox.records import (
     ProblemRecord,
     ResultRecord,
@@ -38,8 +39,16 @@ COMMON = {
     "prompt": TEXT,
     "limits": LIMITS,
     "meta": st.dictionaries(TEXT, TEXT, max_size=3),
-    "checker": st.sampled_from(CHECKERS),
 }
+CHECKERS = st.builds(
+    Checker,
+    compare=st.sampled_from([Compare.EXACT, Compare.TOKENS, Compare.FLOATS]),
+    abs_tol=st.floats(0, 1e6),
+    rel_tol=st.floats(0, 0.5),
+    ignore_case=st.booleans(),
+    order=st.sampled_from(Order),
+)
+PROGRAMS = st.builds(Checker, compare=st.just(Compare.PROGRAM), program=TEXT.filter(str.strip))
 PROBLEMS = st.one_of(
     st.builds(
         Problem,
@@ -47,12 +56,14 @@ PROBLEMS = st.one_of(
         tests=st.lists(TEXT, min_size=1, max_size=3).map(tuple),
         entry_point=st.none() | TEXT,
         prelude=TEXT,
+        checker=st.none() | CHECKERS,
         **COMMON,
     ),
     st.builds(
         Problem,
         kind=st.just(Kind.STDIO),
         tests=st.lists(st.builds(StdioTest, stdin=TEXT, stdout=TEXT), min_size=1, max_size=3).map(tuple),
+        checker=st.none() | CHECKERS | PROGRAMS,
         **COMMON,
     ),
 )
@@ -112,7 +123,29 @@ def test_a_problem_needs_only_an_id_and_tests(tmp_path: Path) -> None:
         ({"id": "b", "tests": ["assert f()"], "entry_point": "f("}, "entry_point", "not Python: line 1"),
         ({"id": "b", "tests": ["def check(candidate):\n  assert candidate()"]}, "entry_point", "missing"),
         ({"id": "b", "tests": ["assert f()"], "limits": {"memory_bytes": 10**30}}, "", "Limits.memory_bytes is 1000"),
-        ({"id": "b", "tests": ["assert True"], "checker": "fuzzy"}, "", "fuzzy"),
+        ({"id": "b", "tests": ["assert f()"], "checker": "fuzzy"}, "", "problem 'b': .*fuzzy.*known are exact"),
+        ({"id": "b", "tests": ["assert f()"], "checker": {}}, "checker.compare", "required"),
+        (
+            {"id": "b", "tests": ["assert f()"], "checker": {"compare": "exact", "tol": 1}},
+            "checker.tol",
+            "not permitted",
+        ),
+        ({"id": "b", "tests": ["assert f()"], "checker": {"compare": "floats", "abs_tol": -1}}, "", "abs_tol is -1"),
+        (
+            {"id": "b", "tests": ["assert f()"], "checker": {"compare": "program", "program": "exit(0)"}},
+            "",
+            "problem 'b': a checker program is for kind 'stdio'",
+        ),
+        (
+            {
+                "id": "b",
+                "kind": "stdio",
+                "tests": [{"stdin": "", "stdout": ""}],
+                "checker": {"compare": "program", "program": "exit("},
+            },
+            "checker",
+            "not Python: line 1",
+        ),
         ({"id": "a", "tests": ["assert True"]}, "id", "already the id of line 1"),
     ],
 )
@@ -121,6 +154,27 @@ def test_a_malformed_problem_is_reported_with_its_place(tmp_path: Path, row: obj
     with pytest.raises(RecordError, match=reason) as caught:
         read_problems(path)
     assert (caught.value.path, caught.value.line, caught.value.field) == (str(path), 2, field)
+
+
+def test_a_checker_is_a_name_or_an_object(tmp_path: Path) -> None:
+    rows = [
+        {"id": "a", "tests": ["assert f() == 1"], "checker": "floats"},
+        {"id": "b", "tests": ["assert f() == 1"], "checker": {"compare": "floats", "abs_tol": 1, "order": "any"}},
+    ]
+    named, written = read_problems(write(tmp_path / "p.jsonl", *rows)).values()
+    assert named.checker == Checker(compare=Compare.FLOATS)
+    assert written.checker == Checker(compare=Compare.FLOATS, abs_tol=1, order=Order.ANY)
+
+
+def test_the_rows_in_the_documentation_are_problems(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text()
+    rows = [json.loads(line) for line in text.splitlines() if line.startswith('    {"id"')]
+    problems = read_problems(write(tmp_path / "p.jsonl", *rows))
+    assert [problem.checker.compare.value for problem in problems.values() if problem.checker] == [
+        "floats",
+        "program",
+        "floats",
+    ]
 
 
 def test_a_file_without_problems_is_an_error(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from rewards.formats.stdio import StdioRow
+from sandbox.checker import Checker, Compare
 from sandbox.limits import Limits
 from sandbox.problem import Kind, StdioTest
 
@@ -18,7 +19,11 @@ def test_texts_stay_and_lists_are_lines() -> None:
 def test_checker_limits_and_solution_come_along() -> None:
     row = ROW | {"checker": "floats", "limits": {"cpu_s": 1.5}, "solution": "print(3)", "meta": {"level": "1"}}
     problem, solution, _ = StdioRow.model_validate(row).to_entry()
-    assert (problem.checker, problem.limits, solution) == ("floats", Limits(cpu_s=1.5), "print(3)")
+    assert (problem.checker, problem.limits, solution) == (
+        Checker(compare=Compare.FLOATS),
+        Limits(cpu_s=1.5),
+        "print(3)",
+    )
     assert problem.meta["level"] == "1"
 
 

@@ -1,24 +1,30 @@
+import array
 import collections
+import copy
 import datetime as dt
 import decimal
 import enum
 import fractions
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.worker.codec import CodecError, Decoder, Encoder, pack, unpack
+from sandbox.worker.named import Named
 
 PLAIN = {
     type(None), bool, int, float, str, bytes, bytearray, complex, list, tuple, dict, set, frozenset, range,
     collections.deque, collections.Counter, collections.OrderedDict, decimal.Decimal, fractions.Fraction,
-    dt.datetime, dt.date, dt.time, dt.timedelta, np.ndarray,
+    dt.datetime, dt.date, dt.time, dt.timedelta, dt.timezone, ZoneInfo, np.ndarray, array.array, Named,
+    collections.defaultdict,
 }  # fmt: skip
 
 
@@ -220,8 +226,17 @@ class Point(NamedTuple):
         (_Items([1, [2]]), [1, [2]]),
         (_Mapping(a=1), {"a": 1}),
         (_Colour.RED, 3),
-        (Point(1, [2]), (1, [2])),
-        (collections.defaultdict(list, {"a": [1]}), {"a": [1]}),
+        (collections.defaultdict(lambda: 1, {"a": [1]}), {"a": [1]}),
+        (type("C", (complex,), {})(1 - 2j), 1 - 2j),
+        (type("A", (bytearray,), {})(b"x"), bytearray(b"x")),
+        (type("D", (decimal.Decimal,), {"__str__": repr})("1.50"), decimal.Decimal("1.50")),
+        (type("R", (fractions.Fraction,), {})(1, 3), fractions.Fraction(1, 3)),
+        (type("N", (collections.Counter,), {})("aab"), collections.Counter("aab")),
+        (type("O", (collections.OrderedDict,), {})(b=1, a=2), collections.OrderedDict(b=1, a=2)),
+        (type("Q", (collections.deque,), {})([1, 2], 2), collections.deque([1, 2], 2)),
+        (type("T", (dt.datetime,), {})(2020, 2, 3, 4, tzinfo=dt.UTC), dt.datetime(2020, 2, 3, 4, tzinfo=dt.UTC)),
+        (type("Y", (dt.date,), {})(2020, 2, 3), dt.date(2020, 2, 3)),
+        (type("L", (dt.timedelta,), {})(1, 2), dt.timedelta(1, 2)),
         (type("F", (float,), {})(2.5), 2.5),
         (type("S", (set,), {})({1}), {1}),
         (type("B", (bytes,), {})(b"x"), b"x"),
@@ -302,6 +317,195 @@ def test_what_is_no_plain_value_goes_to_the_reference_hooks() -> None:
     assert Decoder({}, lambda tag, token: (tag, token)).decode(names, body) == [1, ("h", 7)]
 
 
+# --- what crossed is equal to what it was equal to ---
+
+BERLIN = ZoneInfo("Europe/Berlin")
+zones = st.none() | st.sampled_from(
+    [dt.UTC, BERLIN, ZoneInfo("UTC"), ZoneInfo("America/New_York"), dt.timezone(dt.timedelta(hours=1), "CET")]
+)
+# Few values, so that pairs are often equal, and around the change to winter time, where `fold` tells two hours apart.
+moments = st.builds(
+    dt.datetime, st.just(2023), st.just(10), st.sampled_from([28, 29]), st.integers(0, 3), st.sampled_from([0, 30]),
+    tzinfo=zones, fold=st.integers(0, 1),
+)  # fmt: skip
+numbers = st.sampled_from(
+    [0, 1, True, 1.0, -0.0, 0.1, 2**53, 2.0**53, 2**53 + 1, 10**400, math.inf, -math.inf, math.nan, 1j, complex(1, 0),
+     complex(math.nan, 1), complex(math.inf, 1), decimal.Decimal(1), decimal.Decimal("-0"), decimal.Decimal("0.1"),
+     decimal.Decimal("NaN"), decimal.Decimal("Infinity"), decimal.Decimal("1E+999999"), fractions.Fraction(1, 10),
+     fractions.Fraction(1), np.int8(1), np.uint64(1), np.float32(0.1), np.float64(0.1), np.float16(0.1),
+     np.longdouble("0.1"), np.complex64(1j), np.clongdouble(1), np.bool_(True), np.datetime64("2020-01-01"),
+     np.datetime64("2020-01-01", "ns"), np.datetime64("NaT"), np.timedelta64(1, "s"), np.timedelta64(1000, "ms"),
+     np.str_("a"), np.bytes_(b"a"), range(1, 3), range(1, 4, 2), range(1, 5, 2), range(3, 3), "a", b"a", "", None],
+)  # fmt: skip
+named = st.builds(Point, st.integers(0, 1), st.integers(0, 1))  # type: ignore[arg-type]  # hashable
+simple = (
+    numbers | moments | named | st.builds(dt.date, st.just(2023), st.just(10), st.integers(28, 29))
+    | moments.map(dt.datetime.timetz) | st.builds(dt.timedelta, hours=st.integers(-1, 1))
+    | st.builds(dt.timezone, st.builds(dt.timedelta, hours=st.integers(-1, 1))) | zones
+)  # fmt: skip
+comparable = st.recursive(
+    simple
+    | st.binary(max_size=1).map(bytearray)
+    | st.lists(st.integers(0, 1), max_size=2).map(lambda v: array.array("b", v)),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.lists(inner, max_size=2).map(tuple)
+        | st.lists(inner, max_size=2).map(collections.deque)
+        | st.lists(simple, max_size=2).map(set)
+        | st.lists(simple, max_size=2).map(frozenset)
+        | st.dictionaries(simple, inner, max_size=2)
+        | st.dictionaries(simple, inner, max_size=2).map(collections.OrderedDict)
+        | st.dictionaries(simple, inner, max_size=2).map(lambda v: collections.defaultdict(list, v))
+        | st.dictionaries(simple, st.integers(-1, 1), max_size=2).map(collections.Counter)
+    ),
+    max_leaves=4,
+)  # fmt: skip
+
+
+@settings(max_examples=1000)
+@given(comparable, st.data())
+def test_what_crossed_is_equal_to_what_it_was_equal_to(value: object, data: st.DataObject) -> None:
+    """Copied first: Python takes the same NaN for equal inside of containers, and a program's is never the judge's."""
+    expected = copy.deepcopy(data.draw(comparable | st.just(value)))
+    here = [_copied(value), cross(value)]
+    assert [verdict(mine == expected) for mine in here[1:]] == [verdict(here[0] == expected)]
+    assert [verdict(expected == mine) for mine in here[1:]] == [verdict(expected == here[0])]
+
+
+def _copied(value: Any) -> Any:
+    """A deep copy without shared floats."""
+    if isinstance(value, float | complex | decimal.Decimal) and value != value:  # noqa: PLR0124 - NaN
+        return type(value)(str(value))
+    if type(value) in (list, tuple, set, frozenset):
+        return type(value)(map(_copied, value))
+    if type(value) is collections.deque:
+        return collections.deque(map(_copied, value), value.maxlen)
+    if type(value) is collections.defaultdict:
+        return collections.defaultdict(value.default_factory, ((_copied(k), _copied(v)) for k, v in value.items()))
+    if isinstance(value, dict):
+        return type(value)({_copied(key): _copied(item) for key, item in value.items()})
+    return value
+
+
+def verdict(compared: Any) -> object:
+    return bool(np.all(compared))
+
+
+arrays = st.one_of(
+    st.tuples(
+        st.sampled_from("? i1 <i8 >i4 u8 f2 f4 f8 g F D G M8[s] M8[ns] m8[h]".split()),  # noqa: SIM905 - shorter
+        st.sampled_from([(), (0,), (2,), (2, 2), (1, 0, 2)]),
+        st.integers(0, 1),
+    ).map(lambda made: np.full(made[1], made[2]).astype(made[0])),
+    st.sampled_from(
+        [
+            np.array([[1, None], ["a", (1, 2)]], dtype=object),
+            np.array([1, 1], dtype=object),
+            np.array([("a", 1, 0.5)], dtype=[("name", "U3"), ("n", "i4"), ("x", "f8")]),
+            np.array([math.nan, 1.0]),
+            np.array([np.datetime64("NaT")]),
+            np.array([True, False])[::-1],
+            np.array(["a", "bc"]),
+            np.array([b"a"]),
+        ]
+    ),
+)  # fmt: skip
+
+
+@given(arrays, arrays)
+def test_arrays_that_crossed_are_equal_to_what_they_were_equal_to(value: np.ndarray, other: np.ndarray) -> None:
+    crossed = cross(value)
+    assert (crossed.dtype, crossed.shape, crossed.flags.writeable) == (value.dtype, value.shape, True)
+    np.testing.assert_array_equal(crossed, value)
+    try:
+        expected = np.array_equal(value, other)
+    except TypeError as error:
+        with pytest.raises(TypeError, match=re.escape(str(error))):
+            np.array_equal(crossed, other)
+    else:
+        assert np.array_equal(crossed, other) == expected
+
+
+def test_a_structured_scalar_crosses() -> None:
+    value = np.array([(1, 0.5)], dtype=[("n", "i4"), ("x", "f8")])[0]
+    assert cross(value) == value
+    assert cross(value)["x"] == 0.5
+
+
+def test_no_bool_is_true_and_yet_not_equal_to_true() -> None:
+    assert decode([], b'[[],{"nb":["|b1",[2],"AgA="]}]').tolist() == [True, False]
+    assert decode([], b'[[],{"nb":["|b1",[2],"AgA="]}]').view(np.uint8).tolist() == [1, 0]
+
+
+def test_named_tuples_keep_the_names_of_their_fields() -> None:
+    point = cross(Point(1, [2]))
+    assert (point.x, point.y, point._fields, point._asdict()) == (1, [2], ("x", "y"), {"x": 1, "y": [2]})
+    assert point == (1, [2])
+    assert repr(point) == "Point(x=1, y=[2])"
+    assert hash(cross(Point(1, 2))) == hash((1, 2))  # type: ignore[arg-type]
+    assert copy.deepcopy(point).y == [2]
+    assert same(cross(point), point)
+    Tally = collections.namedtuple("Tally", ["count", "index"])  # noqa: PYI024 - names that tuples have too
+    assert (cross(Tally(5, 6)).count, cross(Tally(5, 6)).index) == (5, 6)
+
+
+@pytest.mark.parametrize("field", ["__class__", "_fields", "a b", "", "1", 5, None, "__eq__"])
+def test_no_field_of_a_tuple_can_change_what_it_is(field: object) -> None:
+    with pytest.raises(CodecError):
+        decode([], json.dumps([[], {"nt": ["P", [field], [1]]}]).encode())
+
+
+def test_no_field_of_a_tuple_can_answer_for_its_methods() -> None:
+    with pytest.raises(CodecError, match="hide a method"):
+        Decoder({}, lambda tag, token: len).decode([], b'[[],{"nt":["P",["count"],[{"bi":"len"}]]}]')
+
+
+def test_a_zone_of_the_time_zone_database_stays_one() -> None:
+    value = dt.datetime(2023, 10, 29, 2, 30, tzinfo=BERLIN, fold=1)
+    crossed = cross(value)
+    assert (crossed, crossed.fold, crossed.tzinfo) == (value, 1, BERLIN)
+    assert crossed.utcoffset() == dt.timedelta(hours=1)
+
+
+@pytest.mark.parametrize("key", ["Nowhere/Land", "../../etc/passwd", "/etc/passwd", "tzdata.zi", "os", 5, "a" * 1000])
+def test_what_is_no_zone_of_the_database_is_a_fixed_offset(key: object) -> None:
+    assert decode([], json.dumps([[], {"tz": [key, None, [0, 3600, 0]]}]).encode()) == dt.timezone(
+        dt.timedelta(hours=1)
+    )
+
+
+class Shape(enum.Enum):
+    ROUND = "round"
+
+
+class Right(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
+def test_known_enums_and_named_tuples_cross_as_themselves() -> None:
+    known = {"Shape": Shape, "Right": Right, "Colour": _Colour, "Point": Point}
+    value = [Shape.ROUND, Right.READ | Right.WRITE, _Colour.RED, Right(0), Point(1, [2])]
+    names, body = Encoder({cls: name for name, cls in known.items()}, refuse).encode(value)
+    crossed = Decoder(known, refuse_reference).decode(names, body)
+    assert crossed == value
+    assert [type(item) for item in crossed] == [type(item) for item in value]
+
+
+@pytest.mark.parametrize(
+    "token",
+    ['{"e":["Shape","__class__",null]}', '{"e":["Shape","mro",null]}', '{"e":["Shape",null,1]}',
+     '{"e":["Node","val",null]}', '{"e":["Right",null,"x"]}', '{"ot":["Node",[]]}', '{"ot":["Point",[1]]}',
+     '{"e":["Other","A",null]}'],
+)  # fmt: skip
+def test_no_token_makes_more_of_a_known_class_than_its_values(token: str) -> None:
+    known = {"Shape": Shape, "Right": Right, "Point": Point, "Node": Node}
+    with pytest.raises(CodecError):
+        Decoder(known, refuse_reference).decode([], f"[[],{token}]".encode())
+    with pytest.raises(CodecError, match="not made of fields"):
+        Decoder(known, refuse_reference).decode(["Point"], b"[[[]],1]")
+
+
 # --- decoding what a program, not our encoder, wrote ---
 
 
@@ -347,6 +551,17 @@ TAGS = [
     "dt",
     "td",
     "np",
+    "nb",
+    "no",
+    "nv",
+    "nt",
+    "ot",
+    "e",
+    "dd",
+    "a",
+    "da",
+    "ti",
+    "tz",
     "o",
     "h",
     "cb",
@@ -403,7 +618,17 @@ BOMBS = {
     "dict of a range": '{"d":{"r":[0,9000000,1]}}',
     "pair that is a range": '{"d":[{"r":[0,9000000,1]}]}',
     "endless range": '{"r":[0,1000000000000000000,1]}',
-    "array of a range": '{"np":["<i8",[9000000],{"r":[0,9000000,1]}]}',
+    "array of a range": '{"np":["<U1",[9000000],{"r":[0,9000000,1]}]}',
+    "objects of a range": '{"no":[[9000000],{"r":[0,9000000,1]}]}',
+    "shape of a range": '{"nb":["<i8",{"r":[0,9000000,1]},""]}',
+    "items that are ranges": '{"np":["<U1",[2],[{"r":[0,9000000,1]},{"r":[0,9000000,1]}]]}',
+    "native array of a range": '{"a":["q",{"r":[0,9000000,1]}]}',
+    "native array of arrays": '{"a":["q",[{"r":[0,9,1]}]]}',
+    "huge array of nothing": '{"nb":["<i8",[1000000000000],""]}',
+    "structure of nothing": '{"nv":[[1000000000000],[]]}',
+    "structured dtype": '{"nb":["i8,i8",[0],""]}',
+    "names of a range": '{"nt":["P",{"r":[0,9000000,1]},{"r":[0,9000000,1]}]}',
+    "defaultdict of a range": '{"dd":["list",{"r":[0,9000000,1]}]}',
     "wide text": '{"np":["<U100000000",[1],["a"]]}',
     "wide scalar": '{"np":["<U100000000",null,"a"]}',
     "fraction of a text": '{"F":["1e999999999",1]}',

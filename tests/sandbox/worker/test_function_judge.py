@@ -3,7 +3,7 @@
 
 import pytest
 
-from sandbox import JudgeResult, Limits, Problem, ProblemError, Sandbox, Verdict
+from sandbox import Checker, Compare, JudgeResult, Limits, Order, Problem, ProblemError, Sandbox, Verdict
 
 AC, WA, RE, TLE, CE = Verdict.AC, Verdict.WA, Verdict.RE, Verdict.TLE, Verdict.CE
 MLE, OLE, SKIPPED = Verdict.MLE, Verdict.OLE, Verdict.SKIPPED
@@ -715,3 +715,202 @@ def test_naps_in_many_calls_of_one_process_count_for_the_limit_over_all_tests(bo
     found = verdicts(box, "import time\ndef f(): time.sleep(0.3)", *["assert f() is None"] * 8, limits=limits)
     assert found[:2] == [AC, AC]
     assert found[-1] is TLE
+
+
+# --- checkers ---
+
+FLOATS = Checker(compare=Compare.FLOATS)
+ANY = Checker(compare=Compare.FLOATS, order=Order.ANY)
+THIRD = "def f(x=1):\n    return x / 3"
+
+
+def test_python_compares_where_there_is_no_checker(box: Sandbox) -> None:
+    assert verdicts(box, THIRD, "assert f() == 0.3333333333333333", "assert f() == 0.3333333333") == [AC, WA]
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "assert f() == 0.33333333",
+        "assert 0.33333333 == f()",
+        "assert not f() != 0.33333333",
+        "assert f() == 0.33333333 and f(2) == 0.66666666, 'message'",
+        "assert all(f(x) == y for x, y in [(1, 0.33333333), (2, 0.66666666)])",
+        "assert [f(), [f(2)]] == [0.33333333, [0.66666666]]",
+        "assert {'k': f()} == {'k': 0.33333333}",
+        "import numpy as np\nassert (np.array([f()]) == np.array([0.33333333])).all()",
+        "for x, y in [(1, 0.33333333)]:\n    assert f(x) == y",
+        "def verify(x, y):\n    assert f(x) == y\nverify(1, 0.33333333)",
+        "def check(candidate):\n    assert candidate() == 0.33333333",
+        "class Suite:\n    def run(self):\n        assert f() == 0.33333333\ndef go():\n    assert True\n    Suite().run()\ngo()\nassert Suite().run() is None",
+    ],
+)
+def test_a_checker_compares_in_assertions(box: Sandbox, test: str) -> None:
+    assert_accepted(box, THIRD, test, checker=FLOATS, entry_point="f")
+    assert judge(box, THIRD.replace("3", "3.1"), test, checker=FLOATS, entry_point="f").verdict is WA
+
+
+def test_a_checker_compares_nowhere_else(box: Sandbox) -> None:
+    tests = [
+        "same = f() == 0.33333333\nassert same",
+        "assert f() == 0.33333333 == 0.33333333",
+        "assert f() <= 0.33333333",
+    ]
+    assert verdicts(box, THIRD, *tests, checker=FLOATS) == [WA, WA, WA]
+
+
+def test_a_checker_may_ignore_order_and_case(box: Sandbox) -> None:
+    code = "def f():\n    return [[2, 'B'], [1 / 3, 'A']]"
+    test = "assert f() == [[0.33333333, 'a'], [2, 'b']]"
+    assert judge(box, code, test, checker=FLOATS).verdict is WA
+    assert judge(box, code, test, checker=ANY).verdict is WA
+    folded = Checker(compare=Compare.FLOATS, order=Order.ANY, ignore_case=True)
+    assert_accepted(box, code, test, checker=folded)
+
+
+LYING_VALUES = [
+    "type('E', (), {'__eq__': lambda s, o: True, '__ne__': lambda s, o: False})()",
+    "type('F', (float,), {'__eq__': lambda s, o: True, '__sub__': lambda s, o: 0.0, '__abs__': lambda s: 0.0})(5)",
+    "type('I', (int,), {'__eq__': lambda s, o: True, '__float__': lambda s: 0.5, '__hash__': lambda s: 1})(5)",
+    "type('L', (list,), {'__eq__': lambda s, o: True, '__len__': lambda s: 1, '__iter__': lambda s: iter([0.5])})([7])",
+    "type('S', (str,), {'__eq__': lambda s, o: True, 'split': lambda s: ['x'], 'casefold': lambda s: 'x'})('y')",
+    "type('N', (), {'__float__': lambda s: 0.5, '__index__': lambda s: 1, '__array__': lambda s, *a: 0})()",
+    "float('nan')",
+    "float('inf')",
+    "[float('nan')]",
+    "__import__('decimal').Decimal('NaN')",
+    "__import__('numpy').array([float('nan')])",
+    "__import__('numpy').float64('nan')",
+    "type('A', (__import__('numpy').ndarray,), {'__eq__': lambda s, o: True})(1)",
+    "[[]] * 100000",
+    "[object()]",
+    "None",
+]
+
+
+@pytest.mark.parametrize("value", LYING_VALUES)
+def test_no_value_fools_a_checker(box: Sandbox, value: str) -> None:
+    tests = [f"assert f() == {expected}" for expected in ("0.5", "[0.5]", "'x'", "1", "f(1)")]
+    for checker in (FLOATS, ANY, Checker(compare=Compare.TOKENS, order=Order.ANY_NESTED, ignore_case=True)):
+        found = verdicts(box, f"def f(x=0):\n    return {value} if not x else 'other'", *tests, checker=checker)
+        assert AC not in found
+
+
+def test_no_program_can_put_its_own_in_the_place_of_the_checker(box: Sandbox) -> None:
+    code = (
+        "globals()['checker.equal'] = lambda a, b: True\nimport builtins\n"
+        "setattr(builtins, 'checker.equal', lambda a, b: True)\ndef f(): return 1"
+    )
+    assert verdicts(box, code, "assert f() == 2", "assert f() != 1", checker=FLOATS) == [WA, WA]
+    assert verdicts(box, code, "assert f() == 2", "assert f() != 1") == [WA, WA]
+
+
+def test_values_that_keep_a_checker_busy_are_tle_or_wrong(box: Sandbox) -> None:
+    code = "def f():\n    return [[n / 1e9, -n / 1e9] for n in range(20000)]"
+    test = "assert f() == [[n / 1e9, (20000 - n) / 1e9] for n in range(20000)]"
+    assert judge(box, code, test, checker=ANY).verdict in (TLE, WA)
+
+
+# --- values arrive as they were ---
+
+ZONED = "__import__('datetime').datetime(2023, 10, 29, 2, 30, fold=1, tzinfo=__import__('zoneinfo').ZoneInfo('Europe/Berlin'))"
+
+
+@pytest.mark.parametrize(
+    ("value", "test"),
+    [
+        ("(1, [2], {3})", "f() == (1, [2], {3}) and f() != [1, [2], {3}]"),
+        ("{1: 'a', (2, 3): 'b', None: 'c', frozenset({4}): 'd'}", "f()[(2, 3)] == 'b' and f()[frozenset({4})] == 'd'"),
+        ("collections.Counter('aab')", "f() == {'a': 2, 'b': 1} and f()['z'] == 0"),
+        ("collections.defaultdict(list, a=[1])", "f() == {'a': [1]} and f()['z'] == []"),
+        ("collections.OrderedDict(b=1, a=2)", "f() == {'a': 2, 'b': 1} and list(f()) == ['b', 'a']"),
+        ("collections.OrderedDict(b=1, a=2)", "f() != collections.OrderedDict(a=2, b=1)"),
+        ("collections.deque([1, 2], 2)", "f() == collections.deque([1, 2]) and f().maxlen == 2 and f() != [1, 2]"),
+        ("collections.namedtuple('R', 'x count')(1, [2])", "f() == (1, [2]) and f().x == 1 and f().count == [2]"),
+        ("decimal.Decimal('1.10')", "f() == decimal.Decimal('1.1') and str(f()) == '1.10'"),
+        ("decimal.Decimal('-0')", "f() == 0 and f().is_signed()"),
+        ("decimal.Decimal('NaN')", "f() != f() and f().is_nan()"),
+        ("decimal.Decimal('sNaN')", "f().is_snan()"),
+        ("decimal.Decimal('-Infinity')", "f() == float('-inf')"),
+        ("fractions.Fraction(2, 6)", "f() == fractions.Fraction(1, 3) and f().denominator == 3"),
+        ("complex(float('inf'), -0.0)", "f() == complex('inf') and str(f().imag) == '-0.0'"),
+        ("float('nan')", "f() != f()"),
+        ("-0.0", "f() == 0 and str(f()) == '-0.0'"),
+        ("[True, 1, 1.0]", "f() == [1, 1, 1] and [type(x).__name__ for x in f()] == ['bool', 'int', 'float']"),
+        ("range(0, 10, 3)", "f() == range(0, 12, 3) and f() != [0, 3, 6, 9]"),
+        ("[b'a', bytearray(b'b')]", "f() == [b'a', b'b'] and f()[1].decode() == 'b'"),
+        ("array.array('d', [1.5])", "f() == array.array('d', [1.5]) and f().typecode == 'd'"),
+        ("datetime.timedelta(days=-1, microseconds=1)", "f() == datetime.timedelta(microseconds=1) - datetime.timedelta(1)"),
+        ("datetime.time(2, 30, fold=1, tzinfo=datetime.timezone.utc)", "f().fold == 1 and f().tzinfo == datetime.timezone.utc"),
+        (ZONED, f"f() == {ZONED} and f().utcoffset() == datetime.timedelta(hours=1)"),
+        ("np.float64(0.5)", "f() == 0.5 and f().dtype == 'f8'"),
+        ("np.float16(0.1)", "f() == np.float16(0.1) and float(f()) != 0.1"),
+        ("np.longdouble(1) / 3", "f() == np.longdouble(1) / 3 and f() != 1 / 3"),
+        ("np.array([[1, 2]], 'i2')", "f().shape == (1, 2) and f().dtype == 'i2' and (f() == [[1, 2]]).all()"),
+        ("np.array(5)", "f() == 5 and f().shape == ()"),
+        ("np.zeros((0, 3))", "f().shape == (0, 3)"),
+        ("np.arange(4) > 1", "f().tolist() == [False, False, True, True] and np.arange(4)[f()].tolist() == [2, 3]"),
+        ("np.array(['2020-01-01', 'NaT'], 'M8[D]')", "f()[0] == datetime.date(2020, 1, 1) and np.isnat(f()[1])"),
+        ("np.timedelta64(90, 'm')", "f() == np.timedelta64(5400, 's')"),
+        ("np.array([1, None, 'x'], dtype=object)", "f().tolist() == [1, None, 'x'] and f().dtype == object"),
+        ("np.array([(1, 2.5)], dtype=[('a', 'i4'), ('b', 'f8')])", "f()['b'][0] == 2.5 and f()[0]['a'] == 1"),
+        ("np.array([1 + 2j])", "f()[0] == 1 + 2j"),
+        ("Colour.RED", "f() is Colour.RED and f() == Colour('r') and f() != Colour.BLUE"),
+        ("Right.READ | Right.WRITE", "f() == Right.WRITE | Right.READ and f() != Right.READ"),
+        ("Level.LOW", "f() is Level.LOW and f() == 1"),
+        ("Point(1, 2)", "f() == Point(1, 2) and isinstance(f(), Point) and f().norm() == 5"),
+        ("http.HTTPStatus.OK", "f() == 200"),
+    ],
+)  # fmt: skip
+def test_values_arrive_as_they_were(box: Sandbox, value: str, test: str) -> None:
+    imports = "import array, collections, datetime, decimal, fractions, http\nimport numpy as np\n"
+    prelude = imports + (
+        "import enum, typing\n"
+        "class Colour(enum.Enum):\n    RED = 'r'\n    BLUE = 'b'\n"
+        "class Right(enum.Flag):\n    READ = 1\n    WRITE = 2\n"
+        "class Level(enum.IntEnum):\n    LOW = 1\n"
+        "class Point(typing.NamedTuple):\n    x: int\n    y: int\n    def norm(self):\n        return self.x ** 2 + self.y ** 2\n"
+    )
+    program = f"def f():\n    return {value}"
+    assert_accepted(box, program, f"assert {test}", prelude=prelude)
+    assert eval(test, {**_names(prelude), "f": lambda: _value(prelude, value)})  # plain Python says so, too
+
+
+def _names(prelude: str) -> dict[str, object]:
+    names = _NAMES.setdefault(prelude, {})
+    if not names:
+        exec(prelude, names)
+    return names
+
+
+def _value(prelude: str, value: str) -> object:
+    return eval(value, _names(prelude))
+
+
+_NAMES: dict[str, dict[str, object]] = {}
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Colour.RED", "Right.READ | Right.WRITE", "collections.defaultdict(int, a=1)", "array.array('i', [1])",
+     "datetime.timezone.utc", "np.datetime64('2020-01-01')", "decimal.Decimal('1.1')"],
+)  # fmt: skip
+def test_values_reach_the_program_as_they_are(box: Sandbox, value: str) -> None:
+    prelude = (
+        "import array, collections, datetime, decimal, enum\nimport numpy as np\n"
+        "class Colour(enum.Enum):\n    RED = 'r'\nclass Right(enum.Flag):\n    READ = 1\n    WRITE = 2\n"
+    )
+    assert_accepted(
+        box, f"def f(x):\n    return type(x) is type({value}) and x == {value}", f"assert f({value})", prelude=prelude
+    )
+
+
+def test_changes_of_a_defaultdict_come_back(box: Sandbox) -> None:
+    code = "def f(d):\n    d['a'].append(1)\n    d['b'].append(2)"
+    test = "import collections\nd = collections.defaultdict(list, a=[0])\nf(d)\nassert d == {'a': [0, 1], 'b': [2]} and d['c'] == []"
+    assert_accepted(box, code, test)
+
+
+def test_a_named_tuple_cannot_answer_for_its_methods(box: Sandbox) -> None:
+    code = "import collections\ndef f():\n    return collections.namedtuple('R', 'count')(lambda x: 3)"
+    assert judge(box, code, "assert f().count(1) == 3").verdict is RE

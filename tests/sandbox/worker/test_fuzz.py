@@ -42,7 +42,7 @@ import runpy, sys
 sys.argv = ["fuzz", *sys.argv[1:]]
 module = runpy.run_path({fuzzer!r})
 import atheris
-decoders = module["decode"].__globals__["Decoder"].decode.__globals__["_DECODERS"]
+decoders = module["decode"].__globals__["Decoder"].decode.__globals__["DECODERS"]
 decoders["t"] = {flaw}
 sys.addaudithook(module["_audit"])
 atheris.Setup(sys.argv, module["decode"])
