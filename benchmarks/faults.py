@@ -1,6 +1,6 @@
 """Right verdicts while the sandbox's own processes are killed and stopped at random.
 
-    python benchmarks/faults.py [--kills 1000] [--workers N] [--seed 0]
+    python benchmarks/faults.py [--kills 1000] [--minutes M] [--workers N] [--seed 0]
 
 Two endless streams of submissions with known verdicts keep every slot busy. Meanwhile volleys of SIGKILL and SIGSTOP,
 each signal at another slot, hit its first process, its broker, a judge or its zygote; the next volley follows when all
@@ -11,13 +11,14 @@ program could have caused, and is judged RE.
 verdict than they have. `slots_lost`: of the slots, those that no longer answer at the end. `left`: processes of slots
 that were hit and live on. `recovery_s`: from a volley until all that was being judged is answered, with what was left
 to be done of it anyway; by whether a process was stopped. Prints one JSON object last; exits with 1 unless the first
-five are 0.
+five are 0 and all was recovered from in time.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import signal
@@ -185,15 +186,15 @@ def percentiles(seconds: list[float]) -> dict[str, float] | None:
 
 
 def shoot(
-    streams: list[Stream], kills: int, chance: random.Random, slots: int
+    streams: list[Stream], kills: int, end_s: float, chance: random.Random, slots: int
 ) -> tuple[list[Volley], dict[bool, list[float]]]:
-    """Volleys until enough processes were hit or one is never recovered from; with the times of recovery."""
+    """Volleys until enough processes were hit, the time is over or one is not recovered from; the times of recovery."""
     volleys: list[Volley] = []
     recoveries: dict[bool, list[float]] = {False: [], True: []}
     with Progress() as progress:
         task = progress.add_task("kills", total=kills)
         left = kills
-        while left > 0:
+        while left > 0 and time.monotonic() < end_s:
             time.sleep(chance.uniform(0.0, 0.3))
             hit_at = time.monotonic()
             volley = Volley(chance, min(slots, left))
@@ -213,14 +214,18 @@ def main() -> int:
     """Judge, kill, print, and say whether every bar holds."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000, help="processes to hit (default 1000)")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end after so long, however few were hit")
     parser.add_argument("--workers", type=int, help="slots (default: two for each core)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of targets and submissions (default 0)")
     options = parser.parse_args()
     workers = options.workers or 2 * len(os.sched_getaffinity(0))
     started = time.monotonic()
+    end_s = started + 60 * options.minutes
     with Sandbox(workers=workers) as box:
         streams = [Stream(box, f"{options.seed} {number}") for number in range(STREAMS)]
-        volleys, recoveries = shoot(streams, options.kills, random.Random(options.seed), workers)
+        chance = random.Random(options.seed)
+        volleys, recoveries = shoot(streams, options.kills, end_s, chance, workers)
+        was_finished = time.monotonic() >= end_s or sum(len(volley.hits) for volley in volleys) >= options.kills
         end = time.monotonic() + PATIENCE_S
         for stream in streams:
             stream.stop()
@@ -248,7 +253,7 @@ def main() -> int:
         "minutes": round((time.monotonic() - started) / 60, 1),
     }
     print(json.dumps(report))
-    return 0 if len(hits) >= options.kills and not any(bars.values()) else 1
+    return 0 if was_finished and not any(bars.values()) else 1
 
 
 if __name__ == "__main__":

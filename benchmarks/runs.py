@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,24 +56,37 @@ def isolated_s(box: Sandbox, runs: int) -> float:
     return (time.perf_counter() - started) / runs
 
 
-def two_core_scaling(rounds: int, runs: int) -> float | None:
-    """Runs per second of two slots on two cores, over those of one slot on one; None on a machine with one core."""
+class Scaling(NamedTuple):
+    """Runs per second of two on two cores over those of one on one core."""
+
+    slots: float
+    bare: float
+    """Of bare forks, each from an interpreter of its own: what the machine gives."""
+
+
+def two_core_scaling(rounds: int, runs: int) -> Scaling | None:
+    """Medians over the rounds; None on a machine with one core."""
     if len(ALL) < 2:
         return None
     one, two = FIRST, frozenset(sorted(ALL)[:2])
     with pinned(one):
-        single = Sandbox(workers=1)
+        single, bare = Sandbox(workers=1), Bare(runs)
     with pinned(two):
         double = Sandbox(workers=2)
-    ratios = []
-    with single, double:
+    with pinned(two - one):
+        other_bare = Bare(runs)
+    slots, bares = [], []
+    with single, double, ThreadPoolExecutor() as pool:
         for _ in range(rounds + 1):
             with pinned(one):
                 alone_s = _batch_s(single, runs)
             with pinned(two):
-                together_s = _batch_s(double, 2 * runs)
-            ratios.append(2 * alone_s / together_s)
-    return statistics.median(ratios[1:])
+                slots.append(2 * alone_s / _batch_s(double, 2 * runs))
+            alone_s = bare.round_s()
+            bares.append(2 * alone_s / max(pool.map(Bare.round_s, (bare, other_bare))))
+    for process in (bare, other_bare):
+        process.close()
+    return Scaling(statistics.median(slots[1:]), statistics.median(bares[1:]))
 
 
 def _batch_s(box: Sandbox, runs: int) -> float:

@@ -41,6 +41,7 @@ LEETCODE_KEYS = (
     "leetcode_over_shared_fork",
     "leetcode_over_shared_fork_median",
     "leetcode_over_authors",
+    "leetcode_over_authors_total",
     "leetcode_over_authors_100",
 )
 
@@ -72,12 +73,14 @@ def main() -> int:
 def of_runs(effort: int) -> dict[str, float | None]:
     """The figures of single runs."""
     found = runs.isolated_over_bare(rounds=effort, runs=60)
+    scaling = runs.two_core_scaling(rounds=effort, runs=100)
     return {
         "bare_ms": round(found.bare_s * 1e3, 3),
         "isolated_ms": round(found.isolated_s * 1e3, 3),
         "isolated_over_bare": round(found.ratio, 2),
         "runs_per_s_core": round(1 / found.isolated_s),
-        **rounded({"two_core_scaling": runs.two_core_scaling(rounds=effort, runs=100)}),
+        "two_core_scaling": None if scaling is None else round(scaling.slots, 2),
+        "two_core_scaling_bare": None if scaling is None else round(scaling.bare, 2),
         "latency_added_p99_ms": round(runs.added_latency_s(runs=40 * effort) * 1e3, 2),
     }
 
@@ -99,8 +102,9 @@ def of_leetcode(data: Path | None, shared: int, authors: int) -> dict[str, float
         statistics.median(pair.ours_s for pair in beside_fork) * 1e3,
         leetcode.total_ratio(beside_fork),
         leetcode.median_ratio(beside_fork),
+        1 / leetcode.median_ratio(beside_loop),
         1 / leetcode.total_ratio(beside_loop),
-        1 / leetcode.total_ratio(many),
+        1 / leetcode.median_ratio(many),
     )
     return rounded(dict(zip(LEETCODE_KEYS, values, strict=True)))
 
