@@ -7,18 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from containers.host import HostRuntime
+from sandbox import InfrastructureError, Limits, Problem
 from sandbox.checkup.family import Process, Role, family, launchers
+from sandbox.messages import definition, judge_request
 from sandbox.slot import Slot
 
-LIMITS = {
-    "cpu_s": 60.0, "total_cpu_s": 60.0, "idle_s": 60.0, "memory_bytes": 1 << 28, "output_bytes": 1 << 20,
-    "processes": 16, "disk_bytes": 1 << 20, "open_files": 64,
-}  # fmt: skip
-PROBLEM = {"kind": "function", "prelude": "", "tests": ["assert f()"], "entry_point": None, "checker": "tokens"}
-JUDGING = {
-    "op": "judge", "key": "k", "limits": LIMITS, "stop_on_first_failure": False, "isolate_tests": False,
-    "code": "import os, time\nif os.fork() == 0:\n    time.sleep(60)\ndef f(): time.sleep(60)",
-}  # fmt: skip
+SLEEPING = "import os, time\nif os.fork() == 0:\n    time.sleep(60)\ndef f(): time.sleep(60)"
 
 
 @pytest.fixture
@@ -39,15 +33,21 @@ def test_an_idle_slot_is_three_processes(slot: Slot) -> None:
 def test_a_slot_that_judges_has_a_judge_and_each_process_of_the_program(
     slot: Slot, eventually: Callable[[Callable[[], object]], None]
 ) -> None:
+    key, problem = definition(Problem(id="sleeping", tests=("assert f()",)))
+    limits = Limits(cpu_s=60, idle_s=60)
+    request = judge_request(key, SLEEPING, limits, stop_on_first_failure=False, isolate_tests=False)
+
     def judge() -> None:
-        with pytest.raises(Exception, match="broker"):
-            slot.request(JUDGING, PROBLEM)
+        with pytest.raises(InfrastructureError, match="broker"):
+            slot.request(request, problem)
 
     thread = threading.Thread(target=judge)
     thread.start()
-    eventually(lambda: sorted(roles(slot)) == sorted([*Role, Role.CANDIDATE]))
-    slot.interrupt()
-    thread.join()
+    try:
+        eventually(lambda: sorted(roles(slot)) == sorted([*Role, Role.CANDIDATE]))
+    finally:
+        slot.interrupt()
+        thread.join()
 
 
 def test_a_closed_slot_has_no_processes() -> None:
