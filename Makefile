@@ -10,7 +10,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train test lint format bench clean
+.PHONY: help install train test lint format bench soak faults clean
 
 JOBS ?= 2
 DATA ?= $(or $(QRPO_DATA),../shared/data)
@@ -38,11 +38,17 @@ format: install ## Apply the formatter and the safe fixes
 	@$(VENV_PYTHON) -m ruff check --fix-only .
 	@$(VENV_PYTHON) -m ruff format .
 
-bench: install ## Run every benchmark on the data sets in DATA
+bench: install ## Measure verdicts and speed against their bars, with the data sets in DATA (minutes)
 	@failed=; for benchmark in benchmarks/verdicts.py benchmarks/throughput.py; do \
 	    echo "== $$benchmark"; $(VENV_PYTHON) "$$benchmark" --data "$$DATA" $(ARGS) || failed="$$failed $$benchmark"; \
 	done; \
 	[ -z "$$failed" ] || { echo "missed its bar:$$failed" >&2; exit 1; }
+
+soak: install ## Run a hundred thousand programs and look for what is left (long; ARGS='--runs 3000' for fewer)
+	@$(VENV_PYTHON) benchmarks/soak.py $(ARGS)
+
+faults: install ## Kill and stop the sandbox's own processes while it judges (long; ARGS='--kills 40' for fewer)
+	@$(VENV_PYTHON) benchmarks/faults.py $(ARGS)
 
 clean: ## Remove .venv and every cache (not runs/)
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info
