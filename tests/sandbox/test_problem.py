@@ -3,7 +3,7 @@ import pickle
 
 import pytest
 
-from sandbox import Kind, Limits, Problem, StdioTest
+from sandbox import Checker, Compare, Kind, Limits, Problem, StdioTest
 
 CASE = StdioTest(stdin="1", stdout="2")
 
