@@ -1,6 +1,7 @@
 """The candidate's side of `function` tests: answer the judge's operations on the program's names and objects.
 
-One request at a time: `names`, `evaluate`, or an operation on a target. A reply carries a value, or the
+One request at a time: an operation on a target. The first, `bind`, comes with the program: the entry point's value and
+the names that tests take from it. A reply carries a value, or the
 exception's class names. The arguments' contents after the call come back when the call changed them. Inside a
 call the program may call a function of the judge; then this side sends `callback` and answers requests until
 `return` comes.
@@ -28,6 +29,7 @@ PLAIN_TYPES = {
     cls: cls.__name__ for cls in (bool, bytes, bytearray, complex, dict, float, frozenset, int, list, set, str, tuple)
 }
 
+NO_ARGUMENTS = Encoder({}, dict).encode([[], {}])[1]
 _OPERATIONS: Dict[str, Callable[..., Any]] = {
     "call": lambda target, /, *args, **kwargs: target(*args, **kwargs),
     "getattr": getattr,
@@ -67,9 +69,10 @@ class _Server:
             header, body = unpack(frame)
             if header["op"] == "return":
                 return self._decoder().decode(header["classes"], body)
-            self._answer(header, body)
+            self.answer(header, body)
 
-    def _answer(self, header: Dict[str, Any], body: bytes) -> None:
+    def answer(self, header: Dict[str, Any], body: bytes) -> None:
+        """Answer one request."""
         try:
             reply = self._perform(header, body)
         except BaseException as error:  # whatever the program raises, SystemExit too, is the test's to see
@@ -80,10 +83,8 @@ class _Server:
         decoder = self._decoder()
         args, kwargs = decoder.decode(header["classes"], body)
         name = header["op"]
-        if name == "evaluate":
-            result = eval(header["expression"], self._namespace)  # noqa: S307 - where the program may do all it can
-        elif name == "names":
-            result = {name: self._namespace[name] for name in header["names"] if name in self._namespace}
+        if name == "bind":
+            result = self._bindings(header["entry_point"], header["names"])
         else:
             result = _OPERATIONS[name](self._handles[header["target"]], *args, **kwargs)
         encoder = self._encoder()
@@ -93,6 +94,11 @@ class _Server:
         origin = {id(row): index for index, row in enumerate(decoder.rows)}
         same = {str(index): origin[id(row)] for index, row in enumerate(encoder.rows) if id(row) in origin}
         return pack({"ok": True, "classes": classes, "same": same}, encoded)
+
+    def _bindings(self, entry_point: Optional[str], names: List[str]) -> List[Any]:
+        # Where the program may do all it can.
+        value = None if entry_point is None else eval(entry_point, self._namespace)  # noqa: S307
+        return [value, {name: self._namespace[name] for name in names if name in self._namespace}]
 
     def _encoder(self) -> Encoder:
         return Encoder(self._class_names, self._refer)
@@ -174,7 +180,8 @@ def serve(payload: Dict[str, Any], control: socket.socket) -> None:
         return
     namespace, error = load(payload, code)
     if error is not None:
-        send_frame(control, pack(describe(error)))
+        send_frame(control, pack({**describe(error), "is_loading": True}))
         return
-    send_frame(control, pack({"ok": True, "classes": [], "same": {}}))
-    _Server(namespace, payload["classes"], control).answer_until_return()
+    server = _Server(namespace, payload["classes"], control)
+    server.answer({**payload["bind"], "op": "bind", "classes": []}, NO_ARGUMENTS)
+    server.answer_until_return()

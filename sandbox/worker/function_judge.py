@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 import types
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from .codec import CodecError, unpack
 from .frames import FrameError
@@ -21,7 +21,6 @@ from .run import Report, Run
 from .tests import DIFFERENT, EQUAL, TestCode, TestCodeError, Unit, compile_tests
 from .value_checker import ValueChecker
 
-_FIRST_FRAME = 1 << 20
 _MIN_CPU_S = 10.0
 """CPU time of the judge itself for one statement; more where a test may use more."""
 
@@ -91,56 +90,64 @@ class _Session:
             checker = ValueChecker(task.checker)
             self.names.update({EQUAL: checker.equal, DIFFERENT: checker.different})
         classes = {name: value for name, value in self.names.items() if _crosses(value)}
-        payload = {"mode": "callables", "prelude": task.prelude, "code": code, "classes": list(classes)}
+        self._entry_point = entry = task.entry_point
+        for name, module_name in task.tests.modules.items():
+            if name not in self.names and name != entry:
+                self.names[name] = importlib.import_module(module_name)
+        self._wanted = [name for name in task.tests.free_names if name not in self.names and name != entry]
+        payload = {
+            "mode": "callables",
+            "prelude": task.prelude,
+            "code": code,
+            "classes": list(classes),
+            "bind": {"entry_point": entry, "names": self._wanted},
+        }
         self.run = Run(zygote, limits, payload, {})
-        self.remote = Remote(self.run, classes, limits["output_bytes"], limits["cpu_s"], limits["idle_s"])
+        self._most_bytes = limits["output_bytes"]
+        self.remote = Remote(self.run, classes, self._most_bytes, limits["cpu_s"], limits["idle_s"])
         self.is_alive = True
 
-    def load(self, task: _FunctionTask) -> None:
+    def load(self) -> None:
         """Wait for the program to be loaded and bind the names the tests take from it. Raises _UnusableError."""
-        self._await_program()
+        header, body = self._await_program()
         self.run.disarm()
         self.remote.start_test()
         try:
-            self._bind_names(task)
+            entry, names = self.remote.bindings(header, body, self._wanted)
         except CandidateEnded as ended:
             self.is_alive = False
             raise _UnusableError(ended_early(ended.report)) from None
         except _TestTimeout:
             self.end()
             raise _UnusableError(Outcome("TLE", "what the program defines kept the judge busy for too long")) from None
-        except Exception as error:
-            raise _UnusableError(Outcome("RE", "entry point %s: %s" % (task.entry_point, _sentence(error)))) from None
+        self.names.update(names)
+        if self._entry_point is not None:
+            self.names["candidate"] = entry
+            if self._entry_point.isidentifier():  # even where it is a builtin's name, or a stub's in the prelude
+                self.names[self._entry_point] = entry
 
-    def _await_program(self) -> None:
+    def _await_program(self) -> Tuple[Dict[str, Any], bytes]:
+        header: Dict[str, Any] = {}
+        body = b""
         try:
-            frame = self.run.receive(_FIRST_FRAME)
-            header = unpack(frame)[0] if frame else {}
-        except (OSError, FrameError, CodecError):
-            header = {}
+            frame = self.run.receive(self._most_bytes)
+            header, body = unpack(frame) if frame else (header, body)
+        except FrameError as error:
+            if "announces" in str(error):
+                self.run.kill("output")
+        except (OSError, CodecError):
+            pass  # an answer that is none: it ended too early
         if "compile_error" in header:
             raise _UnusableError(Outcome("CE", str(header["compile_error"]).strip()))
         if "raised" in header:
             words = _words(header)
             if words.startswith("MemoryError"):
                 raise _UnusableError(Outcome("MLE", "MemoryError while loading the program"))
-            raise _UnusableError(Outcome("RE", "loading the program: %s" % words))
+            where = "loading the program" if header.get("is_loading") else "entry point %s" % self._entry_point
+            raise _UnusableError(Outcome("RE", "%s: %s" % (where, words)))
         if header.get("ok") is not True:
             raise _UnusableError(ended_early(self.report()))
-
-    def _bind_names(self, task: _FunctionTask) -> None:
-        wanted = task.tests.free_names
-        entry = task.entry_point
-        if entry is not None:
-            self.names["candidate"] = self.remote.evaluate(entry)
-            if entry.isidentifier():  # even where it is a builtin's name, or a stub's in the prelude
-                self.names[entry] = self.names["candidate"]
-        for name, module in task.tests.modules.items():
-            if name not in self.names and name != entry:
-                self.names[name] = importlib.import_module(module)
-        missing = [name for name in wanted if name not in self.names]
-        # The answer is the program's: it may name what was not asked for.
-        self.names.update((name, value) for name, value in self.remote.names(missing).items() if name in missing)
+        return header, body
 
     def end(self) -> Report:
         """End the candidate, which may not want to.
@@ -250,7 +257,7 @@ class _FunctionJudge:
         limits = {**self._limits, "total_cpu_s": left, "due_total_cpu_s": self._left_s("due_total_cpu_s")}
         self._session = session = _Session(self._zygote, self._task, self._code, limits)
         try:
-            session.load(self._task)
+            session.load()
         except _UnusableError as error:
             self._unusable = error.outcome
             return

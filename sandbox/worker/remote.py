@@ -10,7 +10,7 @@ import builtins
 import select
 import time
 import types
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
+from typing import Any, Container, Dict, List, Mapping, Optional, Tuple, Type
 
 from .callables import BUILTINS, PLAIN_TYPES, describe
 from .codec import CodecError, Decoder, Encoder, pack, unpack
@@ -60,7 +60,7 @@ class Remote:
     """The program's names and objects, usable from test code.
 
     Args:
-        run: a run in mode `callables` whose first frame has been read.
+        run: a run in mode `callables`.
         classes: known helper classes by name.
         frame_limit: bytes of one answer; more ends the run with reason `output`.
         cpu_s: for one test. idle_s: likewise.
@@ -95,14 +95,17 @@ class Remote:
         self.failed_assertion = None
         self._test_started_ns = time.monotonic_ns()
 
-    def evaluate(self, expression: str) -> Any:
-        """The value of an expression in the program's names."""
-        return self._request({"op": "evaluate", "expression": expression}, [[], {}])
+    def bindings(self, answer: Dict[str, Any], body: bytes, wanted: Container[str]) -> Tuple[Any, Dict[str, Any]]:
+        """The entry point's value, and those of the wanted names that the program defines.
 
-    def names(self, wanted: List[str]) -> Dict[str, Any]:
-        """Those of the wanted names that the program defines."""
-        found = self._request({"op": "names", "names": wanted}, [[], {}])
-        return found if type(found) is dict else {}
+        Args:
+            answer: to the first request, which came with the program. body: likewise.
+        """
+        found = self._value(answer, body, self._encoder(), [[], {}])
+        if type(found) is not list or len(found) != 2 or type(found[1]) is not dict:
+            self._break_off("the program's names are malformed")
+        # The answer is the program's: it may name what was not asked for.
+        return found[0], {name: value for name, value in found[1].items() if name in wanted}
 
     def operate(self, operation: str, handle: "Handle", /, *args: Any, **kwargs: Any) -> Any:
         """Do something to an object of the program."""
@@ -122,10 +125,14 @@ class Remote:
         if "raised" in answer:
             names = [str(name) for name in answer["raised"]] or ["Exception"]
             raise_as_test_sees_it(names, str(answer["message"]), header["op"] == "next")
+        return self._value(answer, answer_body, encoder, arguments)
+
+    def _value(self, answer: Dict[str, Any], body: bytes, encoder: Encoder, arguments: List[Any]) -> Any:
+        """What an answer holds, once what it did to the arguments is done to them."""
         try:
             existing = {int(row): encoder.rows[origin] for row, origin in answer["same"].items()}
             decoder = Decoder(self._classes, self._resolve, existing)
-            value = decoder.decode(answer["classes"], answer_body)
+            value = decoder.decode(answer["classes"], body)
             if len(value) > 1:
                 _bring_back(arguments, value[1], value[2])
             return value[0]
