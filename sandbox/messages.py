@@ -19,17 +19,20 @@ _GRACE = 1.25
 memory, the other thread of a core. Where it ends in between it is run again, alone, and then its time is its time."""
 
 
-def run_request(code: str, stdin: str | bytes, limits: Limits) -> Message:
+def run_request(code: str, stdin: str | bytes, limits: Limits, language: str) -> Message:
     """Asks for a run."""
     data = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
-    return {"op": "run", "code": code, "stdin": data, "limits": _plain_limits(limits)}
+    return {"op": "run", "language": language, "code": code, "stdin": data, "limits": _plain_limits(limits)}
 
 
-def judge_request(key: str, code: str, limits: Limits, *, stop_on_first_failure: bool, isolate_tests: bool) -> Message:
+def judge_request(
+    key: str, code: str, limits: Limits, *, language: str, stop_on_first_failure: bool, isolate_tests: bool
+) -> Message:
     """Asks for a judging by the problem of this key."""
     return {
         "op": "judge",
         "key": key,
+        "language": language,
         "code": code,
         "limits": _plain_limits(limits),
         "stop_on_first_failure": stop_on_first_failure,
