@@ -23,7 +23,6 @@ from sandbox.problem import Kind, Problem, StdioTest
 from sandbox.result import JudgeResult
 from sandbox.slot import Runtime, Slot
 from sandbox.verdict import Verdict
-from sandbox.worker.languages import PYTHON
 
 _PATIENCE_S = 60.0
 """A slot that has not answered by then hangs; the slowest program takes a few seconds, and machines are shared."""
@@ -163,7 +162,7 @@ class _Crew:
 
 def _slowness(slot: Slot) -> float:
     """How many times as long as an ordinary machine this one takes; at least 1."""
-    answers = [slot.request(run_request(_WORK, b"", _LIMITS, PYTHON), timeout_s=_PATIENCE_S) for _ in range(3)]
+    answers = [slot.request(run_request(_WORK, b"", _LIMITS), timeout_s=_PATIENCE_S) for _ in range(3)]
     cpu_s = min(run_result(answer, slot.enforcement.level).cpu_s for answer in answers)
     return max(1.0, cpu_s / _WORK_CPU_S)
 
@@ -203,9 +202,7 @@ def _verdict_is_wrong(program: Program, result: JudgeResult) -> str:
 
 def _ask(slot: Slot, problem: Problem, code: str) -> JudgeResult:
     key, plain = definition(problem)
-    request = judge_request(
-        key, code, problem.limits, language=PYTHON, stop_on_first_failure=False, isolate_tests=False
-    )
+    request = judge_request(key, code, problem.limits, stop_on_first_failure=False, isolate_tests=False)
     answer = slot.request(request, plain, timeout_s=_PATIENCE_S)
     if "problem" in answer:
         raise InfrastructureError(f"the program's problem is of no use: {answer['problem']}")
