@@ -14,6 +14,8 @@ from typing import IO
 
 _SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/alternatives")
+_TOOL_FILES = ("java*",)
+"""Patterns below /etc of what compilers and runtimes of other languages read there."""
 _PACKAGES_INSIDE = "/packages"
 
 
@@ -48,6 +50,7 @@ class HostRuntime:
             elif Path(folder).is_dir():
                 binds[folder] = folder
         binds |= {path: os.path.realpath(path) for path in _SYSTEM_FILES if Path(path).exists()}
+        binds |= {str(path): os.path.realpath(path) for pattern in _TOOL_FILES for path in Path("/etc").glob(pattern)}
         for prefix in {sys.base_prefix, sys.base_exec_prefix}:
             for path in {prefix, os.path.realpath(prefix)}:
                 if not path.startswith("/usr"):

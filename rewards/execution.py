@@ -114,7 +114,11 @@ class ExecutionReward:
         unknown = {problem_id for problem_id, _ in completions} - self._problems.keys()
         if unknown:
             raise ValueError(f"no problem has the id {min(unknown)!r}; {len(self._problems)} are known")
-        submissions = [(self._problems[name], extract_code(text, self._which)) for name, text in completions]
+        problems = [self._problems[name] for name, _ in completions]
+        submissions = [
+            (problem, extract_code(text, self._which, problem.language))
+            for problem, (_, text) in zip(problems, completions, strict=True)
+        ]
         scored: dict[int, Scored] = {}
         for place, result in self._sandbox().judge_as_completed(submissions):
             scored[place] = Scored(self._value(result), result)

@@ -8,6 +8,7 @@ from sandbox.errors import (
     RecordError,
     SandboxError,
     UnsupportedHostError,
+    UnsupportedLanguageError,
 )
 from sandbox.level import Level
 from sandbox.limits import Limits
@@ -35,5 +36,6 @@ __all__ = [
     "StdioTest",
     "TestResult",
     "UnsupportedHostError",
+    "UnsupportedLanguageError",
     "Verdict",
 ]

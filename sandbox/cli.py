@@ -26,7 +26,13 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox.checkup.cli import LevelOption, doctor, selftest
-from sandbox.errors import InfrastructureError, ProblemError, RecordError, UnsupportedHostError
+from sandbox.errors import (
+    InfrastructureError,
+    ProblemError,
+    RecordError,
+    UnsupportedHostError,
+    UnsupportedLanguageError,
+)
 from sandbox.judging_file import JudgingFile, digest_of, partial_of
 from sandbox.level import Level
 from sandbox.limits import MIB, Limits
@@ -34,6 +40,7 @@ from sandbox.pool import Sandbox
 from sandbox.records import ResultRecord, Submission, read_problems, read_submissions
 from sandbox.result import RunResult
 from sandbox.verdict import Verdict
+from sandbox.worker.languages import NAMES, check_known, language_of
 
 BAD_INPUT, HOST_FAILED, INTERRUPTED = 2, 7, 130
 EXIT_CODES = {
@@ -48,7 +55,7 @@ EXIT_CODES = {
 _DEFAULTS = Limits()
 
 app = typer.Typer(
-    help="Run and judge untrusted Python programs without root.",
+    help="Run and judge untrusted programs without root.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # an error of the user's is one line, one of ours an ordinary traceback
@@ -70,7 +77,7 @@ class Extract(StrEnum):
 def configure(
     *, verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the sandbox does to stderr.")] = False
 ) -> None:
-    """Run and judge untrusted Python programs without root."""
+    """Run and judge untrusted programs without root."""
     _open_closed_streams()
     level = logging.DEBUG if verbose else logging.WARNING
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
@@ -85,6 +92,7 @@ def run(  # noqa: PLR0913  # a command has the options it has
     memory_mib: Annotated[int, typer.Option(help="Memory of the tree and its files.")] = _DEFAULTS.memory_bytes // MIB,
     output_mib: Annotated[int, typer.Option(help="Output, each of the two.")] = _DEFAULTS.output_bytes // MIB,
     processes: Annotated[int, typer.Option(help="Processes and threads at a time.")] = _DEFAULTS.processes,
+    language: Annotated[str | None, typer.Option(help=f"{', '.join(NAMES)} (default: by FILE's suffix).")] = None,
     level: LevelOption = Level.USERNS,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead.")] = False,
 ) -> None:
@@ -100,13 +108,15 @@ def run(  # noqa: PLR0913  # a command has the options it has
             output_bytes=output_mib * MIB,
             processes=processes,
         )
+        language = language_of(file.suffix) if language is None else language
+        check_known(language)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     with _reported_errors():
         code = _read_program(file)
         stdin = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
         with Sandbox(workers=1, level=level) as box:
-            result = box.run(code, stdin, limits)
+            result = box.run(code, stdin, limits, language)
     if as_json:
         typer.echo(json.dumps(_run_summary(result) | _decoded_output(result)))
     else:
@@ -183,7 +193,7 @@ def _reported_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except (InfrastructureError, UnsupportedHostError) as error:
+    except (InfrastructureError, UnsupportedHostError, UnsupportedLanguageError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(HOST_FAILED) from None
     except (ProblemError, RecordError) as error:

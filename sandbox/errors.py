@@ -5,6 +5,7 @@ A program that fails is a verdict. An exception means that the caller or the hos
     SandboxError
     ├── InfrastructureError   the host failed a submission, after retries (verdict IE)
     ├── UnsupportedHostError  a required guard cannot be had on this machine
+    ├── UnsupportedLanguageError  programs in a language cannot run here
     ├── ProblemError          a problem's tests, prelude or entry point are of no use
     ├── RecordError           a line of a JSONL file is not what it should be
     └── ClosedError           the sandbox was closed
@@ -35,6 +36,10 @@ class UnsupportedHostError(SandboxError):
         self.broken = dict(broken or {})
         self.held = tuple(held)
         super().__init__(message)
+
+
+class UnsupportedLanguageError(SandboxError):
+    """The runtime cannot run programs in a language; the message says what is missing."""
 
 
 class ProblemError(SandboxError):

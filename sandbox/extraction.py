@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Literal, NamedTuple
+
+from sandbox.worker.languages import LANGUAGES, PYTHON, check_known
 
 Which = Literal["last", "first"]
 
 # CommonMark 4.5, except that any indentation may precede a fence: models put blocks into list items. Every pattern is
 # matched at one place and without nested repeats, so that a hostile completion costs time linear in its length.
 _FENCE = re.compile(r"(?P<indent>[ \t]*)(?P<marks>`{3,}|~{3,})(?P<info>.*)")
-_PYTHON_FENCE = re.compile(r"(?P<marks>`{3,}|~{3,})[ \t]*(?P<info>(?:python|py)3?)[ \t]*", re.IGNORECASE)
 _FENCE_CHARACTER = re.compile(r"[`~]")
 _TAG = re.compile(r"[\w+#.-]*")
-_PYTHON_TAG = re.compile(r"(?:python|py)(?:3(?:\.\d+)?)?")
 _MARKDOWN_TAGS = frozenset({"markdown", "md"})
+
+
+class _Tags(NamedTuple):
+    """How one language is named by fences."""
+
+    tag: re.Pattern[str]
+    """A tag in lower case."""
+    late: re.Pattern[str]
+    """An opening fence that may stand after some prose."""
+
+
+@cache
+def _tags_of(language: str) -> _Tags:
+    tag = LANGUAGES[language].fence
+    return _Tags(
+        tag=re.compile(tag),
+        late=re.compile(rf"(?P<marks>`{{3,}}|~{{3,}})[ \t]*(?P<info>{tag})[ \t]*", re.IGNORECASE),
+    )
 
 
 class _Fence(NamedTuple):
@@ -39,7 +58,7 @@ class _Fence(NamedTuple):
         return not self.info and self.fits(opening)
 
     def restarts(self, opening: _Fence) -> bool:
-        """Whether this line begins a block although that of `opening` was never closed: ```` ``` ```` is no Python."""
+        """Whether this line begins a block although that of `opening` was never closed: ```` ``` ```` is no code."""
         return bool(self.info) and self.fits(opening)
 
     def fits(self, opening: _Fence) -> bool:
@@ -48,43 +67,49 @@ class _Fence(NamedTuple):
         return same and self.indent <= opening.indent + 3
 
 
-def extract_code(completion: str, which: Which = "last") -> str | None:
+def extract_code(completion: str, which: Which = "last", language: str = PYTHON) -> str | None:
     r"""The program in a completion.
 
-    Blocks are fenced by backticks or tildes. Those tagged as Python (python, py, python3, in any case) and those
-    without a tag count; blocks in other languages and blank blocks do not. A block that the completion does not
-    close ends with the completion. Line ends become `\n`, and a block in a list item loses the item's indentation.
+    Blocks are fenced by backticks or tildes. Those tagged as the language (python, py, python3; cpp, c++, c++17; js,
+    in any case) and those without a tag count; blocks in other languages and blank blocks do not. A block that the
+    completion does not close ends with the completion. Line ends become `\n`, and a block in a list item loses the
+    item's indentation.
 
     Args:
         completion: what the model wrote.
         which: `last` block, or `first` as the authors of QRPO do (arXiv 2507.08068).
+        language: of the program; see `sandbox.worker.languages`.
 
     Returns:
         The block's text, or None where there is no block: verdict NO_CODE.
+
+    Raises:
+        ValueError: there is no such `which` or language.
     """
     if which not in ("last", "first"):
         raise ValueError(f"which is {which!r}; it must be 'last' or 'first'")
+    check_known(language)
     found = None
-    for code in _python_blocks(completion):
+    for code in _blocks(completion, _tags_of(language)):
         if which == "first":
             return code
         found = code
     return found
 
 
-def _python_blocks(completion: str) -> Iterator[str]:
-    """Texts of the Python blocks that are not blank, in order of their opening."""
+def _blocks(completion: str, tags: _Tags) -> Iterator[str]:
+    """Texts of the language's blocks that are not blank, in order of their opening."""
     opening: _Fence | None = None
     in_markdown = 0  # blocks of Markdown around the current place; their closing fences must not open anything
     lines: list[str] = []
     for line in completion.replace("\r\n", "\n").split("\n"):
-        fence = _read_fence(line, at_line_end=opening is None)
+        fence = _read_fence(line, tags.late if opening is None else None)
         if fence is None or (opening is not None and not (fence.closes(opening) or fence.restarts(opening))):
             if opening is not None:
                 lines.append(line)
             continue
         if opening is not None:
-            yield from _block(opening, lines)
+            yield from _block(opening, lines, tags)
         elif in_markdown and not fence.info:
             in_markdown -= 1
             continue
@@ -94,11 +119,11 @@ def _python_blocks(completion: str) -> Iterator[str]:
             in_markdown += 1
             opening = None
     if opening is not None:
-        yield from _block(opening, lines)
+        yield from _block(opening, lines, tags)
 
 
-def _read_fence(line: str, *, at_line_end: bool) -> _Fence | None:
-    """The fence on a line; `at_line_end` also accepts one that opens a Python block after some prose."""
+def _read_fence(line: str, late: re.Pattern[str] | None) -> _Fence | None:
+    """The fence on a line; `late` also accepts one that opens a block of the language after some prose."""
     match = _FENCE.fullmatch(line)
     if match is not None:
         info = match["info"].strip()
@@ -107,15 +132,15 @@ def _read_fence(line: str, *, at_line_end: bool) -> _Fence | None:
             return None
         return _Fence(indent=_width(match["indent"]), marks=match["marks"], info=info)
     # Models also open a block at the end of a sentence ("Here it is: ```python"). Only an explicit tag counts there.
-    start = _FENCE_CHARACTER.search(line) if at_line_end else None
-    late = None if start is None else _PYTHON_FENCE.fullmatch(line, start.start())
-    return None if late is None else _Fence(indent=0, marks=late["marks"], info=late["info"])
+    start = _FENCE_CHARACTER.search(line) if late is not None else None
+    match = None if start is None or late is None else late.fullmatch(line, start.start())
+    return None if match is None else _Fence(indent=0, marks=match["marks"], info=match["info"])
 
 
-def _block(opening: _Fence, lines: list[str]) -> Iterator[str]:
-    """The block's text if it is Python and not blank, without the indentation of its opening fence."""
-    is_python = opening.tag == "" or _PYTHON_TAG.fullmatch(opening.tag) is not None
-    if is_python and any(line.strip() for line in lines):
+def _block(opening: _Fence, lines: list[str], tags: _Tags) -> Iterator[str]:
+    """The block's text if it is of the language and not blank, without the indentation of its opening fence."""
+    is_ours = opening.tag == "" or tags.tag.fullmatch(opening.tag) is not None
+    if is_ours and any(line.strip() for line in lines):
         yield "\n".join(_dedent(line, opening.indent) for line in lines)
 
 

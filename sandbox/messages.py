@@ -12,6 +12,7 @@ from sandbox.problem import Kind, Problem, StdioTest
 from sandbox.result import JudgeResult, RunResult, TestResult
 from sandbox.syntax import count_tests
 from sandbox.verdict import Verdict, strongest
+from sandbox.worker.languages import PYTHON
 
 Message = dict[str, Any]
 _GRACE = 1.25
@@ -19,17 +20,20 @@ _GRACE = 1.25
 memory, the other thread of a core. Where it ends in between it is run again, alone, and then its time is its time."""
 
 
-def run_request(code: str, stdin: str | bytes, limits: Limits) -> Message:
+def run_request(code: str, stdin: str | bytes, limits: Limits, language: str = PYTHON) -> Message:
     """Asks for a run."""
     data = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
-    return {"op": "run", "code": code, "stdin": data, "limits": _plain_limits(limits)}
+    return {"op": "run", "language": language, "code": code, "stdin": data, "limits": _plain_limits(limits)}
 
 
-def judge_request(key: str, code: str, limits: Limits, *, stop_on_first_failure: bool, isolate_tests: bool) -> Message:
+def judge_request(
+    key: str, code: str, limits: Limits, *, stop_on_first_failure: bool, isolate_tests: bool, language: str = PYTHON
+) -> Message:
     """Asks for a judging by the problem of this key."""
     return {
         "op": "judge",
         "key": key,
+        "language": language,
         "code": code,
         "limits": _plain_limits(limits),
         "stop_on_first_failure": stop_on_first_failure,

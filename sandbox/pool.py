@@ -9,11 +9,12 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import TracebackType
 from typing import Literal, Self
 
 from containers.host import HostRuntime
-from sandbox.errors import ClosedError, InfrastructureError, ProblemError
+from sandbox.errors import ClosedError, InfrastructureError, ProblemError, UnsupportedLanguageError
 from sandbox.futures import as_completed, in_order, in_thread, then
 from sandbox.level import Level
 from sandbox.limits import Limits
@@ -32,6 +33,7 @@ from sandbox.result import JudgeResult, RunResult
 from sandbox.schedule import Schedule, Turn
 from sandbox.slot import Enforcement, Runtime, Slot
 from sandbox.syntax import check_entry_point
+from sandbox.worker.languages import PYTHON, check_known
 
 Isolation = Literal["submission", "test"]
 Submission = tuple[Problem, str | None]
@@ -96,24 +98,42 @@ class Sandbox:
         for thread in self._threads:
             thread.start()
 
-    def run(self, code: str, stdin: str | bytes = b"", limits: Limits | None = None) -> RunResult:
-        """Run a script with nothing to compare.
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """Names of the languages whose programs can run here, measured by running one in each.
 
         Raises:
             InfrastructureError: the host failed, and went on failing for ten seconds.
             ClosedError: the sandbox is closed.
         """
-        return self._submit_run(code, stdin, limits).result()
+        faults = self._enqueue({"op": "languages"}, None).result()["languages"]
+        return tuple(name for name, fault in faults.items() if not fault)
 
-    def run_batch(self, programs: Iterable[Program], limits: Limits | None = None) -> list[RunResult]:
-        """Run many scripts, each with its stdin, in parallel; results in input order. Raises as `run`."""
-        return in_order(self.run_as_completed(programs, limits))
+    def run(
+        self, code: str, stdin: str | bytes = b"", limits: Limits | None = None, language: str = PYTHON
+    ) -> RunResult:
+        """Run a program with nothing to compare.
+
+        Raises:
+            InfrastructureError: the host failed, and went on failing for ten seconds.
+            UnsupportedLanguageError: the runtime cannot run programs in this language.
+            ClosedError: the sandbox is closed.
+            ValueError: there is no such language.
+        """
+        return self._submit_run(code, stdin, limits, language).result()
+
+    def run_batch(
+        self, programs: Iterable[Program], limits: Limits | None = None, language: str = PYTHON
+    ) -> list[RunResult]:
+        """Run many programs, each with its stdin, in parallel; results in input order. Raises as `run`."""
+        return in_order(self.run_as_completed(programs, limits, language))
 
     def run_as_completed(
-        self, programs: Iterable[Program], limits: Limits | None = None
+        self, programs: Iterable[Program], limits: Limits | None = None, language: str = PYTHON
     ) -> Iterator[tuple[int, RunResult]]:
-        """Run many scripts; (input index, result) as they finish. Input is read as slots get free. Raises as `run`."""
-        return as_completed((self._submit_run(code, stdin, limits) for code, stdin in programs), self._most)
+        """Run many programs; (input index, result) as they finish. Input is read as slots get free. Raises as `run`."""
+        check_known(language)
+        return as_completed((self._submit_run(code, stdin, limits, language) for code, stdin in programs), self._most)
 
     def judge(
         self,
@@ -135,6 +155,7 @@ class Sandbox:
         Raises:
             InfrastructureError: the host failed, and went on failing for ten seconds.
             ProblemError: the tests, the prelude or the entry point are no Python.
+            UnsupportedLanguageError: the runtime cannot run programs in the problem's language.
             ClosedError: the sandbox is closed.
         """
         return self._submit(problem, code, stop_on_first_failure, isolate).result()
@@ -165,19 +186,23 @@ class Sandbox:
         futures = (self._submit(problem, code, stop_on_first_failure, isolate) for problem, code in submissions)
         return as_completed(futures, self._most)
 
-    async def run_async(self, code: str, stdin: str | bytes = b"", limits: Limits | None = None) -> RunResult:
+    async def run_async(
+        self, code: str, stdin: str | bytes = b"", limits: Limits | None = None, language: str = PYTHON
+    ) -> RunResult:
         """`run` without blocking the event loop."""
-        return await asyncio.wrap_future(await asyncio.to_thread(self._submit_run, code, stdin, limits))
+        return await asyncio.wrap_future(await asyncio.to_thread(self._submit_run, code, stdin, limits, language))
 
-    async def run_batch_async(self, programs: Iterable[Program], limits: Limits | None = None) -> list[RunResult]:
+    async def run_batch_async(
+        self, programs: Iterable[Program], limits: Limits | None = None, language: str = PYTHON
+    ) -> list[RunResult]:
         """`run_batch` without blocking the event loop."""
-        return in_order([found async for found in self.run_as_completed_async(programs, limits)])
+        return in_order([found async for found in self.run_as_completed_async(programs, limits, language)])
 
     def run_as_completed_async(
-        self, programs: Iterable[Program], limits: Limits | None = None
+        self, programs: Iterable[Program], limits: Limits | None = None, language: str = PYTHON
     ) -> AsyncIterator[tuple[int, RunResult]]:
         """`run_as_completed` without blocking the event loop."""
-        return in_thread(self.run_as_completed(programs, limits))
+        return in_thread(self.run_as_completed(programs, limits, language))
 
     async def judge_async(
         self,
@@ -245,8 +270,11 @@ class Sandbox:
         """Of one batch's programs that run or wait at a time."""
         return self.workers * _QUEUED_PER_SLOT
 
-    def _submit_run(self, code: str, stdin: str | bytes, limits: Limits | None) -> Future[RunResult]:
-        answer = self._enqueue(run_request(code, stdin, limits or Limits()), None)
+    def _submit_run(
+        self, code: str, stdin: str | bytes, limits: Limits | None, language: str = PYTHON
+    ) -> Future[RunResult]:
+        check_known(language)
+        answer = self._enqueue(run_request(code, stdin, limits or Limits(), language), None)
         return then(answer, lambda answer: run_result(answer, self.enforcement.level))
 
     def _submit(
@@ -263,6 +291,7 @@ class Sandbox:
             key,
             code,
             problem.limits,
+            language=problem.language,
             stop_on_first_failure=stop_on_first_failure,
             isolate_tests=isolate == "test",
         )
@@ -334,6 +363,8 @@ class Sandbox:
                 continue
             if job.problem is not None and "problem" in answer:
                 raise ProblemError(job.problem[0], "", answer["problem"])
+            if "unsupported_language" in answer:
+                raise UnsupportedLanguageError(answer["unsupported_language"])
             return answer
         if self._closed.is_set():
             raise _closed_before()

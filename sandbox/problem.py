@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from sandbox.checker import Checker, Compare
 from sandbox.limits import Limits
+from sandbox.worker.languages import PYTHON, check_known
 
 
 class Kind(StrEnum):
@@ -34,7 +35,7 @@ class Problem:
     """A problem as the judge needs it, with its prompt.
 
     Raises:
-        ValueError: there are no tests, or their type or the checker does not fit `kind`.
+        ValueError: there are no tests, or their type, the language or the checker does not fit `kind`.
     """
 
     id: str
@@ -51,6 +52,8 @@ class Problem:
     each function `test_*` is one test, and in a piece without these each statement as for `function`."""
     prelude: str = ""
     """Python (imports, helper classes such as ListNode) that runs before the program and before the tests."""
+    language: str = PYTHON
+    """What programs are written in: `python`, or for kind `stdio` any of `sandbox.worker.languages.NAMES`."""
     entry_point: str | None = None
     """Expression in the program's names that `check` receives, e.g. `add` or `Solution().add`."""
     checker: Checker | None = None
@@ -70,6 +73,7 @@ class Problem:
                     f"problem {self.id!r}: test {index} is a {type(test).__name__}; "
                     f"kind {self.kind.value!r} takes {expected.__name__}"
                 )
+        self._check_language()
         if self.checker is None:
             return
         if not isinstance(self.checker, Checker):
@@ -79,4 +83,15 @@ class Problem:
         if self.checker.compare is Compare.PROGRAM and self.kind is not Kind.STDIO:
             raise ValueError(
                 f"problem {self.id!r}: a checker program is for kind 'stdio'; test code can check returned values"
+            )
+
+    def _check_language(self) -> None:
+        try:
+            check_known(self.language)
+        except ValueError as error:
+            raise ValueError(f"problem {self.id!r}: {error}") from None
+        if self.language != PYTHON and self.kind is not Kind.STDIO:
+            raise ValueError(
+                f"problem {self.id!r}: language is {self.language!r}, which needs kind 'stdio'; "
+                f"kind {self.kind.value!r} is for python"
             )

@@ -7,6 +7,7 @@ error with its file, line and field. Blank lines are passed over.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
@@ -21,6 +22,7 @@ from sandbox.problem import Kind, Problem, StdioTest
 from sandbox.result import JudgeResult
 from sandbox.syntax import check_syntax
 from sandbox.verdict import Verdict
+from sandbox.worker.languages import PYTHON
 
 
 class StrictRecord(BaseModel):
@@ -94,6 +96,7 @@ class ProblemRecord(StrictRecord):
     kind: Literal["function", "stdio", "shared"] = "function"
     tests: list[str | StdioTestRecord] = Field(min_length=1)
     prelude: str = ""
+    language: str = PYTHON
     entry_point: str | None = None
     checker: CheckerRecord | None = None
     limits: LimitsRecord = LimitsRecord()
@@ -103,7 +106,7 @@ class ProblemRecord(StrictRecord):
         """The problem.
 
         Raises:
-            ValueError: tests of one kind in a problem of the other, a checker or limits out of range.
+            ValueError: tests of one kind in a problem of the other, a checker, a language or limits out of range.
         """
         tests = tuple(
             test if isinstance(test, str) else StdioTest(stdin=test.stdin, stdout=test.stdout) for test in self.tests
@@ -115,6 +118,7 @@ class ProblemRecord(StrictRecord):
             kind=Kind(self.kind),
             tests=tests,  # type: ignore[arg-type]  # Problem checks that all are of the kind's type
             prelude=self.prelude,
+            language=self.language,
             entry_point=self.entry_point,
             checker=None if self.checker is None else self.checker.to_checker(self.id),
             limits=self.limits.to_limits(),
@@ -128,6 +132,8 @@ class SubmissionRecord(StrictRecord):
     problem_id: str
     code: str | None = None
     completion: str | None = None
+    language: str | None = None
+    """That of the problem, where there is none."""
     id: str | None = None
     """Comes back in the result."""
 
@@ -190,6 +196,7 @@ class Submission(NamedTuple):
     """A program for a problem."""
 
     problem: Problem
+    """In the language of the program."""
     code: str | None
     """None: the completion holds no code block, verdict NO_CODE."""
     id: str | None
@@ -226,16 +233,27 @@ def read_submissions(path: Path, problems: Mapping[str, Problem], which: Which =
     """Submissions in file order; `which` block of a completion is its program.
 
     Raises:
-        RecordError: a row is malformed or names a problem that is not in `problems`.
+        RecordError: a row is malformed, names a problem that is not in `problems`, or a language that is not known or
+            does not fit the problem.
         OSError: the file cannot be read.
     """
+    translated: dict[tuple[str, str], Problem] = {}
     for line in read_lines(path):
         record = parse_line(SubmissionRecord, line, path)
         problem = problems.get(record.problem_id)
         if problem is None:
             reason = f"no problem has the id {record.problem_id!r}; {len(problems)} are known"
             raise RecordError(str(path), line.number, "problem_id", reason)
-        code = record.code if record.completion is None else extract_code(record.completion, which)
+        if record.language is not None and record.language != problem.language:
+            key = (problem.id, record.language)
+            try:
+                problem = translated.get(key) or replace(problem, language=record.language)
+            except ValueError as error:
+                raise RecordError(str(path), line.number, "language", str(error)) from None
+            translated[key] = problem
+        code = record.code
+        if record.completion is not None:
+            code = extract_code(record.completion, which, problem.language)
         yield Submission(problem, code, record.id)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from containers.host import HostRuntime
 from sandbox.checkup.guards import MACHINE_GUARDS
 from sandbox.errors import InfrastructureError, UnsupportedHostError
 from sandbox.level import Level
-from sandbox.slot import Enforcement, Runtime, Slot
+from sandbox.slot import Runtime, Slot
+from sandbox.worker.languages import LANGUAGES
 
 _OLDEST_KERNEL = (5, 14)
 
@@ -52,7 +54,9 @@ def examine(runtime: Runtime | None = None, level: Level = Level.USERNS) -> Repo
     checks = [_kernel(), *(_user_namespace_settings() if level is Level.USERNS else [])]
     runtime = runtime or HostRuntime()
     try:
-        found = _measure(runtime, level)
+        with closing(Slot(runtime, level)) as slot:
+            found = slot.enforcement
+            faults = slot.request({"op": "languages"})["languages"]
     except (UnsupportedHostError, InfrastructureError) as error:
         checks += _what_is_wrong(error)
         if level is Level.USERNS:
@@ -60,14 +64,8 @@ def examine(runtime: Runtime | None = None, level: Level = Level.USERNS) -> Repo
         return Report(level=None, checks=tuple(checks))
     checks += [_held(name) for name in found.guards]
     checks += [_absent(name, why) for name, why in found.absent.items()]
+    checks += [_language(name, fault) for name, fault in faults.items()]
     return Report(level=level, checks=tuple(checks))
-
-
-def _measure(runtime: Runtime, level: Level) -> Enforcement:
-    """What a slot measures when it starts. Raises as Slot."""
-    slot = Slot(runtime, level)
-    slot.close()
-    return slot.enforcement
 
 
 def _what_is_wrong(error: UnsupportedHostError | InfrastructureError) -> list[Check]:
@@ -89,9 +87,22 @@ def _absent(name: str, why: str) -> Check:
     return Check(name=name, required=False, ok=False, detail=why, remedy=MACHINE_GUARDS[name].remedy)
 
 
+def _language(name: str, fault: str) -> Check:
+    """Whether programs in a language can run, by one that did or did not."""
+    commands = " and ".join(LANGUAGES[name].commands)
+    remedy = f"programs in {name} need level userns, and {commands} installed for all users"
+    return Check(
+        name=f"language {name}",
+        required=False,
+        ok=not fault,
+        detail=fault or f"programs in {name} run",
+        remedy=remedy if fault else "",
+    )
+
+
 def _lower_level(runtime: Runtime) -> Check:
     try:
-        _measure(runtime, Level.LANDLOCK)
+        Slot(runtime, Level.LANDLOCK).close()
     except (UnsupportedHostError, InfrastructureError) as error:
         remedy = MACHINE_GUARDS["landlock"].remedy
         return Check(name="level landlock", required=False, ok=False, detail=str(error), remedy=remedy)

@@ -1,8 +1,9 @@
 """One per slot: takes requests from the pool one at a time, forks a judge for each submission.
 
 Requests and answers are marshal dicts; both ends are trusted, and no byte of a program is ever in them but as
-a string. Problems come once, by key, and stay compiled. A request that cannot be answered for a reason of the
-host answers `{"infrastructure": why}`; for a reason of the problem `{"problem": why}`.
+a string. Problems come once, by key, and stay compiled, and so do programs in languages that are. A request that cannot
+be answered for a reason of the host answers `{"infrastructure": why}`; for a reason of the problem `{"problem": why}`;
+for want of a language `{"unsupported_language": why}`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from . import function_judge, linux, root, shared_judge, stdio_judge
 from .codec import unpack
+from .compiler import CompileError, Compiler, Program, UnsupportedLanguage
 from .frames import MAX_TRUSTED, FrameError, receive_frame, send_frame
-from .outcome import Judging, Task, outcome_of
-from .run import Abandoned, InfrastructureFailure, Run, run_script, script
+from .languages import NAMES, PYTHON
+from .outcome import Judging, Outcome, Task, outcome_of
+from .run import Abandoned, InfrastructureFailure, Report, Run, run_script
 from .tests import TestCodeError
 
 _MAX_PROBLEM_BYTES = 64 << 20
@@ -41,6 +44,9 @@ _PREPARE: Dict[str, Callable[[Dict[str, Any]], Task]] = {
     "stdio": stdio_judge.prepare,
 }
 """By kind: what makes a problem ready to judge by; raises TestCodeError."""
+_NOTHING_RAN = {
+    **Report(None, 1, None, 0, 0, 0, 0, is_late=False)._asdict(), "verdict": "CE", "stdout": b"",
+}  # fmt: skip
 _TOO_MUCH = "what the program returned took too much of the judge's memory"
 _DEATHS: Dict[int, Tuple[str, str]] = {
     signal.SIGXCPU: ("TLE", "what the program returned kept the judge busy for too long"),
@@ -70,15 +76,16 @@ def _bound_judge(memory_bytes: int) -> None:
 
 
 def _all_tests(verdict: str, message: str, task: Task) -> Dict[str, Any]:
-    return Judging([(verdict, message, 0.0)] * task.total, 0, 0)._asdict()
+    return Judging([Outcome(verdict, message).as_result(0.0)] * task.total, 0, 0)._asdict()
 
 
 class Broker:
     """The slot's side of the conversation with the pool."""
 
-    def __init__(self, pool: socket.socket, zygote: socket.socket) -> None:
+    def __init__(self, pool: socket.socket, zygote: socket.socket, is_single: bool) -> None:
         self._pool = pool
         self._zygote = zygote
+        self._compiler = Compiler(zygote, pool, is_single)
         self._problems: "collections.OrderedDict[str, Task]" = collections.OrderedDict()
         self._sizes: Dict[str, int] = {}
 
@@ -137,22 +144,35 @@ class Broker:
                 answer = {"infrastructure": str(error) or type(error).__name__}
             except TestCodeError as error:
                 answer = {"problem": str(error)}
+            except UnsupportedLanguage as error:
+                answer = {"unsupported_language": str(error)}
             send_frame(self._pool, marshal.dumps(answer, 2))
 
     def _answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
         if request["op"] == "run":
             return self._run(request)
+        if request["op"] == "languages":
+            return {"languages": {name: self._compiler.fault(name) for name in NAMES}, "is_late": False}
         key = request["key"]
         if "problem" in request:
             self._keep(key, request["problem"])
         elif key not in self._problems:
             return {"need": key}
         self._problems.move_to_end(key)
-        return self._judge(request, self._problems[key])
+        task = self._problems[key]
+        try:
+            program = self._compiled(request)
+        except CompileError as error:
+            return _all_tests("CE", str(error), task)
+        return self._judge({**request, **program._asdict()}, task)
 
     def _run(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        limits = request["limits"]
-        output = run_script(self._zygote, limits, script(request["code"]), request["stdin"], self._pool)
+        try:
+            program = self._compiled(request)
+        except CompileError as error:
+            return {**_NOTHING_RAN, "message": str(error), "stderr": str(error).encode("utf-8")}
+        limits = program.limits
+        output = run_script(self._zygote, limits, program.payload, request["stdin"], self._pool)
         outcome = outcome_of(output.report, output.notice)
         report = output.report._asdict()
         return {
@@ -162,6 +182,10 @@ class Broker:
             "stdout": output.stdout[: limits["output_bytes"]],
             "stderr": output.stderr[: limits["output_bytes"]],
         }
+
+    def _compiled(self, request: Dict[str, Any]) -> Program:
+        """Raises as Compiler.program."""
+        return self._compiler.program(request.get("language", PYTHON), request["code"], request["limits"])
 
     def _keep(self, key: str, problem: Dict[str, Any]) -> None:
         self._problems[key] = _PREPARE[problem["kind"]](problem)

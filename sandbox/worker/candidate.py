@@ -22,7 +22,9 @@ from .callables import serve
 from .cgroup import RunGroup
 from .clock import Clock
 from .codec import pack
+from .commands import compile_source, execute
 from .frames import send_frame
+from .languages import STACK_BYTES
 from .probe import measure
 from .program import exit_status, run_program
 from .shared_tests import serve as serve_shared
@@ -33,13 +35,13 @@ _STATUS_FD = 5
 FIRST_FREE_FD = 6
 """The zygote has none of its own below it that a candidate needs."""
 _INODES = 16384
+_COMMANDS = {"execute": execute, "compile": compile_source}
 _SIGNALS = 256
 """Pending signals and timers, which the kernel counts for all that the user runs."""
 _OOM_SCORE = b"1000"
 """The first to go when the machine is out of memory; proc(5)."""
 _SAME_ID = linux.id_map(linux.INSIDE_ID)
 _NAMES = ("stdin", "stdout", "stderr", "control", "payload", "status")
-_STACK_BYTES = 112 << 20  # below the 128 MiB that the kernel always keeps free under the stack
 
 
 class Bounds(NamedTuple):
@@ -55,13 +57,13 @@ def bounds_of(limits: Dict[str, Any], is_single: bool) -> Bounds:
     wanted = _rlimits(limits, is_single)
     capped = [(kind, min(value, _most(kind))) for kind, value in wanted]
     # Programs raise it for deep recursion; what they use of it counts as memory.
-    stack = (resource.RLIMIT_STACK, (_STACK_BYTES, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+    stack = (resource.RLIMIT_STACK, (STACK_BYTES, resource.getrlimit(resource.RLIMIT_STACK)[1]))
     files = "mode=1777,size=%d,nr_inodes=%d" % (limits["disk_bytes"], _INODES)
     return Bounds([*((kind, (value, value)) for kind, value in capped), stack], files)
 
 
 def _rlimits(limits: Dict[str, Any], is_single: bool) -> List[Tuple[int, int]]:
-    memory = limits["memory_bytes"]
+    memory, reserved = limits["memory_bytes"], limits.get("reserved_bytes", 0)
     wanted = [
         (resource.RLIMIT_CORE, 1),  # 0 would not keep a crash from the program that core_pattern may name; core(5)
         (resource.RLIMIT_FSIZE, 0 if is_single else limits["disk_bytes"]),
@@ -70,8 +72,8 @@ def _rlimits(limits: Dict[str, Any], is_single: bool) -> List[Tuple[int, int]]:
         (resource.RLIMIT_SIGPENDING, _SIGNALS),
         (resource.RLIMIT_MEMLOCK, 1 << 20),
         # Backstops: the supervisor measures what is used; these refuse what could never fit.
-        (resource.RLIMIT_DATA, memory + (128 << 20)),
-        (resource.RLIMIT_AS, 4 * memory + (2 << 30)),
+        (resource.RLIMIT_DATA, memory + (128 << 20) + reserved),
+        (resource.RLIMIT_AS, 4 * memory + (2 << 30) + reserved),
         (resource.RLIMIT_CPU, int(limits["total_cpu_s"]) + 5),
     ]
     if not is_single:  # outside a user namespace it would count everything that the user runs
@@ -140,11 +142,13 @@ def run(
         except Exception as error:  # a place that cannot be made is the host's fault, never the program's
             os.write(status, marshal.dumps({"failed": str(error)}, 2))
             os._exit(exit_code)
-        os.close(status)
         payload = marshal.loads(_read_payload())  # noqa: S302 - code objects and source from the trusted side
+        mode = payload["mode"]
+        if mode in _COMMANDS:
+            os._exit(_COMMANDS[mode](payload, status))
+        os.close(status)
         control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, CONTROL_FD)
         gc.enable()
-        mode = payload["mode"]
         if mode == "probe":
             send_frame(control, pack(measure(payload["facts"])))
             exit_code = 0

@@ -166,7 +166,7 @@ def _be_slot(pool: socket.socket, spec: Dict[str, Any], is_root: bool, group: Op
         zygote_pid, to_zygote = _start_zygote(spec, group, (pool, probed))
         if is_single:  # nothing but this keeps other processes of the same user from its memory
             linux.prctl(linux.PR_SET_DUMPABLE, 0)
-        broker = Broker(pool, to_zygote)
+        broker = Broker(pool, to_zygote, is_single)
         try:
             found = broker.measure_guards(spec, probed)
         except InfrastructureFailure as error:

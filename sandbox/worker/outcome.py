@@ -81,7 +81,7 @@ def outcome_of(report: Report, notice: Dict[str, Any]) -> Optional[Outcome]:
     if "compile_error" in notice:
         return Outcome("CE", str(notice["compile_error"]).strip())
     if notice.get("memory_error"):
-        return Outcome("MLE", "MemoryError: more memory was asked for than the limit allows")
+        return Outcome("MLE", "more memory was asked for than the limit allows")
     if report.signal is not None:
         return Outcome("RE", "killed by %s" % _signal_name(report.signal))
     if report.exit_code != 0:

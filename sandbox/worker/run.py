@@ -233,6 +233,9 @@ def run_script(
         report = run.report()
         if report.reason is None and max(len(stdout), len(stderr)) > limits["output_bytes"]:
             report = report._replace(reason="output")  # it ended before it could be ended
+        words = payload.get("out_of_memory", ())
+        if report.exit_code != 0 and any(word in stderr for word in words):
+            return Output(report, stdout, stderr, {"memory_error": True})
         return Output(report, stdout, stderr, run.notice())
     finally:
         for descriptor in ours:

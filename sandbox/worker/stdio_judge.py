@@ -9,7 +9,7 @@ from .checker_program import CheckerProgram
 from .checkers import DEFAULT, text_checker
 from .matching import TooCloseError
 from .outcome import Judging, Outcome, Task, TestResult, outcome_of
-from .run import run_script, script
+from .run import run_script
 from .tests import TestCodeError
 
 _LAST_WORDS = 4096
@@ -57,7 +57,7 @@ class _StdioTask(Task):
     def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
         source = self._checker["program"]
         judgment = _TextJudgment(self._checker) if source is None else CheckerProgram(zygote, source)
-        judge = _StdioJudge(zygote, self._tests, judgment, script(request["code"]), request["limits"])
+        judge = _StdioJudge(zygote, self._tests, judgment, request["payload"], request["limits"])
         tests = judge.judge(request["stop_on_first_failure"])
         return Judging(tests, judge.cpu_ns, judge.peak_bytes, judge.is_late)
 

@@ -40,6 +40,12 @@ def test_the_interpreter_and_the_systems_libraries_are_visible() -> None:
     assert all(Path(source).exists() for source in binds.values())
 
 
+def test_what_runtimes_of_other_languages_read_is_visible_where_it_is() -> None:
+    assert [path for path in inside(HostRuntime().root(), "binds") if path.startswith("/etc/java")] == sorted(
+        str(path) for path in Path("/etc").glob("java*")
+    )
+
+
 def test_homes_configuration_and_sockets_are_not_visible() -> None:
     visible = inside(HostRuntime(packages=("numpy",)).root(), "binds")
     for secret in (

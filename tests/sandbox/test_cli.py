@@ -76,6 +76,32 @@ def test_the_exit_code_says_the_verdict(tmp_path: Path, code: str, options: list
     assert done.returncode == EXIT_CODES[verdict] != 0
 
 
+def test_the_suffix_or_an_option_says_the_language(tmp_path: Path) -> None:
+    script = tmp_path / "program.sh"
+    script.write_text("read line; echo ${line^^}")
+    assert call("run", script, stdin="a\n").stdout == "A\n"
+    other = tmp_path / "program.txt"
+    other.write_text("echo b")
+    assert call("run", other, "--language", "bash").stdout == "b\n"
+    assert call("run", other).returncode == EXIT_CODES[Verdict.CE], "as Python"
+    other.write_text("if then")
+    done = call("run", other, "--language", "bash")
+    assert (done.returncode, "syntax error" in done.stderr) == (EXIT_CODES[Verdict.CE], True)
+
+
+def test_judge_takes_programs_in_several_languages(tmp_path: Path) -> None:
+    problems = write(tmp_path / "p.jsonl", ECHO)
+    rows = [
+        {"problem_id": "echo", "code": "print(input())"},
+        {"problem_id": "echo", "code": "cat", "language": "bash"},
+        {"problem_id": "echo", "completion": "```sh\necho b\n```", "language": "bash"},
+    ]
+    submissions = write(tmp_path / "s.jsonl", *rows)
+    done = call("judge", "--problems", problems, "--submissions", submissions, "--out", tmp_path / "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert [row.verdict for row in results(tmp_path / "r.jsonl")] == [Verdict.AC, Verdict.AC, Verdict.WA]
+
+
 def test_run_as_json_is_one_object(tmp_path: Path) -> None:
     done = call("run", "--json", program(tmp_path, "print(6 * 7)\n1 / 0"))
     answer = json.loads(done.stdout)
@@ -99,6 +125,7 @@ def test_a_closed_standard_stream_is_an_empty_one(tmp_path: Path, closed: str) -
     [
         (["run", "absent.py"], "error: absent.py: No such file"),
         (["run", "program.py", "--cpu-s", "0"], "Limits.cpu_s is 0"),
+        (["run", "program.py", "--language", "cobol"], "language is 'cobol'; known are python"),
         (["run", "program.py", "--cpu-s", "1e300"], "Limits.cpu_s is 1e+300"),
         (["run", "program.py", "--memory-mib", "9" * 30], "Limits.memory_bytes is 1048"),
         (["run", "program.py", "--output-mib", "9" * 30], "Limits.output_bytes is 1048"),

@@ -105,3 +105,35 @@ def test_time_is_linear_in_the_length_of_a_hostile_completion(unit: str) -> None
     extract_code(completion)
     # A quadratic pattern needs half a minute and more here, a linear one a fraction of a second.
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("language", "tags"),
+    [
+        ("c", ["c", "C", "c17"]),
+        ("cpp", ["cpp", "c++", "C++", "cxx", "cc", "c++17", "cpp20", "{.cpp}", "cpp:main.cpp"]),
+        ("javascript", ["js", "javascript", "JavaScript", "node"]),
+        ("bash", ["bash", "sh", "shell"]),
+        ("go", ["go", "golang"]),
+        ("rust", ["rust", "rs"]),
+        ("java", ["java", "Java", "java17"]),
+    ],
+)
+def test_the_blocks_of_a_language_are_those_with_its_tags_and_those_without_one(language: str, tags: list[str]) -> None:
+    others = "```python\nprint(1)\n```\n```text\n1\n```\n```cs\nx\n```\n"
+    assert extract_code(others, language=language) is None
+    for tag in tags:
+        assert extract_code(f"```{tag}\nours\n```\n{others}", language=language) == "ours"
+        assert extract_code(f"```{tag}\nours\n```") is None
+    assert extract_code(f"```\nours\n```\n{others}", language=language) == "ours"
+    assert extract_code(f"Here it is: ```{tags[0]}\nours\n```", language=language) == "ours"
+
+
+def test_c_and_cpp_and_java_and_javascript_are_not_each_other() -> None:
+    both = "```c\n1\n```\n```c++\n2\n```\n```java\n3\n```\n```javascript\n4\n```"
+    assert [extract_code(both, language=name) for name in ("c", "cpp", "java", "javascript")] == ["1", "2", "3", "4"]
+
+
+def test_an_unknown_language_is_refused() -> None:
+    with pytest.raises(ValueError, match="'cobol'; known are python"):
+        extract_code("```\n1\n```", language="cobol")

@@ -92,7 +92,7 @@ REMOVED = {
         "writable_memory: /tmp has [0-9]+ bytes",
     ),
     "inodes of /tmp": ("candidate._INODES = 0", "writable_memory: "),
-    "bounded stack": ("candidate._STACK_BYTES = 1 << 40", "(rlimits: RLIMIT_STACK is|candidate: )"),
+    "bounded stack": ("candidate.STACK_BYTES = 1 << 40", "(rlimits: RLIMIT_STACK is|candidate: )"),
     "order of dying": ("candidate._OOM_SCORE = b'0'", "oom_score: oom_score_adj is 0"),
 }  # fmt: skip
 # One line of the filter at a time: the call is allowed, or its rule lifted.

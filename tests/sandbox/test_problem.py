@@ -11,6 +11,7 @@ CASE = StdioTest(stdin="1", stdout="2")
 def test_the_defaults() -> None:
     problem = Problem(id="p", tests=("assert f()",))
     assert (problem.kind, problem.checker, problem.entry_point) == (Kind.FUNCTION, None, None)
+    assert problem.language == "python"
     assert problem.limits == Limits()
     assert dict(problem.meta) == {}
 
@@ -27,6 +28,14 @@ def test_tests_must_fit_the_kind() -> None:
         Problem(id="p", tests=("assert f()", CASE))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"'p': test 0 is a str; kind 'stdio' takes StdioTest"):
         Problem(id="p", kind=Kind.STDIO, tests=("assert f()",))
+
+
+def test_another_language_than_python_needs_stdin_and_stdout() -> None:
+    assert Problem(id="p", kind=Kind.STDIO, language="cpp", tests=(CASE,)).language == "cpp"
+    with pytest.raises(ValueError, match="'p': language is 'cpp', which needs kind 'stdio'"):
+        Problem(id="p", language="cpp", tests=("assert f()",))
+    with pytest.raises(ValueError, match="'p': language is 'c#'; known are python, c, cpp"):
+        Problem(id="p", kind=Kind.STDIO, language="c#", tests=(CASE,))
 
 
 def test_problems_cannot_be_changed_but_can_be_pickled() -> None:

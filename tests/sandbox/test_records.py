@@ -23,6 +23,7 @@ from sandbox.records import (
 from sandbox.result import JudgeResult
 from sandbox.result import TestResult as CaseResult
 from sandbox.verdict import Verdict
+from sandbox.worker.languages import NAMES
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 FINITE = st.floats(min_value=0.001, max_value=1e6)
@@ -64,6 +65,7 @@ PROBLEMS = st.one_of(
         kind=st.just(Kind.STDIO),
         tests=st.lists(st.builds(StdioTest, stdin=TEXT, stdout=TEXT), min_size=1, max_size=3).map(tuple),
         checker=st.none() | CHECKERS | PROGRAMS,
+        language=st.sampled_from(NAMES),
         **COMMON,
     ),
 )
@@ -146,6 +148,7 @@ def test_a_problem_needs_only_an_id_and_tests(tmp_path: Path) -> None:
             "checker",
             "not Python: line 1",
         ),
+        ({"id": "b", "tests": ["assert True"], "language": "rust"}, "", "needs kind 'stdio'"),
         ({"id": "a", "tests": ["assert True"]}, "id", "already the id of line 1"),
     ],
 )
@@ -209,6 +212,8 @@ def test_submissions_hold_code_or_a_completion(tmp_path: Path) -> None:
         ({"problem_id": "add", "code": "", "completion": ""}, "", "exactly one"),
         ({"problem_id": "add", "code": 1}, "code", "valid string"),
         ({"problem_id": "add", "codes": ""}, "codes", "not permitted"),
+        ({"problem_id": "add", "code": "", "language": "rust"}, "language", "needs kind 'stdio'"),
+        ({"problem_id": "add", "code": "", "language": "cobol"}, "language", "known are python"),
     ],
 )
 def test_a_malformed_submission_is_reported_with_its_place(
@@ -218,6 +223,24 @@ def test_a_malformed_submission_is_reported_with_its_place(
     with pytest.raises(RecordError, match=reason) as caught:
         list(read_submissions(path, {"add": ADD}))
     assert (caught.value.line, caught.value.field) == (2, field)
+
+
+def test_a_submission_may_be_in_another_language_than_its_problem(tmp_path: Path) -> None:
+    echo = Problem(id="echo", kind=Kind.STDIO, language="cpp", tests=(StdioTest(stdin="a", stdout="a\n"),))
+    completion = "```python\nin Python\n```\n```c++\nin C++\n```\n"
+    path = write(
+        tmp_path / "s.jsonl",
+        {"problem_id": "echo", "completion": completion},
+        {"problem_id": "echo", "completion": completion, "language": "python"},
+        {"problem_id": "echo", "code": "in Rust", "language": "rust"},
+        {"problem_id": "echo", "code": "in Rust", "language": "rust"},
+    )
+    found = list(read_submissions(path, {"echo": echo}))
+    assert [(submission.code, submission.problem.language) for submission in found] == [
+        ("in C++", "cpp"), ("in Python", "python"), ("in Rust", "rust"), ("in Rust", "rust"),
+    ]  # fmt: skip
+    assert found[2].problem is found[3].problem, "so that its tests are read once"
+    assert found[2].problem == dataclasses.replace(echo, language="rust")
 
 
 def test_a_result_is_written_whole_with_its_rate(tmp_path: Path) -> None:
