@@ -53,11 +53,19 @@ PROGRAMS = st.builds(Checker, compare=st.just(Compare.PROGRAM), program=TEXT.fil
 PROBLEMS = st.one_of(
     st.builds(
         Problem,
-        kind=st.sampled_from([Kind.FUNCTION, Kind.SHARED]),
+        kind=st.just(Kind.FUNCTION),
         tests=st.lists(TEXT, min_size=1, max_size=3).map(tuple),
         entry_point=st.none() | TEXT,
         prelude=TEXT,
         checker=st.none() | CHECKERS,
+        **COMMON,
+    ),
+    st.builds(
+        Problem,
+        kind=st.just(Kind.SHARED),
+        tests=st.lists(TEXT, min_size=1, max_size=3).map(tuple),
+        entry_point=st.none() | TEXT,
+        prelude=TEXT,
         **COMMON,
     ),
     st.builds(
