@@ -19,6 +19,7 @@ def bare_run(program: str) -> bytes:
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
+        gc.enable()  # as every program has it
         os.dup2(write_end, 1)
         exec(compile(program, "main.py", "exec"), {"__name__": "__main__"})  # noqa: S102  # what is measured
         sys.stdout.flush()

@@ -66,13 +66,14 @@ class Slot:
     Args:
         runtime: where its programs run.
         level: what must hold; see `sandbox.level`.
+        core: the only processor that its processes run on; None for any.
 
     Raises:
         UnsupportedHostError: a required guard is missing on this machine.
         InfrastructureError: the slot did not start.
     """
 
-    def __init__(self, runtime: Runtime, level: Level = Level.USERNS) -> None:
+    def __init__(self, runtime: Runtime, level: Level = Level.USERNS, core: int | None = None) -> None:
         self._known: set[str] = set()
         self._group: SlotGroup | None = None
         with ExitStack() as stack:
@@ -87,16 +88,17 @@ class Slot:
             stack.pop_all()
             self._processes = SlotProcesses(self._process.pid, is_broker=level is Level.LANDLOCK)
             stack.callback(self.kill)
-            self.enforcement = self._begin(runtime, level)
+            self.enforcement = self._begin(runtime, level, core)
             stack.pop_all()
 
-    def _begin(self, runtime: Runtime, level: Level) -> Enforcement:
+    def _begin(self, runtime: Runtime, level: Level, core: int | None) -> Enforcement:
         self._group, why_none = _group(self._process.pid)
         spec = {
             **runtime.root(),
             "preload": list(runtime.preload),
             "remove_from_path": ["", _SANDBOX_FOLDER],
             "level": level.value,
+            "core": core,
             "namespaces": linux.namespaces(),
             "group": str(self._group.path) if self._group else None,
         }

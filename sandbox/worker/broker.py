@@ -17,7 +17,7 @@ import resource
 import select
 import signal
 import socket
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from . import function_judge, linux, root, shared_judge, stdio_judge
 from .codec import unpack
@@ -32,6 +32,8 @@ _MAX_PROBLEM_BYTES = 64 << 20
 """Source text of the problems kept; more would make every fork slower."""
 _MAX_JUDGE_BYTES = 4 << 30
 """Private memory of a judge: what a program returns must not fill the host through it."""
+_MOST_LEFT_BYTES = 128 << 20
+"""Memory with which a judge may go on to the next submission."""
 _PROBE_LIMITS = {
     "cpu_s": 5.0, "total_cpu_s": 10.0, "due_cpu_s": 5.0, "due_total_cpu_s": 10.0, "idle_s": 5.0,
     "memory_bytes": 256 << 20, "output_bytes": 1 << 20,
@@ -57,32 +59,30 @@ _DEATHS: Dict[int, Tuple[str, str]] = {
 }
 
 
-def _bound_judge(memory_bytes: int) -> None:
-    """A judge is as large as what a program returns makes it; it goes before the caller does, and with the broker."""
-    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+def _bound_memory(memory_bytes: int) -> None:
+    """A judge is as large as what a program returns makes it."""
     hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
     most = min(_MAX_JUDGE_BYTES, 2 * memory_bytes + (512 << 20))
-    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
-    dumpable = linux.prctl(linux.PR_GET_DUMPABLE, 0)
-    try:
-        linux.prctl(linux.PR_SET_DUMPABLE, 1)  # else the file is root's
-        with open("/proc/self/oom_score_adj", "w") as score:
-            score.write("1000")
-    except OSError:
-        pass  # only an order of preference
-    finally:
-        linux.prctl(linux.PR_SET_DUMPABLE, dumpable)
+    resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _all_tests(verdict: str, message: str, task: Task) -> Dict[str, Any]:
     return Judging([Outcome(verdict, message).as_result(0.0)] * task.total, 0, 0)._asdict()
 
 
+class _Judge(NamedTuple):
+    """A process that judges submissions to one problem."""
+
+    key: str
+    pid: int
+    sock: socket.socket
+
+
 class Broker:
     """The slot's side of the conversation with the pool."""
 
     def __init__(self, pool: socket.socket, zygote: socket.socket, is_single: bool) -> None:
+        self._last: Optional[_Judge] = None
         self._pool = pool
         self._zygote = zygote
         self._compiler = Compiler(zygote, pool, is_single)
@@ -128,25 +128,32 @@ class Broker:
         """Until the pool closes."""
         random.seed()  # what tests draw is no program's to know
         gc.freeze()
-        while True:
-            try:
+        try:
+            while True:
                 frame = receive_frame(self._pool)
-            except (OSError, FrameError):
-                return
-            if frame is None:
-                return
-            request = marshal.loads(frame)  # noqa: S302 - from the pool
-            try:
-                answer = self._answer(request)
-            except Abandoned:
-                return
-            except (InfrastructureFailure, OSError, MemoryError) as error:  # no process, descriptor or memory is left
-                answer = {"infrastructure": str(error) or type(error).__name__}
-            except TestCodeError as error:
-                answer = {"problem": str(error)}
-            except UnsupportedLanguage as error:
-                answer = {"unsupported_language": str(error)}
-            send_frame(self._pool, marshal.dumps(answer, 2))
+                if frame is None:
+                    return
+                self._serve_one(marshal.loads(frame))  # noqa: S302 - from the pool
+        except (OSError, FrameError, Abandoned):
+            pass  # the pool is gone
+        finally:
+            if self._last is not None:
+                self._end_judge(self._last)
+
+    def _serve_one(self, request: Dict[str, Any]) -> None:
+        """Raises OSError, FrameError or Abandoned where the pool is gone."""
+        try:
+            answer = self._answer(request)
+        except (InfrastructureFailure, OSError, MemoryError) as error:  # no process, descriptor or memory is left
+            answer = {"infrastructure": str(error) or type(error).__name__}
+        except TestCodeError as error:
+            answer = {"problem": str(error)}
+        except UnsupportedLanguage as error:
+            answer = {"unsupported_language": str(error)}
+        goes_on = answer.pop("goes_on", False)
+        send_frame(self._pool, marshal.dumps(answer, 2))
+        if self._last is not None and not goes_on:
+            self._end_judge(self._last)
 
     def _answer(self, request: Dict[str, Any]) -> Dict[str, Any]:
         if request["op"] == "run":
@@ -195,53 +202,77 @@ class Broker:
             del self._sizes[oldest]
 
     def _judge(self, request: Dict[str, Any], task: Task) -> Dict[str, Any]:
-        """In a fork, so that test code leaves nothing behind."""
-        read_end, write_end = os.pipe2(os.O_CLOEXEC)
-        pid = linux.clone(0)
-        if pid == 0:
-            try:
-                os.close(read_end)
-                self._pool.close()
-                _bound_judge(request["limits"]["memory_bytes"])
-                try:
-                    answer = marshal.dumps(self._judged(request, task), 2)
-                except MemoryError:  # what the program returned was too much: never the host's fault
-                    answer = marshal.dumps(_all_tests("MLE", _TOO_MUCH, task), 2)
-                with open(write_end, "wb") as file:
-                    file.write(answer)
-            finally:
-                os._exit(0)
-        os.close(write_end)
+        """In another process, so that test code leaves nothing behind."""
+        key = request["key"]
+        if self._last is not None and self._last.key != key:
+            self._end_judge(self._last)
+        judge = self._last = self._last or self._start_judge(key, task)
+        poller = select.poll()
+        poller.register(judge.sock, select.POLLIN)
+        poller.register(self._pool, select.POLLHUP)
+
+        def wait(event: int) -> None:
+            poller.modify(judge.sock, event)
+            if judge.sock.fileno() not in dict(poller.poll()):
+                raise Abandoned
+
         try:
-            with open(read_end, "rb") as file:
-                answer = self._read_while_pool_lives(file.fileno())
-        finally:
-            os.kill(pid, signal.SIGKILL)
-            _, status = os.waitpid(pid, 0)
+            send_frame(judge.sock, marshal.dumps(request, 2), wait)
+            answer = receive_frame(judge.sock, wait=wait)
+        except (OSError, FrameError):
+            answer = None  # it died in the midst of it
+        if answer is not None:
+            return dict(marshal.loads(answer))  # noqa: S302 - from our own fork
+        status = self._end_judge(judge)
         if task.runs_test_code and os.WIFSIGNALED(status):
             # Only test code that meets what a program returned can bring the judge down so; a program must
             # not be able to make that an infrastructure failure.
             death = _DEATHS.get(os.WTERMSIG(status))
             if death is not None:
                 return _all_tests(*death, task)
-        if not answer:
-            raise InfrastructureFailure("the judge process died")
-        return dict(marshal.loads(answer))  # noqa: S302 - from our own fork
+        raise InfrastructureFailure("the judge process died")
 
-    def _read_while_pool_lives(self, descriptor: int) -> bytes:
-        poller = select.poll()
-        poller.register(descriptor, select.POLLIN)
-        poller.register(self._pool, select.POLLHUP)
-        chunks: List[bytes] = []
+    def _start_judge(self, key: str, task: Task) -> _Judge:
+        ours, theirs = socket.socketpair()
+        pid = linux.clone(0)
+        if pid == 0:
+            try:
+                ours.close()
+                self._pool.close()
+                linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
+                self._be_judge(task, theirs)
+            finally:
+                os._exit(0)
+        theirs.close()
+        return _Judge(key, pid, ours)
+
+    def _be_judge(self, task: Task, broker: socket.socket) -> None:
+        """Judge submissions until one may have left something behind."""
+        goes_on = task.leaves_nothing
         while True:
-            ready = dict(poller.poll())
-            if descriptor in ready:
-                chunk = os.read(descriptor, 1 << 16)
-                if not chunk:
-                    return b"".join(chunks)
-                chunks.append(chunk)
-            elif ready:
-                raise Abandoned
+            frame = receive_frame(broker)
+            if frame is None:
+                return
+            request = marshal.loads(frame)  # noqa: S302 - from the broker
+            _bound_memory(request["limits"]["memory_bytes"])
+            try:
+                answer = self._judged(request, task)
+                # What a program returned may have left memory in pieces, or unreachable circles.
+                goes_on = goes_on and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10 < _MOST_LEFT_BYTES
+                frame = marshal.dumps({**answer, "goes_on": goes_on}, 2)
+            except MemoryError:  # what the program returned was too much: never the host's fault
+                goes_on = False
+                frame = marshal.dumps(_all_tests("MLE", _TOO_MUCH, task), 2)
+            send_frame(broker, frame)
+            if not goes_on:
+                return
+
+    def _end_judge(self, judge: _Judge) -> int:
+        """Its wait status. Its end takes a while: who waits for its answer has it first."""
+        self._last = None
+        judge.sock.close()
+        os.kill(judge.pid, signal.SIGKILL)
+        return os.waitpid(judge.pid, 0)[1]
 
     def _judged(self, request: Dict[str, Any], task: Task) -> Dict[str, Any]:
         try:

@@ -16,7 +16,7 @@ from .landlock import Rule
 
 LANDLOCK = "landlock"
 WORKING_FOLDER = "/tmp"
-"""Of programs; at level `userns` each run mounts its own file system there."""
+"""Of programs; at level `userns` each run has a file system of its own there, see folder.py."""
 
 
 class Cage(NamedTuple):
@@ -30,7 +30,7 @@ class Cage(NamedTuple):
     """/dev/null, for standard streams that a run does not have."""
     landlock_version: int
     rules: List[Rule]
-    """Of level `userns`: the candidate adds its own /tmp."""
+    """Of level `userns`, to which that for /tmp is added."""
     ruleset: Optional[int]
     """Of level `landlock`, where nothing is to be added."""
     group: Optional[int]
@@ -41,7 +41,7 @@ class Cage(NamedTuple):
     @property
     def namespaces(self) -> int:
         """Flags that a candidate is cloned with."""
-        return 0 if self.is_single else linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWIPC
+        return 0 if self.is_single else linux.CLONE_NEWUSER | linux.CLONE_NEWIPC
 
 
 def prepare(spec: Dict[str, Any], proc: int, group: Optional[int]) -> Cage:
@@ -92,7 +92,7 @@ def package_finder(spec: Dict[str, Any]) -> PackageFinder:
 
 
 def _inside(spec: Dict[str, Any]) -> Dict[str, int]:
-    """Rights in the root that root.build made; the candidate adds its own /tmp."""
+    """Rights in the root that root.build made, but for /tmp."""
     folders = {"/etc": landlock.READ, "/proc": landlock.READ, "/dev": landlock.READ, "/": landlock.LIST}
     folders.update({path: landlock.RUN for path in spec["path"] if os.path.isdir(path)})
     for path in sorted(spec["binds"]):

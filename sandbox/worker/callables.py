@@ -17,7 +17,7 @@ import sys
 import types
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .codec import CodecError, Decoder, Encoder, pack, unpack
+from .codec import SCALARS, CodecError, Decoder, Encoder, pack, unpack
 from .frames import receive_frame, send_frame
 from .program import compile_program
 
@@ -29,7 +29,7 @@ PLAIN_TYPES = {
     cls: cls.__name__ for cls in (bool, bytes, bytearray, complex, dict, float, frozenset, int, list, set, str, tuple)
 }
 
-NO_ARGUMENTS = Encoder({}, dict).encode([[], {}])[1]
+NO_ARGUMENTS = Encoder({}, dict).encode([[]])[1]
 _OPERATIONS: Dict[str, Callable[..., Any]] = {
     "call": lambda target, /, *args, **kwargs: target(*args, **kwargs),
     "getattr": getattr,
@@ -81,15 +81,18 @@ class _Server:
 
     def _perform(self, header: Dict[str, Any], body: bytes) -> bytes:
         decoder = self._decoder()
-        args, kwargs = decoder.decode(header["classes"], body)
+        args, *rest = decoder.decode(header["classes"], body)
+        kwargs = rest[0] if rest else {}
         name = header["op"]
         if name == "bind":
             result = self._bindings(header["entry_point"], header["names"])
         else:
             result = _OPERATIONS[name](self._handles[header["target"]], *args, **kwargs)
         encoder = self._encoder()
-        unchanged = (not args and not kwargs) or self._encoder().encode([args, kwargs])[1] == body
-        value = [result] if unchanged else [result, args, kwargs, decoder.rows]
+        is_unchanged = (not kwargs and SCALARS.issuperset(map(type, args))) or (
+            self._encoder().encode([args, *rest])[1] == body
+        )
+        value = [result] if is_unchanged else [result, args, kwargs, decoder.rows]
         classes, encoded = encoder.encode(value)
         origin = {id(row): index for index, row in enumerate(decoder.rows)}
         same = {str(index): origin[id(row)] for index, row in enumerate(encoder.rows) if id(row) in origin}

@@ -38,8 +38,6 @@ _INODES = 16384
 _COMMANDS = {"execute": execute, "compile": compile_source}
 _SIGNALS = 256
 """Pending signals and timers, which the kernel counts for all that the user runs."""
-_OOM_SCORE = b"1000"
-"""The first to go when the machine is out of memory; proc(5)."""
 _SAME_ID = linux.id_map(linux.INSIDE_ID)
 _NAMES = ("stdin", "stdout", "stderr", "control", "payload", "status")
 
@@ -86,7 +84,7 @@ def _most(kind: int) -> int:
     return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
-def confine(bounds: Bounds, cage: Cage, parent: int) -> None:
+def confine(bounds: Bounds, cage: Cage, ruleset: Optional[int], parent: int) -> None:
     """Give this process a place of its own and take everything else away. Raises OSError."""
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
@@ -94,19 +92,14 @@ def confine(bounds: Bounds, cage: Cage, parent: int) -> None:
     linux.prctl(linux.PR_SET_DUMPABLE, 1)  # its own /proc entries; the zygote stays undumpable
     if not cage.is_single:
         linux.map_ids(_SAME_ID, _SAME_ID, cage.proc)
-        linux.mount("tmpfs", WORKING_FOLDER, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, bounds.files)
     os.setsid()
-    linux.write_file("self/oom_score_adj", _OOM_SCORE, cage.proc)
     for kind, pair in bounds.rlimits:
         resource.setrlimit(kind, pair)
     linux.drop_capabilities()
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     os.chdir("/" if cage.is_single else WORKING_FOLDER)
-    if cage.ruleset is not None:
-        landlock.restrict(cage.ruleset)
-    elif cage.landlock_version:
-        own = (os.open(WORKING_FOLDER, os.O_PATH | os.O_CLOEXEC), landlock.OWN)
-        landlock.restrict(landlock.make_ruleset([*cage.rules, own], cage.landlock_version))
+    if ruleset is not None:
+        landlock.restrict(ruleset)
     seccomp.install(seccomp.SingleProcess(os.getpid()) if cage.is_single else None)
 
 
@@ -118,13 +111,20 @@ def _place(descriptors: Dict[str, int], null: int) -> None:
 
 
 def run(
-    bounds: Bounds, descriptors: Dict[str, int], cage: Cage, group: Optional[RunGroup], clock: Clock, parent: int
+    bounds: Bounds,
+    descriptors: Dict[str, int],
+    cage: Cage,
+    ruleset: Optional[int],
+    group: Optional[RunGroup],
+    clock: Clock,
+    parent: int,
 ) -> None:
     """Become the candidate and never return.
 
     Args:
         descriptors: by name: control, payload, status (where a failure to set up is told; closed before the
             program starts), and the standard streams that are not /dev/null.
+        ruleset: of Landlock.
         group: the control group to enter.
         clock: told when the guards are up.
         parent: pid of the zygote.
@@ -135,7 +135,7 @@ def run(
         try:
             if group is not None:
                 group.enter()
-            confine(bounds, cage, parent)
+            confine(bounds, cage, ruleset, parent)
             clock.set()
             _place(descriptors, cage.null)
             status = _STATUS_FD

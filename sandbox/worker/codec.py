@@ -34,6 +34,12 @@ _MAX_DEPTH = 200  # times four frames: below the interpreter's own recursion lim
 _BIG_INT_BITS = 8192  # beyond it decimal text is slow and Python >= 3.11 refuses it; hexadecimal is linear
 
 
+# Made once: json.dumps with options makes one for each call. Values are not written in ASCII: as escapes, two lone
+# surrogates in a row would come back as one character.
+_to_json = json.JSONEncoder(separators=(",", ":"), check_circular=False, ensure_ascii=False).encode
+_header_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
 class CodecError(Exception):
     """A value that cannot cross, or bytes that are no value."""
 
@@ -80,8 +86,7 @@ class Encoder:
         while len(table) < len(self._rows):  # rows are found while rows are encoded
             table.append([[name, self._value(field)] for name, field in _fields(self._rows[len(table)])])
         names = [self._class_names[type(row)] for row in self._rows]
-        # Not ASCII: as escapes, two lone surrogates in a row would come back as one character.
-        text = json.dumps([table, body], separators=(",", ":"), check_circular=False, ensure_ascii=False)
+        text = _to_json([table, body])
         return names, text.encode("utf-8", "surrogatepass")
 
     def _value(self, value: Any) -> Any:
@@ -213,7 +218,9 @@ class Decoder:
                 row = self._existing.get(index)
                 self.rows.append(self._blank(name) if row is None else row)
             # Decoded here: given bytes, json would guess among encodings, and import the one it guessed.
-            table, value = json.loads(body.decode("utf-8", "surrogatepass"), object_hook=self._tagged)
+            text = body.decode("utf-8", "surrogatepass")
+            # Without a tag in it there is no need for a decoder of its own, which costs more than most values.
+            table, value = json.loads(text, object_hook=self._tagged if "{" in text else None)
             for row, fields in zip(self.rows, table):
                 for name, field in fields:
                     if not isinstance(name, str) or (name.startswith("__") and name.endswith("__")):
@@ -274,7 +281,7 @@ class Decoder:
 
 def pack(header: Dict[str, Any], body: bytes = b"[[],null]") -> bytes:
     """A frame: the header's JSON, a newline, the body."""
-    return json.dumps(header, separators=(",", ":")).encode("ascii") + b"\n" + body
+    return _header_to_json(header).encode("ascii") + b"\n" + body
 
 
 def unpack(frame: bytes) -> Tuple[Dict[str, Any], bytes]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # without the enums of `signal`; see zygote.py
 import enum
 import gc
 import importlib
 import resource
-import signal
 import socket
 import sys
 import time
@@ -53,6 +53,7 @@ class _FunctionTask(Task):
         self.entry_point = entry_point
         self.checker = checker
         self.total = tests.total
+        self.leaves_nothing = tests.leaves_nothing
 
     def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
         judge = _FunctionJudge(zygote, self, request["code"], request["limits"], request["isolate_tests"])
@@ -187,8 +188,10 @@ class _FunctionJudge:
         self._broken_pieces: Dict[int, Outcome] = {}
         self._broken: Optional[Outcome] = None
         """What a piece failed with that is set-up for those after it, and has no test of its own."""
-        self._is_late = False
+        self._has_timed_out = False
         self._own_cpu_s = max(_MIN_CPU_S, limits["cpu_s"])
+        self._killed_after_s = 0
+        """CPU time of this process."""
         # Time that the program's CPU time does not show: asleep, or spent here on what it returned.
         self._lost_s = 0.0
         self.cpu_ns = 0
@@ -197,7 +200,7 @@ class _FunctionJudge:
 
     def judge(self, stop_on_first_failure: bool) -> List[TestResult]:
         """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
-        signal.signal(signal.SIGPROF, self._time_out)
+        _signal.signal(_signal.SIGPROF, self._time_out)
         failed = False
         for index, unit in enumerate(self._task.tests.units):
             if not unit.is_test:
@@ -214,6 +217,7 @@ class _FunctionJudge:
             if self._isolate_tests:
                 self._finish()
         self._finish()
+        _signal.setitimer(_signal.ITIMER_PROF, 0)
         self.is_late = self.is_late or self._left_s("due_total_cpu_s") < 0
         return self._results
 
@@ -278,17 +282,17 @@ class _FunctionJudge:
 
     def _execute(self, session: _Session, index: int) -> Outcome:
         session.remote.start_test()
-        self._is_late = False
+        self._has_timed_out = False
         self._limit_own_cpu()
         began_s = time.process_time()
         try:
             outcome = _outcome_of_statement(self._task.tests.units[index].code, session.names)
-            signal.setitimer(signal.ITIMER_PROF, 0)
+            _signal.setitimer(_signal.ITIMER_PROF, 0)
         except _TestTimeout:
             pass  # as below
         # Test code may have caught either of these two with a bare `except`.
         self._lost_s += max(0.0, time.process_time() - began_s - _FREE_CPU_S)
-        if self._is_late:
+        if self._has_timed_out:
             session.end()  # half of an exchange may have been done: what comes next would not be what was asked
             return Outcome("TLE", "the test code ran for too long on what the program returned")
         ended = session.remote.ended
@@ -302,7 +306,7 @@ class _FunctionJudge:
         return outcome
 
     def _time_out(self, *_: object) -> None:
-        self._is_late = True
+        self._has_timed_out = True
         raise _TestTimeout
 
     def _limit_own_cpu(self) -> None:
@@ -310,10 +314,12 @@ class _FunctionJudge:
 
         A signal's handler stops Python code; one long operation in C is stopped by the kernel, with the judge.
         """
-        signal.setitimer(signal.ITIMER_PROF, self._own_cpu_s)
-        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        soft = int(time.process_time() + self._own_cpu_s) + 2
-        resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+        _signal.setitimer(_signal.ITIMER_PROF, self._own_cpu_s)
+        least_s = time.process_time() + self._own_cpu_s + 1
+        if self._killed_after_s < least_s:
+            hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+            self._killed_after_s = soft = int(least_s) + 3
+            resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
     def _end_session(self) -> Optional[Report]:
         if self._session is None:

@@ -27,6 +27,9 @@ from .run import InfrastructureFailure
 
 HOST_NAME = "sandbox"
 _NOBODY = 65534
+_OOM_SCORE = "1000"
+"""Of all processes of a slot: when the machine is out of memory, those with the most memory among them go first;
+proc(5). A slot can be replaced."""
 _SEND_BUFFER, _MESSAGE_BYTES = 212_992, 1 << 16
 _NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS | linux.CLONE_NEWNET
 _ENVIRONMENT = {
@@ -57,6 +60,7 @@ def main() -> None:
     spec = marshal.loads(frame)  # noqa: S302 - from the pool
     try:
         _prepare_interpreter(spec)
+        _take_place(spec["core"])
         is_root = os.geteuid() == 0 and _is_real_root()
         spec["socket_bytes"] = _socket_bytes()
         _raise_descriptor_limit()
@@ -109,6 +113,17 @@ def _reopen_as_pipe(number: int, name: str) -> None:
     os.dup2(null, number)
     for descriptor in (null, read_end, write_end):
         os.close(descriptor)
+
+
+def _take_place(core: Optional[int]) -> None:
+    """On one processor, where the slot is to have one, and before all others in the order of dying."""
+    if core is not None:
+        try:
+            os.sched_setaffinity(0, {core})
+        except OSError:
+            pass  # it has been taken away meanwhile: any will do
+    with open("/proc/self/oom_score_adj", "w") as score:
+        score.write(_OOM_SCORE)
 
 
 def _is_real_root() -> bool:

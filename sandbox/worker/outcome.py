@@ -40,10 +40,12 @@ class Task:
     Attributes:
         total: number of its tests.
         runs_test_code: whether code of the tests runs in the judge, which what a program returns may then bring down.
+        leaves_nothing: whether a judge can go on to the next submission as if there had been none before.
     """
 
     total: int
     runs_test_code = False
+    leaves_nothing = True
 
     def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
         """Judge a submission, in the judge's process.

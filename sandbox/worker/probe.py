@@ -52,7 +52,8 @@ def _pid_namespace(facts: Facts) -> str:
 
 
 def _mount_namespace(facts: Facts) -> str:
-    return _own_namespace(facts, "mnt")
+    """The zygote's, in which this process has no rights."""
+    return _namespace_unlike("mnt", facts["host"], facts["slot"])
 
 
 def _ipc_namespace(facts: Facts) -> str:

@@ -55,6 +55,17 @@ class Processes:
         self.single = 0
         self._socket_bytes = socket_bytes
 
+    def cpu_ns(self) -> int:
+        """CPU time of those that live, and of those that they waited for."""
+        total = 0
+        for pid in self._pids():
+            try:
+                fields = self._fields("%d/stat" % pid)
+            except OSError:
+                continue
+            total += linux.process_cpu_ns(pid) + _children_cpu_ns(fields)
+        return total
+
     def usage(self) -> Usage:
         """Summed over all of them."""
         cpu_ns = memory_bytes = threads = 0
@@ -118,22 +129,6 @@ class Processes:
             return 0
         return next((int(line.split()[1]) for line in lines if line.startswith(b"oom_kill ")), 0)
 
-    def open_files(self, ours: int) -> Optional[int]:
-        """The run's /tmp, as any of its threads sees it: the first thread, even the first process, may be gone.
-
-        Args:
-            ours: device number of the /tmp that the run's own hides.
-        """
-        for path in ["%d/task/%d/root/tmp" % both for pid in self._pids() for both in self._threads(pid)]:
-            try:
-                files = os.open(path, os.O_PATH | os.O_CLOEXEC, dir_fd=self._proc)
-            except OSError:
-                continue
-            if os.fstat(files).st_dev != ours:
-                return files
-            os.close(files)
-        return None
-
     def _descriptors(self, pid: int) -> int:
         folder = os.open("%d/fd" % pid, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._proc)
         try:
@@ -176,7 +171,7 @@ class Processes:
             if resident and not idle_share:
                 break
         memory = resident * _PAGE + self._correction(pid)
-        return _Stat((int(fields[13]) + int(fields[14])) * _TICKS_NS, max(0, memory), idle_share, threads)
+        return _Stat(_children_cpu_ns(fields), max(0, memory), idle_share, threads)
 
     def _correction(self, pid: int) -> int:
         """Of the resident memory: page tables are missing in it, and files in memory are counted where they lie."""
@@ -215,3 +210,8 @@ class Processes:
             return content
         finally:
             os.close(descriptor)
+
+
+def _children_cpu_ns(fields: List[bytes]) -> int:
+    """Of the children that a process has waited for, from its stat."""
+    return (int(fields[13]) + int(fields[14])) * _TICKS_NS

@@ -18,8 +18,9 @@ from .frames import FrameError, PeerGoneError, receive_frame, send_frame
 from .in_place import restore
 from .run import Report, Run
 
-_PATIENCE_MS = 5
-"""How long an answer may take before the supervisor is asked to time the test; most take far less."""
+_PATIENCE = (0.005, 0.02)
+"""How long, s, an answer may take at least and at most before the supervisor is asked to time the test; most take far
+less. In between it is the hundredth part of the test's time, which is the most that its time may be wrong by."""
 
 
 class CandidateEnded(BaseException):
@@ -72,6 +73,7 @@ class Remote:
         self._class_names = {cls: name for name, cls in classes.items()}
         self._frame_limit = frame_limit
         self._limits = (cpu_s, idle_s)
+        self._patience_ms = 1000 * min(max(cpu_s / 100, _PATIENCE[0]), _PATIENCE[1])
         self._callbacks: List[Any] = []
         self._test_started_ns = 0
         self._armed = False
@@ -114,7 +116,7 @@ class Remote:
 
     def _request(self, header: Dict[str, Any], arguments: List[Any]) -> Any:
         encoder = self._encoder()
-        classes, body = encoder.encode(arguments)
+        classes, body = encoder.encode(arguments if arguments[1] else arguments[:1])
         header["classes"] = classes
         self._send(pack(header, body))
         while True:
@@ -186,7 +188,7 @@ class Remote:
     def _wait(self, event: int) -> None:
         """Until the candidate has written or read something, or is gone; slow answers are timed by the supervisor."""
         waited_ns = time.monotonic_ns() - self._test_started_ns
-        if waited_ns < _PATIENCE_MS * 1_000_000 and self._run.wait(event, _PATIENCE_MS):
+        if waited_ns < self._patience_ms * 1_000_000 and self._run.wait(event, self._patience_ms):
             return
         self._arm()
         self._run.wait(event)

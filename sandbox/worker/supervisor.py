@@ -25,10 +25,13 @@ from typing import Any, Dict, Optional
 
 from .cgroup import RunGroup
 from .clock import Clock
+from .folder import WorkingFolder
 from .processes import Processes, Usage
 
-_TICK_NS = 10_000_000
-_LEAST_SPAN_NS = 1_000_000
+_TICK_NS = 20_000_000
+_LOOKS_PER_COUNT_OF_LOCKS = 8
+"""To read their list the kernel stops all who change one, and to do so waits for every processor."""
+_LEAST_SPAN_NS = 5_000_000
 _LEAST_WAIT_NS = 5_000_000
 _WALL_OVER_CPU = 10
 _CORES = os.cpu_count() or 1
@@ -92,6 +95,7 @@ class Supervisor:
         child_ended: a signalfd of SIGCHLD.
         clock: of when the candidate was ready.
         processes: those of the run.
+        folder: what they work in.
         group: the run's control group, where there is one.
     """
 
@@ -102,9 +106,11 @@ class Supervisor:
         child_ended: int,
         clock: Clock,
         processes: Processes,
+        folder: WorkingFolder,
         group: Optional[RunGroup],
     ) -> None:
         self._processes = processes
+        self._folder = folder
         self._group = group
         self._max_threads = int(limits["processes"])
         self._status = status
@@ -114,12 +120,11 @@ class Supervisor:
         self._total_cpu_ns = int(limits["total_cpu_s"] * 1e9)
         self._due_cpu_ns = int(limits["due_cpu_s"] * 1e9)
         self._due_total_cpu_ns = int(limits["due_total_cpu_s"] * 1e9)
-        self._files: Optional[int] = None
         self._peak_bytes = 0
-        self._main_peak_bytes = 0
         self._reaped_cpu_ns = 0
         self._idle_ns = 0
         self._is_late = False
+        self._looks = 0
         self._reason: Optional[str] = None
         self._main = 0
         self._started_ns = self._sampled_ns = time.monotonic_ns()
@@ -140,13 +145,10 @@ class Supervisor:
         self._main = main
         wait_status = self._wait()
         ended_ns = time.monotonic_ns()
-        if self._files is not None:
-            self._peak_bytes = max(self._peak_bytes, self._main_peak_bytes, self._file_bytes())
+        self._peak_bytes = max(self._peak_bytes, self._folder.used_bytes())
         self._end_all()
         ready = self._clock.read()
         reason = self._reason
-        if self._files is not None:
-            os.close(self._files)
         cpu_ns, peak_bytes = self._reaped_cpu_ns, self._peak_bytes
         if reason is None and peak_bytes > self._memory_bytes:
             reason = "memory"  # between two looks
@@ -199,7 +201,6 @@ class Supervisor:
                 return None
             self._account(usage)
             if pid == self._main:
-                self._main_peak_bytes = usage.ru_maxrss * 1024
                 return status
 
     def _end_all(self) -> None:
@@ -242,7 +243,7 @@ class Supervisor:
         elif message[0] == "arm":
             start_ns, cpu_ns, idle_ns = (int(word) for word in message[1:])
             # The CPU time at `start_ns` was not measured; a single thread used at most the wall time since.
-            now = self._usage(_TICK_NS).cpu_ns
+            now = self._cpu_ns()
             self._look_whether_late()
             self._watch = _Watch(cpu_ns, idle_ns, max(0, now - (time.monotonic_ns() - start_ns)), start_ns)
         elif message[0] == "disarm":
@@ -262,7 +263,7 @@ class Supervisor:
         if watch is None or self._is_late:
             return
         if time.monotonic_ns() - watch.start_ns >= self._due_cpu_ns // _CORES:
-            self._is_late = self._usage(_TICK_NS).cpu_ns - watch.cpu_before_ns > self._due_cpu_ns
+            self._is_late = self._cpu_ns() - watch.cpu_before_ns > self._due_cpu_ns
 
     def _has_ended(self) -> bool:
         return os.waitid(os.P_PID, self._main, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -277,7 +278,7 @@ class Supervisor:
         self._peak_bytes = max(self._peak_bytes, usage.memory_bytes)
         if usage.memory_bytes > self._memory_bytes:
             self._reason = "memory"
-        elif self._processes.count_locks() > _MOST_LOCKS:
+        elif self._is_time_for_locks() and self._processes.count_locks() > _MOST_LOCKS:
             self._reason = "locks"
         elif self._processes.is_single and usage.threads > self._max_threads:
             self._reason = "threads"  # where RLIMIT_NPROC would count all that the user runs
@@ -296,27 +297,28 @@ class Supervisor:
             elif watch.paused_ns is None and now_ns > watch.last_ns:
                 self._reason = "wall"
 
+    def _is_time_for_locks(self) -> bool:
+        self._looks += 1
+        return self._looks % _LOOKS_PER_COUNT_OF_LOCKS == 0
+
     def _usage(self, span_ns: int) -> Usage:
-        files = self._file_bytes()
+        files = self._folder.used_bytes()
         found = self._processes.usage()
         elsewhere = files + self._processes.socket_bytes()
         memory = elsewhere + found.memory_bytes
         if memory > self._memory_bytes:
             memory = elsewhere + self._processes.proportional_bytes()
-        cpu_ns = max(0, self._reaped_cpu_ns + found.cpu_ns - self._clock.read().cpu_ns)
-        if self._group is not None:  # it misses no process, however short its life
-            cpu_ns = max(cpu_ns, self._group.cpu_ns() - self._clock.read().cpu_ns)
+        cpu_ns = self._since_ready_ns(found.cpu_ns)
         idle_share = found.idle_share if cpu_ns - self._last_cpu_ns < _BUSY_SHARE * span_ns else 0.0
         self._last_cpu_ns = cpu_ns
         return Usage(cpu_ns, memory, idle_share, found.threads)
 
-    def _file_bytes(self) -> int:
-        """What the run's files hold, which lie in memory; 0 until the candidate has mounted its /tmp."""
-        if self._processes.is_single:
-            return 0  # it can write none
-        if self._files is None:
-            self._files = self._processes.open_files(os.stat("/tmp").st_dev)
-            if self._files is None:
-                return 0
-        stats = os.fstatvfs(self._files)
-        return (stats.f_blocks - stats.f_bfree) * stats.f_frsize
+    def _cpu_ns(self) -> int:
+        return self._since_ready_ns(self._processes.cpu_ns())
+
+    def _since_ready_ns(self, living_cpu_ns: int) -> int:
+        """CPU time of the run so far, from that of the processes that live."""
+        cpu_ns = self._reaped_cpu_ns + living_cpu_ns
+        if self._group is not None:  # it misses no process, however short its life
+            cpu_ns = max(cpu_ns, self._group.cpu_ns())
+        return max(0, cpu_ns - self._clock.read().cpu_ns)

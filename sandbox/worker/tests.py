@@ -6,6 +6,8 @@ import ast
 import builtins
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Sequence, Set
 
+from .purity import leaves_nothing
+
 # Modules that test code may use without importing them, relying on the program's import.
 _MODULES = {name: name for name in (
     "bisect", "cmath", "collections", "copy", "datetime", "decimal", "fractions", "functools", "heapq", "itertools",
@@ -42,6 +44,8 @@ class TestCode(NamedTuple):
     program."""
     modules: Dict[str, str]
     """Names used as `name.attribute` that stand for a module, and which: the program's `math` is not believed."""
+    leaves_nothing: bool
+    """See purity.py."""
 
     @property
     def total(self) -> int:
@@ -81,7 +85,9 @@ def compile_tests(pieces: Sequence[str], prelude: str = "", *, has_checker: bool
     if not any(unit.is_test for unit in units):
         raise TestCodeError("no statement of the tests asserts anything")
     free_names = frozenset(name for name in names - scope.bound if not hasattr(builtins, name))
-    return TestCode(units, free_names, {name: _MODULES[name] for name in bases if name in _MODULES})
+    modules = {name: _MODULES[name] for name in bases if name in _MODULES}
+    imports = ["import %s as %s" % (module, name) for name, module in modules.items()]
+    return TestCode(units, free_names, modules, leaves_nothing([prelude, *pieces, *imports]))
 
 
 def _statements(tree: ast.Module) -> List[ast.stmt]:

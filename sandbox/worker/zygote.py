@@ -23,6 +23,7 @@ from . import candidate, linux, procfs
 from .cage import LANDLOCK, Cage, prepare
 from .cgroup import RunGroup
 from .clock import Clock
+from .folder import WorkingFolder
 from .processes import Processes
 from .supervisor import Supervisor
 
@@ -60,7 +61,7 @@ def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], g
             linux.map_ids(linux.id_map(outside[0]), linux.id_map(outside[1]), proc.descriptor)
             os.close(proc.descriptor)
             proc = procfs.mount()
-            linux.keep_capability(linux.CAP_CHECKPOINT_RESTORE)  # for Proc.last_pid
+            linux.keep_capability(linux.CAP_SYS_ADMIN)  # for WorkingFolder and Proc.last_pid
         cage = prepare(spec, proc.descriptor, group)
         linux.prctl(linux.PR_SET_DUMPABLE, 0)
         linux.prctl(linux.PR_SET_PDEATHSIG, _signal.SIGKILL)
@@ -78,8 +79,7 @@ def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], g
         "dumpable": linux.prctl(linux.PR_GET_DUMPABLE, 0),
     }
     _tell(sock, about)
-    while os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) < candidate.FIRST_FREE_FD:
-        pass  # what is received must not have the numbers that a candidate wants it to have
+    _keep_low_numbers()
     while True:
         message, received = _receive(sock)
         if not message:
@@ -96,6 +96,13 @@ def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], g
                 os.close(descriptor)
         _tell(status, report)
         status.close()
+        runs.prepare_next()
+
+
+def _keep_low_numbers() -> None:
+    """What is received must not have the numbers that a candidate wants it to have."""
+    while os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC) < candidate.FIRST_FREE_FD:
+        pass
 
 
 class _Runs:
@@ -109,6 +116,7 @@ class _Runs:
         self._clock = Clock()
         self._processes = Processes(proc.descriptor, cage.is_single, cage.socket_bytes)
         self._oom_kills = self._processes.count_oom_kills()
+        self._folder = WorkingFolder(cage)
         self._limits: Dict[str, Any] = {}
         self._bounds: Optional[candidate.Bounds] = None
 
@@ -118,15 +126,19 @@ class _Runs:
         procfs.forget_previous_run(proc)
         if self._bounds is None or limits != self._limits:
             self._bounds, self._limits = candidate.bounds_of(limits, cage.is_single), limits
+        self._folder.prepare(self._bounds.files)
+        self._folder.spoil()
         group = RunGroup(cage.group, limits) if cage.group is not None else None
         try:
-            supervisor = Supervisor(limits, status, self._child_ended, self._clock, self._processes, group)
+            supervisor = Supervisor(
+                limits, status, self._child_ended, self._clock, self._processes, self._folder, group
+            )
             self._clock.reset()
             parent = os.getpid()
             pid = linux.clone(cage.namespaces)
             if pid == 0:
                 _signal.pthread_sigmask(_signal.SIG_UNBLOCK, _BLOCKED)
-                candidate.run(self._bounds, descriptors, cage, group, self._clock, parent)
+                candidate.run(self._bounds, descriptors, cage, self._folder.ruleset, group, self._clock, parent)
             if cage.is_single:
                 self._processes.single = pid
             report = supervisor.run(pid)
@@ -135,6 +147,14 @@ class _Runs:
         finally:
             if group is not None:
                 group.close()
+
+    def prepare_next(self) -> None:
+        """While nobody waits: most runs have the limits of the one before."""
+        try:
+            if self._bounds is not None:
+                self._folder.prepare(self._bounds.files)
+        except OSError:
+            pass  # told by the next run, which needs it
 
     def _check_cause(self, report: Dict[str, Any]) -> None:
         """Raises OSError where it was the host's want of memory that ended the program, within its own limits."""

@@ -606,3 +606,35 @@ def test_a_submission_is_judged_again_for(monkeypatch: pytest.MonkeyPatch, what:
     with Sandbox(workers=1) as box:
         assert box.judge(LATE[what][0], quick).verdict is Verdict.AC
     assert [answer["is_late"] for answer in answers] == [False]
+
+
+def test_a_judge_goes_on_where_tests_leave_nothing(descendants: Descendants) -> None:
+    with Sandbox(workers=1) as box:
+        judges = []
+        for code in (RIGHT, WRONG, RIGHT):
+            box.judge(ADD, code)
+            judges.append(descendants(box._slots[0].pid)[2:])
+        assert judges[0] == judges[1] == judges[2] != []
+        box.judge(expecting(3), RIGHT)
+        assert descendants(box._slots[0].pid)[2:] != judges[0]
+
+
+def test_tests_find_nothing_of_those_before_them() -> None:
+    code = "import math\nassert not hasattr(math, 'seen')\nmath.seen = f()\nassert math.seen == 1"
+    with Sandbox(workers=1) as box:
+        problem = Problem(id="seen", tests=(code,))
+        assert [box.judge(problem, "def f(): return 1").verdict for _ in range(3)] == [Verdict.AC] * 3
+
+
+def test_a_judge_that_has_become_large_does_not_go_on(descendants: Descendants, eventually: Eventually) -> None:
+    problem = Problem(id="large", tests=("assert len(f()) == 3000000",))
+    with Sandbox(workers=1) as box:
+        assert box.judge(problem, "def f(): return list(range(3000000))").verdict is Verdict.AC
+        eventually(lambda: len(descendants(box._slots[0].pid)) == 2)
+
+
+def test_an_idle_judge_that_is_killed_is_replaced(descendants: Descendants) -> None:
+    with Sandbox(workers=1) as box:
+        box.judge(ADD, RIGHT)
+        os.kill(descendants(box._slots[0].pid)[2], signal.SIGKILL)
+        assert box.judge(ADD, RIGHT).verdict is Verdict.AC

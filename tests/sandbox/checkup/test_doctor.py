@@ -33,7 +33,7 @@ def test_all_is_well_here_and_every_guard_is_told() -> None:
     [
         ("seccomp.install = lambda single=None: None", "seccomp", "CONFIG_SECCOMP_FILTER"),
         ("main._NAMESPACES &= ~linux.CLONE_NEWNET", "network_namespace", "user namespaces"),
-        ("candidate._OOM_SCORE = b'0'", "oom_score", "report this"),
+        ("main._OOM_SCORE = '0'", "oom_score", "report this"),
     ],
 )
 def test_a_guard_that_does_not_hold_is_told_with_its_remedy(
