@@ -109,6 +109,11 @@ class Slot:
         """Of the slot's first process, whose descendants all its others are."""
         return self._process.pid
 
+    @property
+    def judge_pid(self) -> int | None:
+        """Of the judge that waits for the next submission to its problem; None where there is none."""
+        return self._processes.judge()
+
     def request(
         self, request: dict[str, Any], problem: Mapping[str, Any] | None = None, timeout_s: float | None = None
     ) -> dict[str, Any]:

@@ -29,15 +29,24 @@ class SlotProcesses:
         """Pids of those that a signal has stopped: nobody else will go on for them."""
         return [pid for pid in self._trusted() if _state(pid) in _STOPPED]
 
+    def judge(self) -> int | None:
+        """Pid of the judge, where there is one: it may wait for the next submission."""
+        brokers = self._brokers()
+        return next(iter(_children(brokers[0])[1:]), None) if brokers else None  # the zygote is the older child
+
     def kill(self) -> None:
         """Kill the broker, and with it all that the slot runs; its first process then ends."""
-        for pid in [self._first] if self._is_broker else _children(self._first):
+        for pid in self._brokers():
             _signal(pid, signal.SIGKILL)
         _signal(self._first, signal.SIGCONT)
 
     def _trusted(self) -> list[int]:
-        brokers = [self._first] if self._is_broker else _children(self._first)
+        brokers = self._brokers()
         return [self._first, *brokers, *(child for broker in brokers for child in _children(broker))]
+
+    def _brokers(self) -> list[int]:
+        """The broker; nothing once it has ended."""
+        return [self._first] if self._is_broker else _children(self._first)
 
 
 def _children(pid: int) -> list[int]:

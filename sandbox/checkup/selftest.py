@@ -182,8 +182,8 @@ def _judge(slot: Slot, program: Program, slowness: float) -> str:
                 return f"the {problem.id} after it is {result.verdict.value}: {result.message}"
     except InfrastructureError as error:
         return f"its slot failed: {error}"
-    after = _processes_below(slot.pid)
-    return f"processes are left: {sorted(after - before)}" if after != before else ""
+    left = _processes_below(slot.pid) - before - {slot.judge_pid}
+    return f"processes are left: {sorted(left)}" if left else ""
 
 
 def _scaled(limits: Limits, slowness: float) -> Limits:

@@ -32,7 +32,7 @@ _MAX_PROBLEM_BYTES = 64 << 20
 """Source text of the problems kept; more would make every fork slower."""
 _MAX_JUDGE_BYTES = 4 << 30
 """Private memory of a judge: what a program returns must not fill the host through it."""
-_MOST_LEFT_BYTES = 128 << 20
+_MOST_LEFT_BYTES = 64 << 20
 """Memory with which a judge may go on to the next submission."""
 _PROBE_LIMITS = {
     "cpu_s": 5.0, "total_cpu_s": 10.0, "due_cpu_s": 5.0, "due_total_cpu_s": 10.0, "idle_s": 5.0,
