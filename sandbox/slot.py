@@ -20,13 +20,14 @@ from typing import IO, Any, Protocol
 from sandbox.control_group import SlotGroup, find
 from sandbox.errors import InfrastructureError, UnsupportedHostError
 from sandbox.level import Level
-from sandbox.slot_processes import SlotProcesses
+from sandbox.slot_processes import SlotProcesses, has_ended
 from sandbox.worker import linux
 from sandbox.worker.frames import FrameError, PeerGoneError, Wait, receive_frame, send_frame
 
 _SANDBOX_FOLDER = str(Path(__file__).parent)
 _BOOT = f"import sys; sys.path.insert(0, {_SANDBOX_FOLDER!r}); from worker.main import main; main()"
 _START_TIMEOUT_S = 60.0
+_END_TIMEOUT_S = 10.0
 _LAST_WORDS = 2000
 _LOOK_EVERY_S = 0.5
 """At the slot's processes, while its broker is waited for."""
@@ -184,15 +185,18 @@ class Slot:
 
     def kill(self) -> None:
         """End a slot that has failed; returns when none of its processes is left."""
-        self._processes.kill()
+        doomed = self._processes.kill()
         self.close()
+        end = time.monotonic() + _END_TIMEOUT_S  # at level `landlock` each ends when its parent has
+        while not all(map(has_ended, doomed)) and time.monotonic() < end:
+            time.sleep(0.001)
 
     def close(self) -> None:
         """End the slot; returns when none of its processes is left."""
         self.interrupt()
         self._sock.close()
         try:
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=_END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._processes.kill()
             self._process.kill()  # PID 1 of the slot dies with it, and the namespace with PID 1

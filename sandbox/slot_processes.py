@@ -34,11 +34,14 @@ class SlotProcesses:
         brokers = self._brokers()
         return next(iter(_children(brokers[0])[1:]), None) if brokers else None  # the zygote is the older child
 
-    def kill(self) -> None:
-        """Kill the broker, and with it all that the slot runs; its first process then ends."""
+    def kill(self) -> list[int]:
+        """Kill the broker, and with it all that the slot runs; its first process then ends. Pids of all there were."""
+        trusted = self._trusted()
+        doomed = [*trusted, *(child for pid in trusted for child in _children(pid))]
         for pid in self._brokers():
             _signal(pid, signal.SIGKILL)
         _signal(self._first, signal.SIGCONT)
+        return doomed
 
     def _trusted(self) -> list[int]:
         brokers = self._brokers()
@@ -57,7 +60,13 @@ def _children(pid: int) -> list[int]:
         return []  # it is gone, or the kernel was built without (CONFIG_PROC_CHILDREN)
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, but for its parent's notice of it."""
+    return _state(pid) in ("", "Z", "X")
+
+
 def _state(pid: int) -> str:
+    """Empty when it is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2][:1].decode()
     except OSError:
