@@ -230,6 +230,8 @@ def _group(pid: int) -> tuple[SlotGroup | None, str]:
 
 
 def _enforcement(hello: Mapping[str, Any], level: Level, why_no_group: str) -> Enforcement:
+    if "infrastructure" in hello:
+        raise InfrastructureError(f"a slot did not start: {hello['infrastructure']}")
     if "unsupported" in hello:
         raise UnsupportedHostError(
             f"this machine does not let an ordinary user set up {hello['unsupported']}: {hello['why']}; "

@@ -25,7 +25,7 @@ from .compiler import CompileError, Compiler, Program, UnsupportedLanguage
 from .frames import MAX_TRUSTED, FrameError, receive_frame, send_frame
 from .languages import NAMES, PYTHON
 from .outcome import Judging, Outcome, Task, outcome_of
-from .run import Abandoned, InfrastructureFailure, Report, Run, run_script
+from .run import Abandoned, DeathFailure, InfrastructureFailure, Report, Run, run_script
 from .tests import TestCodeError
 
 _MAX_PROBLEM_BYTES = 64 << 20
@@ -96,7 +96,9 @@ class Broker:
             probed: an abstract socket that it must not be able to reach.
         """
         words = self._zygote.recv(4096)
-        zygote = marshal.loads(words) if words else {"failed": "the zygote died"}  # noqa: S302 - from the zygote
+        if not words:
+            raise DeathFailure("the zygote died")
+        zygote = marshal.loads(words)  # noqa: S302 - from the zygote
         if "failed" in zygote:
             raise InfrastructureFailure(zygote["failed"])
         facts = {

@@ -23,7 +23,7 @@ from . import linux, root, zygote
 from .broker import Broker
 from .cage import LANDLOCK, package_finder
 from .frames import receive_frame, send_frame
-from .run import InfrastructureFailure
+from .run import DeathFailure, InfrastructureFailure
 
 HOST_NAME = "sandbox"
 _NOBODY = 65534
@@ -184,6 +184,9 @@ def _be_slot(pool: socket.socket, spec: Dict[str, Any], is_root: bool, group: Op
         broker = Broker(pool, to_zygote, is_single)
         try:
             found = broker.measure_guards(spec, probed)
+        except DeathFailure as error:
+            _say(pool, {"infrastructure": str(error)})
+            return
         except InfrastructureFailure as error:
             _say(pool, {"unsupported": "candidate", "why": str(error)})
             return

@@ -24,6 +24,10 @@ class InfrastructureFailure(Exception):  # noqa: N818 - `InfrastructureError` is
     """The host could not do a run: verdict IE, never the program's fault."""
 
 
+class DeathFailure(InfrastructureFailure):
+    """One of our own processes is gone: somebody has killed it, for nothing that the host lacks."""
+
+
 class Abandoned(Exception):  # noqa: N818 - no error: a notice
     """Whoever wanted the run has gone."""
 
@@ -71,7 +75,7 @@ class Run:
         try:
             _request(zygote, limits, {**there, **descriptors})
         except OSError as error:
-            raise InfrastructureFailure("the zygote is gone: %s" % error) from None
+            raise DeathFailure("the zygote is gone: %s" % error) from None
         finally:
             status_there.close()
             control_there.close()
@@ -140,7 +144,7 @@ class Run:
             except ConnectionResetError:  # it ended with a message of ours unread; the report lies behind the error
                 data = self._status.recv(4096)
             if not data:
-                raise InfrastructureFailure("the supervisor died without a report")
+                raise DeathFailure("the supervisor died without a report")
             fields = marshal.loads(data)  # noqa: S302 - from the supervisor, or from the candidate before it was a program
             if "failed" in fields:
                 raise InfrastructureFailure(fields["failed"])

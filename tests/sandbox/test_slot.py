@@ -12,7 +12,7 @@ import pytest
 
 from containers.host import HostRuntime
 from sandbox import InfrastructureError, Sandbox, UnsupportedHostError, Verdict
-from sandbox.slot import Slot
+from sandbox.slot import Runtime, Slot
 from sandbox.worker import linux
 
 LIMITS = {
@@ -286,3 +286,11 @@ def test_without_free_process_numbers_the_host_fails_and_recovers(monkeypatch: p
         finally:
             resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
         assert box.run("").verdict is Verdict.AC
+
+
+def test_a_slot_killed_while_it_starts_is_no_matter_of_what_the_host_supports(
+    patched_host: Callable[[str], Runtime],
+) -> None:
+    """Where its zygote dies of something else than a guard that is missing."""
+    with pytest.raises(InfrastructureError, match="did not start: the zygote died"):
+        Slot(patched_host("zygote.prepare = lambda *a: os.kill(os.getpid(), 9) or os._exit(9)"))
