@@ -1,4 +1,4 @@
-"""One per slot: takes requests from the pool one at a time, forks a judge for each submission.
+"""One per slot: takes requests from the pool one at a time, forks the judges.
 
 Requests and answers are marshal dicts; both ends are trusted, and no byte of a program is ever in them but as
 a string. Problems come once, by key, and stay compiled, and so do programs in languages that are. A request that cannot

@@ -52,7 +52,7 @@ def _pid_namespace(facts: Facts) -> str:
 
 
 def _mount_namespace(facts: Facts) -> str:
-    """The zygote's, in which this process has no rights."""
+    """The zygote's: this process has no rights in it, as its user namespace is another one."""
     return _namespace_unlike("mnt", facts["host"], facts["slot"])
 
 
