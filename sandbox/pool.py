@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from functools import cached_property
 from types import TracebackType
 from typing import Literal, Self
 
 from containers.host import HostRuntime
-from sandbox.errors import ClosedError, InfrastructureError, ProblemError, UnsupportedLanguageError
+from sandbox.crew import QUEUED_PER_SLOT, Crew
+from sandbox.errors import ProblemError
 from sandbox.futures import as_completed, in_order, in_thread, then
 from sandbox.level import Level
 from sandbox.limits import Limits
 from sandbox.messages import (
     Message,
-    alone,
     definition,
     judge_request,
     judge_result,
@@ -30,8 +27,7 @@ from sandbox.messages import (
 )
 from sandbox.problem import Problem
 from sandbox.result import JudgeResult, RunResult
-from sandbox.schedule import Schedule, Turn
-from sandbox.slot import Enforcement, Runtime, Slot
+from sandbox.slot import Enforcement, Runtime
 from sandbox.syntax import check_entry_point
 from sandbox.worker.languages import PYTHON, check_known
 
@@ -40,22 +36,6 @@ Submission = tuple[Problem, str | None]
 Program = tuple[str, str | bytes]
 """Code and its stdin."""
 DEFAULT_PACKAGES = ("numpy", "sortedcontainers")
-_TRIES = 3
-_PATIENCE_S = 10.0
-"""How long a host that fails is tried at least, and at least so often: it may be short of memory for a moment, or the
-processes of a slot may be killed from outside several times in a row."""
-_LONGEST_PAUSE_S = 1.0
-_QUEUED_PER_SLOT = 4
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """A request on its way to a slot."""
-
-    request: Message
-    problem: tuple[str, Message] | None
-    """Its id and definition, for what judges."""
-    future: Future[Message]
 
 
 class Sandbox:
@@ -85,22 +65,9 @@ class Sandbox:
         self._runtime = runtime if runtime is not None else HostRuntime(packages=tuple(packages))
         self.workers = workers if workers is not None else len(os.sched_getaffinity(0))
         self._level = Level(level)
-        # Where there is a slot for each core it has that core: the next step of a run then need not wait until the
-        # program of another slot gives its core up, which halves what the slowest runs pay on a busy machine.
-        cores = sorted(os.sched_getaffinity(0))
-        self._cores: list[int | None] = [*cores] if self.workers == len(cores) else [None] * self.workers
-        first = Slot(self._runtime, self._level, self._cores[0])
-        self.enforcement: Enforcement = first.enforcement
-        self._schedule: Schedule[_Job] = Schedule(self.workers * _QUEUED_PER_SLOT)
-        self._closed = threading.Event()
-        self._slots: dict[int, Slot] = {0: first}
+        self._crew = Crew(self._runtime, self._level, self.workers)
+        self.enforcement: Enforcement = self._crew.enforcement
         self._problems: dict[int, tuple[Problem, str, Message]] = {}
-        self._threads = [
-            threading.Thread(target=self._serve, args=(index,), name=f"sandbox-slot-{index}", daemon=True)
-            for index in range(self.workers)
-        ]
-        for thread in self._threads:
-            thread.start()
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
@@ -110,7 +77,7 @@ class Sandbox:
             InfrastructureError: the host failed, and went on failing for ten seconds.
             ClosedError: the sandbox is closed.
         """
-        faults = self._enqueue({"op": "languages"}, None).result()["languages"]
+        faults = self._crew.submit({"op": "languages"}, None).result()["languages"]
         return tuple(name for name, fault in faults.items() if not fault)
 
     def run(
@@ -247,15 +214,7 @@ class Sandbox:
 
     def close(self) -> None:
         """End every slot and fail what is pending; returns when no process is left."""
-        if self._closed.is_set():
-            return
-        self._closed.set()
-        for job in self._schedule.close():
-            _fail(job)
-        for slot in list(self._slots.values()):
-            slot.interrupt()
-        for thread in self._threads:
-            thread.join()
+        self._crew.close()
 
     async def close_async(self) -> None:
         """`close` without blocking the event loop."""
@@ -272,13 +231,13 @@ class Sandbox:
     @property
     def _most(self) -> int:
         """Of one batch's programs that run or wait at a time."""
-        return self.workers * _QUEUED_PER_SLOT
+        return self.workers * QUEUED_PER_SLOT
 
     def _submit_run(
         self, code: str, stdin: str | bytes, limits: Limits | None, language: str = PYTHON
     ) -> Future[RunResult]:
         check_known(language)
-        answer = self._enqueue(run_request(code, stdin, limits or Limits(), language), None)
+        answer = self._crew.submit(run_request(code, stdin, limits or Limits(), language), None)
         return then(answer, lambda answer: run_result(answer, self.enforcement.level))
 
     def _submit(
@@ -299,7 +258,7 @@ class Sandbox:
             stop_on_first_failure=stop_on_first_failure,
             isolate_tests=isolate == "test",
         )
-        answer = self._enqueue(request, (problem.id, plain))
+        answer = self._crew.submit(request, (problem.id, plain))
         return then(answer, lambda answer: judge_result(answer, problem, self.enforcement.level))
 
     def _definition(self, problem: Problem) -> tuple[str, Message]:
@@ -316,70 +275,3 @@ class Sandbox:
             self._problems.clear()
         self._problems[id(problem)] = (problem, key, plain)
         return key, plain
-
-    def _enqueue(self, request: Message, problem: tuple[str, Message] | None) -> Future[Message]:
-        job = _Job(request, problem, Future())
-        if not self._schedule.put(job):
-            raise ClosedError("this Sandbox is closed; make a new one")
-        return job.future
-
-    def _serve(self, index: int) -> None:
-        """A slot's thread: takes jobs, replaces the slot when it fails."""
-        while (turn := self._schedule.take()) is not None:
-            try:
-                if turn.is_alone or turn.job.future.set_running_or_notify_cancel():
-                    self._do(index, turn)
-            finally:
-                self._schedule.done(turn)
-        slot = self._slots.pop(index, None)
-        if slot is not None:
-            slot.close()
-
-    def _do(self, index: int, turn: Turn[_Job]) -> None:
-        job = turn.job
-        try:
-            answer = self._answer(index, job)
-        except BaseException as error:  # noqa: BLE001 - to whoever waits for the result
-            job.future.set_exception(error)
-            return
-        if turn.is_alone or not answer["is_late"]:
-            job.future.set_result(answer)
-        elif not self._schedule.put_alone(replace(job, request=alone(job.request))):
-            job.future.set_exception(_closed_before())
-
-    def _answer(self, index: int, job: _Job) -> Message:
-        last: Exception | None = None
-        began_s = time.monotonic()
-        attempt = 0
-        while attempt < _TRIES or time.monotonic() - began_s < _PATIENCE_S:
-            if self._closed.wait(min(max(0, attempt - 1) * 0.1, _LONGEST_PAUSE_S)):  # no pause before the first retry
-                raise _closed_before()
-            attempt += 1
-            try:
-                if index not in self._slots:
-                    self._slots[index] = Slot(self._runtime, self._level, self._cores[index])
-                answer = self._slots[index].request(job.request, job.problem[1] if job.problem else None)
-            except InfrastructureError as error:
-                last = error
-                failed = self._slots.pop(index, None)
-                if failed is not None:
-                    failed.kill()
-                continue
-            if job.problem is not None and "problem" in answer:
-                raise ProblemError(job.problem[0], "", answer["problem"])
-            if "unsupported_language" in answer:
-                raise UnsupportedLanguageError(answer["unsupported_language"])
-            return answer
-        if self._closed.is_set():
-            raise _closed_before()
-        raise InfrastructureError(f"the host failed {attempt} times, the last time: {last}") from last
-
-
-def _closed_before() -> ClosedError:
-    return ClosedError("the sandbox was closed before the program was judged")
-
-
-def _fail(job: _Job) -> None:
-    """Tell whoever waits for it; one that was to be run again is running already."""
-    if job.future.running() or job.future.set_running_or_notify_cancel():
-        job.future.set_exception(_closed_before())

@@ -37,7 +37,7 @@ def box() -> Iterator[Sandbox]:
 def pair() -> Iterator[Sandbox]:
     """Two slots, both started."""
     with Sandbox(workers=2) as sandbox:
-        while len(sandbox._slots) < 2:
+        while len(sandbox._crew._slots) < 2:
             sandbox.judge_batch([(FUNCTION, HONEST)] * 4)
         yield sandbox
 
@@ -94,7 +94,7 @@ def test_a_cheat_changes_no_verdict_of_what_is_judged_beside_it(
             pair.run(program.code, limits=program.problem.limits)
             rounds += 1
 
-    slots = [slot._process.pid for slot in pair._slots.values()]
+    slots = [slot._process.pid for slot in pair._crew._slots.values()]
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(cheat)
         try:
@@ -106,4 +106,4 @@ def test_a_cheat_changes_no_verdict_of_what_is_judged_beside_it(
         running.result()
     assert verdicts
     assert set(verdicts) == {Verdict.AC}
-    assert [slot._process.pid for slot in pair._slots.values()] == slots, "a slot was replaced"
+    assert [slot._process.pid for slot in pair._crew._slots.values()] == slots, "a slot was replaced"

@@ -341,7 +341,7 @@ def test_closing_fails_what_runs_and_what_waits(
     descendants: Descendants, eventually: Eventually, is_alive: IsAlive
 ) -> None:
     box = Sandbox(workers=1)
-    pid = box._slots[0]._process.pid
+    pid = box._crew._slots[0]._process.pid
     idle = len(descendants(pid))
     errors: list[BaseException] = []
 
@@ -365,7 +365,7 @@ def test_closing_fails_what_runs_and_what_waits(
 def test_no_process_is_left_after_closing(descendants: Descendants, is_alive: IsAlive) -> None:
     with Sandbox(workers=2) as box:
         box.judge_batch([(ADD, RIGHT)] * 8)
-        pids = [slot._process.pid for slot in box._slots.values()]
+        pids = [slot._process.pid for slot in box._crew._slots.values()]
         family = [*pids, *(pid for parent in pids for pid in descendants(parent))]
         assert len(family) >= 3 * len(pids)
     assert list(filter(is_alive, family)) == []
@@ -385,7 +385,7 @@ box = Sandbox(workers=1)
 p = Problem(id="p", tests=("assert f()",), limits=Limits(idle_s=600))
 code = "import time\\ndef f(): time.sleep(3600)"
 {busy}
-print(box._slots[0]._process.pid, flush=True)
+print(box._crew._slots[0]._process.pid, flush=True)
 sys.stdin.read()
 {end}
 """
@@ -406,21 +406,21 @@ def test_a_slot_that_dies_in_the_middle_is_replaced_and_the_result_is_right(
 ) -> None:
     with Sandbox(workers=1) as box, ThreadPoolExecutor(1) as thread:
         for victim in (0, 1):  # the broker, then the zygote
-            pid = box._slots[0]._process.pid
+            pid = box._crew._slots[0]._process.pid
             idle = len(descendants(pid))
             pending = thread.submit(box.judge, expecting(7), slow(7, 0.5))
             eventually(lambda pid=pid, idle=idle: len(descendants(pid)) > idle)  # type: ignore[misc]
             os.kill(descendants(pid)[victim], signal.SIGKILL)
             assert pending.result(timeout=60).verdict is Verdict.AC
-            assert box._slots[0]._process.pid != pid
+            assert box._crew._slots[0]._process.pid != pid
             assert not is_alive(pid)
 
 
 def test_a_slot_that_died_while_idle_is_replaced(descendants: Descendants) -> None:
     with Sandbox(workers=1) as box:
-        os.kill(descendants(box._slots[0]._process.pid)[0], signal.SIGKILL)
+        os.kill(descendants(box._crew._slots[0]._process.pid)[0], signal.SIGKILL)
         assert box.judge(ADD, RIGHT).verdict is Verdict.AC
-        os.kill(box._slots[0]._process.pid, signal.SIGKILL)
+        os.kill(box._crew._slots[0]._process.pid, signal.SIGKILL)
         assert box.run("print(1)").stdout == b"1\n"
 
 
@@ -432,7 +432,7 @@ def test_one_slot_that_dies_does_not_disturb_the_others(descendants: Descendants
         for done, (_, result) in enumerate(box.judge_as_completed(submissions)):
             results.append(result.verdict)
             if done in (5, 15):
-                os.kill(descendants(box._slots[done % 2]._process.pid)[0], signal.SIGKILL)
+                os.kill(descendants(box._crew._slots[done % 2]._process.pid)[0], signal.SIGKILL)
         assert results == [Verdict.AC] * 30
 
 
@@ -451,15 +451,15 @@ class ShortOfProcesses(HostRuntime):
 def test_a_slot_that_cannot_be_replaced_at_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox(workers=1, runtime=ShortOfProcesses()) as box:
         monkeypatch.setattr(ShortOfProcesses, "refusals", 5)
-        os.kill(box._slots[0]._process.pid, signal.SIGKILL)
+        os.kill(box._crew._slots[0]._process.pid, signal.SIGKILL)
         assert box.judge(ADD, RIGHT).verdict is Verdict.AC
 
 
 def test_a_host_that_goes_on_failing_is_told_with_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sandbox.pool._PATIENCE_S", 0.0)
+    monkeypatch.setattr("sandbox.crew._PATIENCE_S", 0.0)
     with Sandbox(workers=1, runtime=ShortOfProcesses()) as box:
         monkeypatch.setattr(ShortOfProcesses, "refusals", 2)
-        os.kill(box._slots[0]._process.pid, signal.SIGKILL)
+        os.kill(box._crew._slots[0]._process.pid, signal.SIGKILL)
         with pytest.raises(InfrastructureError, match=r"3 times, .*could not be started: .*temporarily unavailable"):
             box.judge(ADD, RIGHT)
         assert box.judge(ADD, RIGHT).verdict is Verdict.AC
@@ -468,19 +468,19 @@ def test_a_host_that_goes_on_failing_is_told_with_the_cause(monkeypatch: pytest.
 @pytest.mark.parametrize("role", ["first process", "broker", "zygote"])
 def test_a_slot_that_somebody_stops_is_replaced(descendants: Descendants, role: str) -> None:
     with Sandbox(workers=1) as box:
-        slot = box._slots[0].pid
+        slot = box._crew._slots[0].pid
         place = {"first process": 0, "broker": 1, "zygote": 2}[role]
         pid = [slot, *descendants(slot)][place]
         os.kill(pid, signal.SIGSTOP)
         assert box.judge(ADD, RIGHT).verdict is Verdict.AC
         if role != "first process":  # which the others do not need
-            assert box._slots[0].pid != slot
+            assert box._crew._slots[0].pid != slot
 
 
 def test_a_judge_that_somebody_stops_is_replaced(descendants: Descendants, eventually: Eventually) -> None:
     with Sandbox(workers=1) as box, ThreadPoolExecutor(1) as caller:
         box.judge(ADD, RIGHT)
-        slot = box._slots[0].pid
+        slot = box._crew._slots[0].pid
         before = len(descendants(slot))
         answer = caller.submit(box.judge, expecting(0), slow(0, 1.0))
         eventually(lambda: len(descendants(slot)) > before)
@@ -491,9 +491,9 @@ def test_a_judge_that_somebody_stops_is_replaced(descendants: Descendants, event
 
 def test_a_program_that_stops_itself_is_no_matter_of_the_host() -> None:
     with Sandbox(workers=1) as box:
-        slot = box._slots[0].pid
+        slot = box._crew._slots[0].pid
         result = box.run("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", limits=Limits(idle_s=1.5))
-        assert (result.verdict, box._slots[0].pid) == (Verdict.TLE, slot)
+        assert (result.verdict, box._crew._slots[0].pid) == (Verdict.TLE, slot)
 
 
 def test_what_uses_a_little_more_than_its_time_is_too_late() -> None:
@@ -613,10 +613,10 @@ def test_a_judge_goes_on_where_tests_leave_nothing(descendants: Descendants) -> 
         judges = []
         for code in (RIGHT, WRONG, RIGHT):
             box.judge(ADD, code)
-            judges.append(descendants(box._slots[0].pid)[2:])
+            judges.append(descendants(box._crew._slots[0].pid)[2:])
         assert judges[0] == judges[1] == judges[2] != []
         box.judge(expecting(3), RIGHT)
-        assert descendants(box._slots[0].pid)[2:] != judges[0]
+        assert descendants(box._crew._slots[0].pid)[2:] != judges[0]
 
 
 def test_tests_find_nothing_of_those_before_them() -> None:
@@ -630,11 +630,11 @@ def test_a_judge_that_has_become_large_does_not_go_on(descendants: Descendants, 
     problem = Problem(id="large", tests=("assert len(f()) == 1500000",))
     with Sandbox(workers=1) as box:
         assert box.judge(problem, "def f(): return [10**6] * 1500000").verdict is Verdict.AC
-        eventually(lambda: len(descendants(box._slots[0].pid)) == 2)
+        eventually(lambda: len(descendants(box._crew._slots[0].pid)) == 2)
 
 
 def test_an_idle_judge_that_is_killed_is_replaced(descendants: Descendants) -> None:
     with Sandbox(workers=1) as box:
         box.judge(ADD, RIGHT)
-        os.kill(descendants(box._slots[0].pid)[2], signal.SIGKILL)
+        os.kill(descendants(box._crew._slots[0].pid)[2], signal.SIGKILL)
         assert box.judge(ADD, RIGHT).verdict is Verdict.AC

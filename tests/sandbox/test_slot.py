@@ -261,9 +261,9 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_told_as_the_hosts_failure(full_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox(workers=1) as box:
         monkeypatch.setattr(tempfile, "tempdir", str(full_disk))
-        monkeypatch.setattr("sandbox.pool._PATIENCE_S", 0.0)
+        monkeypatch.setattr("sandbox.crew._PATIENCE_S", 0.0)
         assert box.run("").verdict is Verdict.AC
-        os.kill(box._slots[0].pid, signal.SIGKILL)
+        os.kill(box._crew._slots[0].pid, signal.SIGKILL)
         with pytest.raises(InfrastructureError, match="No space left on device"):
             box.run("")
         monkeypatch.setattr(tempfile, "tempdir", None)
@@ -274,9 +274,9 @@ def test_without_free_process_numbers_the_host_fails_and_recovers(monkeypatch: p
     """As an ordinary user, whose processes RLIMIT_NPROC counts; root's user of slots has none of its own yet."""
     if os.geteuid() == 0:
         pytest.skip("RLIMIT_NPROC does not hold for root")
-    monkeypatch.setattr("sandbox.pool._PATIENCE_S", 0.0)
+    monkeypatch.setattr("sandbox.crew._PATIENCE_S", 0.0)
     with Sandbox(workers=1) as box:
-        slot = box._slots[0].pid
+        slot = box._crew._slots[0].pid
         soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
         os.kill(slot, signal.SIGKILL)
         resource.setrlimit(resource.RLIMIT_NPROC, (1, hard))

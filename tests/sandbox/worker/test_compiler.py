@@ -117,7 +117,7 @@ def test_what_a_compiler_leaves_or_does_is_ce(obedient: Sandbox, source: str, wo
 def test_nothing_of_a_compiler_outlives_it(
     obedient: Sandbox, descendants: Callable[[int], list[int]], eventually: Callable[[Callable[[], object]], None]
 ) -> None:
-    slot = next(iter(obedient._slots.values())).pid
+    slot = next(iter(obedient._crew._slots.values())).pid
     before = len(descendants(slot))
     daemon = "(trap '' TERM HUP; setsid bash -c 'while :; do echo no > main; done' &) \n"
     started = time.monotonic()

@@ -1,0 +1,151 @@
+"""The slots of a sandbox and what they have to do: one thread each, failures retried, what is late done again alone."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+
+from sandbox.errors import ClosedError, InfrastructureError, ProblemError, UnsupportedLanguageError
+from sandbox.level import Level
+from sandbox.messages import Message, alone
+from sandbox.schedule import Schedule, Turn
+from sandbox.slot import Enforcement, Runtime, Slot
+
+QUEUED_PER_SLOT = 4
+_TRIES = 3
+_PATIENCE_S = 10.0
+"""How long a host that fails is tried at least, and at least so often: it may be short of memory for a moment, or the
+processes of a slot may be killed from outside several times in a row."""
+_LONGEST_PAUSE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A request on its way to a slot."""
+
+    request: Message
+    problem: tuple[str, Message] | None
+    """Its id and definition, for what judges."""
+    future: Future[Message]
+
+
+class Crew:
+    """Slots, one request at a time each. Thread-safe.
+
+    Args:
+        runtime: see `Slot`. level: likewise.
+        workers: how many slots; the first is started at once, the others when there is something to do.
+
+    Raises:
+        UnsupportedHostError: see `Slot`.
+        InfrastructureError: see `Slot`.
+    """
+
+    def __init__(self, runtime: Runtime, level: Level, workers: int) -> None:
+        self._runtime = runtime
+        self._level = level
+        # Where there is a slot for each core it has that core: the next step of a run then need not wait until the
+        # program of another slot gives its core up, which halves what the slowest runs pay on a busy machine.
+        cores = sorted(os.sched_getaffinity(0))
+        self._cores: list[int | None] = [*cores] if workers == len(cores) else [None] * workers
+        first = Slot(self._runtime, self._level, self._cores[0])
+        self.enforcement: Enforcement = first.enforcement
+        self._schedule: Schedule[_Job] = Schedule(workers * QUEUED_PER_SLOT)
+        self._closed = threading.Event()
+        self._slots: dict[int, Slot] = {0: first}
+        self._threads = [
+            threading.Thread(target=self._serve, args=(index,), name=f"sandbox-slot-{index}", daemon=True)
+            for index in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, request: Message, problem: tuple[str, Message] | None) -> Future[Message]:
+        """Waits while the queue is full; the answer to come.
+
+        Args:
+            problem: id and definition of what the request judges by.
+
+        Raises:
+            ClosedError: the crew is closed.
+        """
+        job = _Job(request, problem, Future())
+        if not self._schedule.put(job):
+            raise ClosedError("this Sandbox is closed; make a new one")
+        return job.future
+
+    def close(self) -> None:
+        """End every slot and fail what is pending; returns when no process is left."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        for job in self._schedule.close():
+            _fail(job)
+        for slot in list(self._slots.values()):
+            slot.interrupt()
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self, index: int) -> None:
+        """A slot's thread: takes jobs, replaces the slot when it fails."""
+        while (turn := self._schedule.take()) is not None:
+            try:
+                if turn.is_alone or turn.job.future.set_running_or_notify_cancel():
+                    self._do(index, turn)
+            finally:
+                self._schedule.done(turn)
+        slot = self._slots.pop(index, None)
+        if slot is not None:
+            slot.close()
+
+    def _do(self, index: int, turn: Turn[_Job]) -> None:
+        job = turn.job
+        try:
+            answer = self._answer(index, job)
+        except BaseException as error:  # noqa: BLE001 - to whoever waits for the result
+            job.future.set_exception(error)
+            return
+        if turn.is_alone or not answer["is_late"]:
+            job.future.set_result(answer)
+        elif not self._schedule.put_alone(replace(job, request=alone(job.request))):
+            job.future.set_exception(_closed_before())
+
+    def _answer(self, index: int, job: _Job) -> Message:
+        last: Exception | None = None
+        began_s = time.monotonic()
+        attempt = 0
+        while attempt < _TRIES or time.monotonic() - began_s < _PATIENCE_S:
+            if self._closed.wait(min(max(0, attempt - 1) * 0.1, _LONGEST_PAUSE_S)):  # no pause before the first retry
+                raise _closed_before()
+            attempt += 1
+            try:
+                if index not in self._slots:
+                    self._slots[index] = Slot(self._runtime, self._level, self._cores[index])
+                answer = self._slots[index].request(job.request, job.problem[1] if job.problem else None)
+            except InfrastructureError as error:
+                last = error
+                failed = self._slots.pop(index, None)
+                if failed is not None:
+                    failed.kill()
+                continue
+            if job.problem is not None and "problem" in answer:
+                raise ProblemError(job.problem[0], "", answer["problem"])
+            if "unsupported_language" in answer:
+                raise UnsupportedLanguageError(answer["unsupported_language"])
+            return answer
+        if self._closed.is_set():
+            raise _closed_before()
+        raise InfrastructureError(f"the host failed {attempt} times, the last time: {last}") from last
+
+
+def _closed_before() -> ClosedError:
+    return ClosedError("the sandbox was closed before the program was judged")
+
+
+def _fail(job: _Job) -> None:
+    """Tell whoever waits for it; one that was to be run again is running already."""
+    if job.future.running() or job.future.set_running_or_notify_cancel():
+        job.future.set_exception(_closed_before())
