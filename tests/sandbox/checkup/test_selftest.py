@@ -60,7 +60,7 @@ seccomp._PROGRAM = seccomp._assembled(seccomp.filter_program())
 """
 WRITABLE_ZERO = "inside = cage._inside; cage._inside = lambda spec: {**inside(spec), '/dev/zero': landlock.WRITE}"
 WRITABLE_PROC = f"landlock.restrict = lambda ruleset: None\n{MOUNTING}f & ~(k == 'proc'), d)"
-ANY_END_IS_WELL = "function_judge.ended_early = lambda report: function_judge.Outcome('AC', '')"
+ANY_END_IS_WELL = "function_judge.ended_early = session.ended_early = lambda report: session.Outcome('AC', '')"
 # What is broken, the program that finds it, and what is said of it.
 FOUND = {
     "seccomp": ("seccomp.install = lambda single=None: None", "escapes/memory-file", "AC"),
