@@ -16,7 +16,7 @@ from sandbox.worker import landlock
 MODULES = (
     "import os\n"
     "from worker import broker, cage, candidate, function_judge, landlock, linux, main, procfs, root, run, seccomp\n"
-    "from worker import compiler, languages, supervisor, syscalls, zygote\n"
+    "from worker import compiler, languages, session, supervisor, syscalls, zygote\n"
 )
 
 
