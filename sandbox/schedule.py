@@ -11,6 +11,8 @@ Job = TypeVar("Job")
 
 _PATIENCE_S = 2.0
 """How long one that must be alone waits for the slots to be idle before they are made to be."""
+_MOST_ALONE_S = 10.0
+"""How long it stays alone: a program could stretch its time by sleeping a little."""
 
 
 class Turn(NamedTuple, Generic[Job]):
@@ -62,8 +64,8 @@ class Schedule(Generic[Job]):
         """Waits for a turn, to be given back by `done`; None where the schedule is closed."""
         with self._changed:
             while not self._is_closed:
-                if self._alone_since is None:
-                    is_urgent = self._is_urgent()
+                if not self._is_someone_alone():
+                    is_urgent = self._alone_since is None and self._is_urgent()
                     if self._apart and self._running == 0 and (is_urgent or not self._waiting):
                         self._running = 1
                         self._alone_since = time.monotonic()
@@ -72,7 +74,7 @@ class Schedule(Generic[Job]):
                         self._running += 1
                         self._changed.notify_all()  # there is room
                         return Turn(self._waiting.popleft(), is_alone=False)
-                self._changed.wait(self._until_urgent_s() if self._apart else None)
+                self._changed.wait(self._until_change_s())
             return None
 
     def done(self, turn: Turn[Job]) -> None:
@@ -94,6 +96,19 @@ class Schedule(Generic[Job]):
             self._apart.clear()
             self._changed.notify_all()
             return left
+
+    def _is_someone_alone(self) -> bool:
+        return self._alone_since is not None and time.monotonic() - self._alone_since < _MOST_ALONE_S
+
+    def _until_change_s(self) -> float | None:
+        """Until there may be a turn though none has ended; None where only an end can bring one."""
+        if self._alone_since is not None:
+            left_s = self._alone_since + _MOST_ALONE_S - time.monotonic()
+        elif self._apart:
+            left_s = self._until_urgent_s()
+        else:
+            return None
+        return left_s if left_s > 0 else None
 
     def _is_urgent(self) -> bool:
         return bool(self._apart) and self._until_urgent_s() <= 0

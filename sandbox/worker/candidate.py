@@ -98,7 +98,9 @@ def confine(bounds: Bounds, cage: Cage, ruleset: Optional[int], parent: int) -> 
     linux.drop_capabilities()
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     os.chdir("/" if cage.is_single else WORKING_FOLDER)
-    if ruleset is not None:
+    if cage.landlock_version:
+        if ruleset is None:
+            raise OSError("there is no ruleset for this run")
         landlock.restrict(ruleset)
     seccomp.install(seccomp.SingleProcess(os.getpid()) if cage.is_single else None)
 

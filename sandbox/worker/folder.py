@@ -14,9 +14,14 @@ from typing import List, Optional
 from . import landlock, linux
 from .cage import WORKING_FOLDER, Cage
 
-_MOST_BENEATH = 64
+_RUNS = 64
+"""After so many all are unmounted, whatever they hold: programs see in /proc how many there are."""
 _MOST_BYTES = 64 << 10
-"""Of files that may stay beneath for a while: they lie in memory."""
+"""Of files that may stay beneath for a while: they lie in memory, and so do their inodes."""
+_INODE_BYTES = 1 << 10
+_ASIDE = "/dev"
+"""What is to be unmounted goes there for a moment, in which no candidate lives."""
+_MS_MOVE = 8192
 _OPEN = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -58,24 +63,39 @@ class WorkingFolder:
         self._is_fresh = False
 
     def used_bytes(self) -> int:
-        """What its files hold."""
+        """What its files hold, and take for themselves."""
         if self.files is None:
             return 0
         stats = os.fstatvfs(self.files)
-        return (stats.f_blocks - stats.f_bfree) * stats.f_frsize
+        inodes = stats.f_files - stats.f_ffree - 1
+        return (stats.f_blocks - stats.f_bfree) * stats.f_frsize + inodes * _INODE_BYTES
 
     def _put_aside(self) -> None:
-        """Leave the last one beneath the next, or unmount all there are."""
+        """Leave the last one beneath the next, and unmount all there are when their time has come."""
+        self._is_fresh = False
         if self.files is None:
             return
-        is_large = self.used_bytes() > _MOST_BYTES
+        if self.used_bytes() > _MOST_BYTES:
+            os.close(self.files)
+            linux.unmount(WORKING_FOLDER)  # the uppermost
+            linux.mount("tmpfs", WORKING_FOLDER, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, self._options)
+            self.files = os.open(WORKING_FOLDER, _OPEN)
         self._beneath.append(self.files)
         self.files = None
         if self.ruleset is not None:
             os.close(self.ruleset)
             self.ruleset = None
-        if is_large or len(self._beneath) > _MOST_BENEATH:
-            linux.unmount("/proc/self/fd/%d" % self._beneath[0])  # with all that is mounted on it
-            for descriptor in self._beneath:
-                os.close(descriptor)
-            self._beneath.clear()
+        if len(self._beneath) >= _RUNS:
+            self._unmount_all()
+
+    def _unmount_all(self) -> None:
+        """Where nothing is mounted on the lowest: umount2(2) follows a path to the uppermost, as any other does."""
+        linux.mount("tmpfs", _ASIDE, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "size=4k")
+        try:
+            os.mkdir(_ASIDE + "/all")
+            linux.mount("/proc/self/fd/%d" % self._beneath[0], _ASIDE + "/all", None, _MS_MOVE)
+        finally:
+            linux.unmount(_ASIDE)  # with all that is mounted on it
+        for descriptor in self._beneath:
+            os.close(descriptor)
+        self._beneath.clear()

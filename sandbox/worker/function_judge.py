@@ -11,7 +11,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from .outcome import Judging, Outcome, Task, TestResult, ended_early
-from .run import Report
+from .run import TIME_REASONS, Report
 from .session import FunctionTests, Session, TestTimeout, UnusableError, outcome_of_statement
 from .tests import TestCodeError, Unit, compile_tests
 
@@ -74,6 +74,8 @@ class _FunctionJudge:
         self.cpu_ns = 0
         self.peak_bytes = 0
         self.is_late = False
+        self._was_ended = False
+        """Some test for its time, which no other time will tell."""
 
     def judge(self, stop_on_first_failure: bool) -> List[TestResult]:
         """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
@@ -95,7 +97,7 @@ class _FunctionJudge:
                 self._finish()
         self._finish()
         _signal.setitimer(_signal.ITIMER_PROF, 0)
-        self.is_late = self.is_late or self._left_s("due_total_cpu_s") < 0
+        self.is_late = self.is_late or (not self._was_ended and self._left_s("due_total_cpu_s") < 0)
         return self._results
 
     def _finish(self) -> None:
@@ -204,6 +206,7 @@ class _FunctionJudge:
         report = self._session.end()
         self.cpu_ns += report.cpu_ns
         self.is_late = self.is_late or report.is_late
+        self._was_ended = self._was_ended or report.reason in TIME_REASONS
         self._lost_s += (
             report.idle_ns / 1e9
         )  # or a hundred sleeping tests would hold the slot for a hundred idle guards

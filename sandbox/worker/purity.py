@@ -7,7 +7,9 @@ a module that has any, is taken for one. What test code binds itself is bound an
 from __future__ import annotations
 
 import ast
-from typing import Dict, Iterable, Optional, Sequence
+import builtins
+import importlib
+from typing import Dict, Sequence, Set
 
 _STATELESS = frozenset((
     "bisect", "cmath", "collections", "collections.abc", "copy", "dataclasses", "datetime", "decimal", "enum",
@@ -32,39 +34,57 @@ def leaves_nothing(pieces: Sequence[str]) -> bool:
         trees = [ast.parse(piece) for piece in pieces]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    modules: Dict[str, Optional[str]] = {}
+    imported = _Imported()
     nodes = [node for tree in trees for node in ast.walk(tree)]
-    return all(_note_import(node, modules) for node in nodes) and all(_is_harmless(node, modules) for node in nodes)
+    used = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    return all(map(imported.note, nodes)) and all(_is_harmless(node, imported, id(node) in used) for node in nodes)
 
 
-def _note_import(node: ast.AST, modules: Dict[str, Optional[str]]) -> bool:
-    """Note what a name stands for: a module, or None for something of a module that has a state."""
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            modules[alias.asname or alias.name.partition(".")[0]] = alias.name
-    elif isinstance(node, ast.ImportFrom) and (node.level or node.module not in _STATELESS):
-        if any(alias.name == "*" for alias in node.names):
-            return False
-        modules.update(dict.fromkeys(alias.asname or alias.name for alias in node.names))
-    return True
+class _Imported:
+    """What names stand for that code imports, under whatever scope."""
+
+    def __init__(self) -> None:
+        self.modules: Dict[str, str] = {}
+        self.others: Set[str] = set()
+        """Things of modules without a state, which may be called and not changed."""
+        self.harmful: Set[str] = set()
+
+    def note(self, node: ast.AST) -> bool:
+        """Whether what an import brings can be known."""
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                self.modules[alias.asname or alias.name.partition(".")[0]] = alias.name
+        elif isinstance(node, ast.ImportFrom):
+            names = {alias.asname or alias.name for alias in node.names}
+            if node.level or node.module not in _STATELESS or (node.module == "numpy" and "*" in names):
+                self.harmful |= names
+                return "*" not in names
+            self.others |= set(dir(importlib.import_module(node.module))) if "*" in names else names
+        return True
+
+    def is_own(self, target: ast.AST) -> bool:
+        """Whether what is changed hangs on a name that code has given to something of its own."""
+        while isinstance(target, (ast.Attribute, ast.Subscript)):
+            target = target.value
+        return isinstance(target, ast.Name) and not (
+            target.id in self.modules or target.id in self.others or hasattr(builtins, target.id)
+        )
 
 
-def _is_harmless(node: ast.AST, modules: Dict[str, Optional[str]]) -> bool:
+def _is_harmless(node: ast.AST, imported: _Imported, is_base: bool) -> bool:
+    """Args: is_base, whether an attribute of the node is what is meant."""
     if isinstance(node, ast.Name):
-        if isinstance(node.ctx, ast.Load) and node.id in _STATEFUL_BUILTINS | _STATEFUL_NAMES:
-            return False
-        return node.id not in modules or modules[node.id] in _STATELESS
+        if node.id in _STATEFUL_BUILTINS or node.id in _STATEFUL_NAMES or node.id.startswith("__"):
+            return isinstance(node.ctx, ast.Store) and not node.id.startswith("__")
+        if node.id in imported.modules:  # by another name it would not be known any more
+            return is_base and imported.modules[node.id] in _STATELESS
+        return node.id not in imported.harmful
     if isinstance(node, ast.Attribute):
-        if node.attr in _STATEFUL_NAMES or (node.attr.startswith("__") and node.attr != "__init__"):
+        if node.attr in _STATEFUL_NAMES or (node.attr.startswith("_") and not imported.is_own(node.value)):
             return False
-        return isinstance(node.ctx, ast.Load) or _is_own(node.value, modules)
+        if node.attr.startswith("__") and node.attr != "__init__":
+            return False
+        return isinstance(node.ctx, ast.Load) or imported.is_own(node.value)
     if isinstance(node, ast.Subscript):
-        return isinstance(node.ctx, ast.Load) or _is_own(node.value, modules)
+        return isinstance(node.ctx, ast.Load) or imported.is_own(node.value)
     return True
-
-
-def _is_own(target: ast.AST, modules: Iterable[str]) -> bool:
-    """Whether what is changed hangs on a name that is no module's."""
-    while isinstance(target, (ast.Attribute, ast.Subscript)):
-        target = target.value
-    return isinstance(target, ast.Name) and target.id not in modules

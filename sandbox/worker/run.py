@@ -32,6 +32,9 @@ class Abandoned(Exception):  # noqa: N818 - no error: a notice
     """Whoever wanted the run has gone."""
 
 
+TIME_REASONS = ("cpu", "total_cpu", "idle", "wall")
+
+
 class Report(NamedTuple):
     """What became of a run, measured by its supervisor."""
 

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Optional
 from .codec import CodecError, unpack
 from .frames import FrameError, PeerGoneError, receive_frame, send_frame
 from .outcome import Judging, Outcome, Task, TestResult, ended_early
-from .run import Report, Run
+from .run import TIME_REASONS, Report, Run
 from .shared_plan import CASE, Plan, Step, plan_tests
 from .shared_result import MAX_MESSAGE, VERDICTS
 from .shared_tests import ANSWER, LAST_OF_CLASS, LAST_OF_PIECE, REQUEST, SECRET_BYTES
@@ -197,6 +197,8 @@ class _SharedJudge:
         self.cpu_ns = 0
         self.peak_bytes = 0
         self.is_late = False
+        self._was_ended = False
+        """Some test for its time, which no other time will tell."""
 
     def judge(self, stop_on_first_failure: bool) -> List[TestResult]:
         """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
@@ -216,7 +218,7 @@ class _SharedJudge:
             if self._isolate_tests:
                 self._finish()
         self._finish()
-        self.is_late = self.is_late or self._left_s("due_total_cpu_s") < 0
+        self.is_late = self.is_late or (not self._was_ended and self._left_s("due_total_cpu_s") < 0)
         return self._results
 
     def _what_ends(self, step: Step, after: Optional[int]) -> int:
@@ -262,6 +264,7 @@ class _SharedJudge:
         self._session = None
         self.cpu_ns += report.cpu_ns
         self.is_late = self.is_late or report.is_late
+        self._was_ended = self._was_ended or report.reason in TIME_REASONS
         # Or a hundred sleeping tests would hold the slot for a hundred idle guards.
         self._idle_s += report.idle_ns / 1e9
         self.peak_bytes = max(self.peak_bytes, report.peak_bytes)

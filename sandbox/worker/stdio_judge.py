@@ -9,7 +9,7 @@ from .checker_program import CheckerProgram
 from .checkers import DEFAULT, text_checker
 from .matching import TooCloseError
 from .outcome import Judging, Outcome, Task, TestResult, outcome_of
-from .run import run_script
+from .run import TIME_REASONS, run_script
 from .tests import TestCodeError
 
 _LAST_WORDS = 4096
@@ -86,6 +86,8 @@ class _StdioJudge:
         self.cpu_ns = 0
         self.peak_bytes = 0
         self.is_late = False
+        self._was_ended = False
+        """Some test for its time, which no other time will tell."""
 
     def judge(self, stop_on_first_failure: bool) -> List[TestResult]:
         """Verdict, message and wall seconds of each test. Raises InfrastructureFailure, TestCodeError."""
@@ -106,7 +108,7 @@ class _StdioJudge:
                 same_for_all = Outcome("TLE", "time limit over all tests exceeded")
             results.append(outcome.as_result(wall_s))
             failed = failed or outcome.verdict != "AC"
-        self.is_late = self.is_late or self._used_s > self._limits["due_total_cpu_s"]
+        self.is_late = self.is_late or (not self._was_ended and self._used_s > self._limits["due_total_cpu_s"])
         return results
 
     @property
@@ -118,6 +120,7 @@ class _StdioJudge:
         report = output.report
         self.cpu_ns += report.cpu_ns
         self.is_late = self.is_late or report.is_late
+        self._was_ended = self._was_ended or report.reason in TIME_REASONS
         self._idle_s += (
             report.idle_ns / 1e9
         )  # or a hundred sleeping tests would hold the slot for a hundred idle guards

@@ -37,6 +37,8 @@ _WALL_OVER_CPU = 10
 _CORES = os.cpu_count() or 1
 _MOST_LOCKS = 4096
 """Record locks: the kernel keeps them in memory that is counted nowhere."""
+_ENDED_WELL = (None, "over")
+"""Reasons of a run that no limit has ended: by itself, or by a judge that needs it no more."""
 _BUSY_SHARE = 0.1
 """Of a span, without the pauses in it, of which the processes used so much as CPU time nothing is idle time: between
 the quick calls of a busy test they are seen asleep."""
@@ -161,9 +163,10 @@ class Supervisor:
         watch = self._watch
         if watch is not None:
             used_ns = cpu_ns - watch.cpu_before_ns
-            self._is_late = self._is_late or used_ns > self._due_cpu_ns
             if reason is None and used_ns > watch.cpu_ns:
                 reason = "cpu"
+            self._is_late = self._is_late or (reason in _ENDED_WELL and used_ns > self._due_cpu_ns)
+        is_late_in_all = reason in _ENDED_WELL and cpu_ns + self._idle_ns > self._due_total_cpu_ns
         return {
             "reason": reason,
             "signal": os.WTERMSIG(wait_status) if os.WIFSIGNALED(wait_status) else None,
@@ -172,7 +175,7 @@ class Supervisor:
             "wall_ns": ended_ns - (ready.at_ns or self._started_ns),
             "idle_ns": self._idle_ns,
             "peak_bytes": peak_bytes,
-            "is_late": self._is_late or cpu_ns + self._idle_ns > self._due_total_cpu_ns,
+            "is_late": self._is_late or is_late_in_all,
         }
 
     def _wait(self) -> int:
@@ -185,7 +188,7 @@ class Supervisor:
                     return status
             if self._status.fileno() in ready:
                 self._obey()
-            if self._reason is None and time.monotonic_ns() - self._sampled_ns >= _LEAST_SPAN_NS:
+            if self._reason is None and (not ready or time.monotonic_ns() - self._sampled_ns >= _LEAST_SPAN_NS):
                 self._sample()
             if self._reason is not None:
                 os.kill(self._main, signal.SIGKILL)
@@ -217,7 +220,7 @@ class Supervisor:
                 is_over = True
             else:
                 self._account(usage)
-                if pid == 0:
+                if pid == 0 and not self._processes.is_single:
                     os.kill(-1, signal.SIGKILL)
                     options = 0
 

@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import errno
 import inspect
 import os
@@ -638,3 +639,26 @@ def test_an_idle_judge_that_is_killed_is_replaced(descendants: Descendants) -> N
         box.judge(ADD, RIGHT)
         os.kill(descendants(box._crew._slots[0].pid)[2], signal.SIGKILL)
         assert box.judge(ADD, RIGHT).verdict is Verdict.AC
+
+
+ENDLESS = {
+    "a script": (Problem(id="s", kind=Kind.STDIO, tests=(StdioTest(stdin="", stdout=""),) * 2), "while True: pass"),
+    "a call": (Problem(id="f", tests=("assert f() == 1",) * 2), "def f():\n    while True: pass"),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_goes_on_for_ever_is_not_judged_again(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    answers: list[Message] = []
+    request = Slot.request
+
+    def noted(*arguments: Any) -> Message:
+        answers.append(request(*arguments))
+        return answers[-1]
+
+    monkeypatch.setattr(Slot, "request", noted)
+    problem, code = ENDLESS[what]
+    limits = Limits(cpu_s=0.3, total_cpu_s=0.4)
+    with Sandbox(workers=1) as box:
+        assert box.judge(dataclasses.replace(problem, limits=limits), code).verdict is Verdict.TLE
+    assert [answer["is_late"] for answer in answers] == [False]

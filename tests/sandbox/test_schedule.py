@@ -1,6 +1,7 @@
 """The order in which what waits gets a slot."""
 
 import threading
+import time
 from collections.abc import Callable
 
 import pytest
@@ -116,3 +117,35 @@ def test_closing_ends_all_waiting_and_returns_what_is_left(eventually: Eventuall
     assert refused == [False]
     assert not full.put("d")
     assert not full.put_alone("e")
+
+
+def test_waiting_takes_no_time_of_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where what must be alone has waited for too long, and a slot is busy still."""
+    monkeypatch.setattr(schedule, "_PATIENCE_S", 0.0)
+    jobs: Schedule[str] = Schedule(3)
+    jobs.put("a")
+    running = jobs.take()
+    jobs.put_alone("alone")
+    thread = threading.Thread(target=taken, args=(jobs,))
+    before = time.process_time()
+    thread.start()
+    thread.join(0.3)
+    assert time.process_time() - before < 0.1
+    assert running is not None
+    jobs.done(running)
+    thread.join(30)
+
+
+def test_who_is_alone_for_very_long_is_so_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "_PATIENCE_S", 0.0)
+    monkeypatch.setattr(schedule, "_MOST_ALONE_S", 0.1)
+    jobs: Schedule[str] = Schedule(3)
+    jobs.put_alone("long")
+    jobs.put_alone("next")
+    alone = jobs.take()
+    jobs.put("a")
+    jobs.put("b")
+    assert [taken(jobs), taken(jobs)] == ["a", "b"]
+    assert alone is not None
+    jobs.done(alone)
+    assert taken(jobs) == "next"

@@ -12,6 +12,8 @@ HARMLESS = [
     "import numpy as np\nassert np.array_equal(f(), np.zeros(3))",
     "class Node:\n    def __init__(self, x):\n        self.x = x\nhead = Node(1)\nhead.next = Node(2)",
     "table = {}\ntable['a'] = 1\nfor row in [[0]]:\n    row[0] += 1\nassert f(table) == 1",
+    "from math import *\nfrom typing import List\ndef g(x: List[int]):\n    return inf\nassert f() == inf",
+    "class A:\n    def __init__(self):\n        self._x = 1\n    def g(self):\n        self._x += 1\nassert f(A()) == 1",
     "seen = []\nassert f(lambda x: seen.append(x) or x) == 1",
 ]
 HARMFUL = [
@@ -35,6 +37,15 @@ HARMFUL = [
     "vars(f)['x'] = 1",
     "from . import thing\nassert f(thing) == 1",
     "g().x = 1",
+    "from json import JSONEncoder\nJSONEncoder.default = None",
+    "from collections import Counter\nCounter.seen = []",
+    "from collections import *\nCounter.seen = []",
+    "import math\nm = math\nm.pi = 3",
+    "import math\nfor m in (math,):\n    m.pi = 3",
+    "import math\nf(math)",
+    "__builtins__['sorted'] = 3",
+    "import copy\ncopy._deepcopy_dispatch.update({})",
+    "list.x = 1",
     "def f(:",
 ]
 
