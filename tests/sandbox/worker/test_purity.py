@@ -13,7 +13,7 @@ HARMLESS = [
     "class Node:\n    def __init__(self, x):\n        self.x = x\nhead = Node(1)\nhead.next = Node(2)",
     "table = {}\ntable['a'] = 1\nfor row in [[0]]:\n    row[0] += 1\nassert f(table) == 1",
     "from math import *\nfrom typing import List\ndef g(x: List[int]):\n    return inf\nassert f() == inf",
-    "class A:\n    def __init__(self):\n        self._x = 1\n    def g(self):\n        self._x += 1\nassert f(A()) == 1",
+    "class A:\n    def __init__(self):\n        self._x = 1\n        self._x += 1\nassert f(A()) == 1",
     "seen = []\nassert f(lambda x: seen.append(x) or x) == 1",
 ]
 HARMFUL = [
