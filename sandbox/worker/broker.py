@@ -32,8 +32,8 @@ _MAX_PROBLEM_BYTES = 64 << 20
 """Source text of the problems kept; more would make every fork slower."""
 _MAX_JUDGE_BYTES = 4 << 30
 """Private memory of a judge: what a program returns must not fill the host through it."""
-_MOST_LEFT_BYTES = 64 << 20
-"""Memory with which a judge may go on to the next submission."""
+_MOST_LEFT_BYTES = 32 << 20
+"""By so much a judge may have grown if it is to go on to the next submission."""
 _PROBE_LIMITS = {
     "cpu_s": 5.0, "total_cpu_s": 10.0, "due_cpu_s": 5.0, "due_total_cpu_s": 10.0, "idle_s": 5.0,
     "memory_bytes": 256 << 20, "output_bytes": 1 << 20,
@@ -251,6 +251,7 @@ class Broker:
     def _be_judge(self, task: Task, broker: socket.socket) -> None:
         """Judge submissions until one may have left something behind."""
         goes_on = task.leaves_nothing
+        most_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + (_MOST_LEFT_BYTES >> 10)
         while True:
             frame = receive_frame(broker)
             if frame is None:
@@ -260,7 +261,7 @@ class Broker:
             try:
                 answer = self._judged(request, task)
                 # What a program returned may have left memory in pieces, or unreachable circles.
-                goes_on = goes_on and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10 < _MOST_LEFT_BYTES
+                goes_on = goes_on and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < most_kib
                 frame = marshal.dumps({**answer, "goes_on": goes_on}, 2)
             except MemoryError:  # what the program returned was too much: never the host's fault
                 goes_on = False

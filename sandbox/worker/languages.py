@@ -63,7 +63,7 @@ class Language(NamedTuple):
 
     def source_name(self, source: str) -> str:
         """Of the file that holds a source: javac wants that of the public class."""
-        found = list(_PUBLIC_CLASS.finditer(source)) if self.name == "java" else []
+        found = list(_PUBLIC_CLASS.finditer(_COMMENT.sub(" ", source))) if self.name == "java" else []
         outermost = min(found, key=lambda match: len(match.group(1)), default=None)
         return outermost.group(2) + ".java" if outermost else self.source
 
@@ -80,11 +80,11 @@ class Language(NamedTuple):
         return {name: _filled(value, limits, self.source) for name, value in self.environment.items()}
 
 
-# Where a declaration can begin, which a comment seldom does; the indentation tells the nested ones. A longer name
-# fits no file.
+_COMMENT = re.compile(r"/\*(?:[^*]|\*(?!/))*(?:\*/)?|//[^\n]*")  # to the end where it has none: no source takes long
+# Where a declaration can begin; the indentation tells the nested ones. A longer name fits no file.
 _PUBLIC_CLASS = re.compile(
     r"(?:^|[;}])([ \t]*)public[ \t]+(?:(?:final|abstract|strictfp|sealed|non-sealed)[ \t]+)*"
-    r"(?:class|interface|enum|record)[ \t]+([A-Za-z_$][\w$]{0,99})\b",
+    r"(?:class|interface|enum|record)[ \t]+((?!\d)[\w$]{1,100})",
     re.MULTILINE,
 )
 _JVM = ("-XX:+UseSerialGC", "-XX:ActiveProcessorCount=1", "-XX:-UsePerfData")
