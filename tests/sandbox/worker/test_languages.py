@@ -135,7 +135,7 @@ def test_an_unknown_language_is_refused_with_those_that_are_known() -> None:
         ("/* public class B */\nclass A {}", "Main.java"),
         ("/*\npublic class B {}\n*/\npublic class A {}", "A.java"),
         ("// public class B {}\npublic class A {}", "A.java"),
-        ("/*\npublic class B {}" + "/*" * 500_000, "Main.java"),
+        ("/*\npublic class B {}" + "* " * 500_000, "Main.java"),
         ("public class \u00dcn\u00ef {}", "\u00dcn\u00ef.java"),
         ("public interface I {}", "I.java"),
         ("public class " + "A" * 101 + " {}", "Main.java"),
