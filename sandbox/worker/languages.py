@@ -84,7 +84,7 @@ _COMMENT = re.compile(r"/\*(?:[^*]|\*(?!/))*(?:\*/)?|//[^\n]*")  # to the end wh
 # Where a declaration can begin; the indentation tells the nested ones. A longer name fits no file.
 _PUBLIC_CLASS = re.compile(
     r"(?:^|[;}])([ \t]*)public[ \t]+(?:(?:final|abstract|strictfp|sealed|non-sealed)[ \t]+)*"
-    r"(?:class|interface|enum|record)[ \t]+((?!\d)[\w$]{1,100})",
+    r"(?:class|interface|enum|record)[ \t]+((?!\d)[\w$]{1,100})(?![\w$])",
     re.MULTILINE,
 )
 _JVM = ("-XX:+UseSerialGC", "-XX:ActiveProcessorCount=1", "-XX:-UsePerfData")
