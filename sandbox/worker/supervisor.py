@@ -273,7 +273,8 @@ class Supervisor:
 
     def _sample(self) -> None:
         now_ns = time.monotonic_ns()
-        since_ns, self._sampled_ns = now_ns - self._sampled_ns, now_ns
+        ready_ns = self._clock.read().at_ns or now_ns
+        since_ns, self._sampled_ns = now_ns - max(self._sampled_ns, ready_ns), now_ns
         watch = self._watch
         if watch is not None:
             since_ns -= watch.take_pauses_ns(now_ns)
