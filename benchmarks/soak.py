@@ -7,7 +7,8 @@ checked: trivial ones, failing ones, some that reach a limit, some that leave da
 `slower`: the time of the last thousand over that of the first (after one to warm up). `slower_than_bare`: the same,
 each divided by what a bare fork takes just then (see bare_fork.py); a sandbox that has become slower shows in both, a
 machine that has become slower, or was busy for a moment, in one. `before` and `after` are counted when nothing runs:
-processes of the slots, mounts and open descriptors of this process and the slots' (as far as this user may see them),
+processes of the slots, mounts and open descriptors of this process and the slots' (as far as this user may see them;
+without those of working folders that wait to be unmounted, `folders`, which are at most 66 a slot),
 files that programs left in the host's /tmp, /dev/shm or /var/tmp, and memory (PSS). Prints one JSON object last; exits
 with 1 where a verdict is wrong, anything is left, memory has grown by a quarter, or both ratios exceed 1.2.
 """
@@ -32,8 +33,11 @@ from submissions import KNOWN
 
 from sandbox import Limits, Sandbox, Verdict
 from sandbox.checkup.family import Process, Role, family, launchers
+from sandbox.worker.cage import WORKING_FOLDER
 
 ROUND = 1000
+MOST_FOLDERS = 66
+"""Of a slot; see sandbox/worker/folder.py."""
 SLOWEST, GROWTH = 1.2, 1.25
 MARK = f"soak-{secrets.token_hex(4)}"
 """In the name of each file that a program writes."""
@@ -82,6 +86,8 @@ class State:
 
     processes: int
     mounts: int
+    folders: int
+    """Working folders of runs that the slots have not unmounted yet: a bounded number, whatever came before."""
     descriptors: int
     files: int
     memory_mb: float
@@ -133,25 +139,34 @@ def state() -> State:
     pids = ["self", *(str(process.pid) for process in processes)]
     return State(
         processes=len(processes),
-        mounts=sum(_lines(f"/proc/{pid}/mountinfo") for pid in pids),
-        descriptors=sum(_entries(f"/proc/{pid}/fd") for pid in pids),
+        mounts=sum(point != WORKING_FOLDER for pid in pids for point in _mounts(pid)),
+        folders=sum(point == WORKING_FOLDER for pid in pids for point in _mounts(pid)),
+        descriptors=sum(path != WORKING_FOLDER for pid in pids for path in _open_paths(pid)),
         files=sum(path.name.startswith(MARK) for folder in FOLDERS for path in Path(folder).iterdir()),
         memory_mb=round(sum(process.memory_bytes() for process in (ours, *processes)) / 1e6, 1),
     )
 
 
-def _lines(path: str) -> int:
+def _mounts(pid: str) -> list[str]:
+    """Mount points, as the process sees them."""
     try:
-        return len(Path(path).read_text(errors="replace").splitlines())
+        lines = Path(f"/proc/{pid}/mountinfo").read_text(errors="replace").splitlines()
     except OSError:
-        return 0  # another user's
+        return []  # another user's
+    return [line.split()[4] for line in lines]
 
 
-def _entries(folder: str) -> int:
+def _open_paths(pid: str) -> list[str]:
+    found = []
     try:
-        return sum(1 for _ in Path(folder).iterdir())
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            try:
+                found.append(str(descriptor.readlink()))
+            except OSError:
+                continue  # closed meanwhile
     except OSError:
-        return 0
+        return []  # another user's
+    return found
 
 
 def bare_s(bare: Bare) -> float:
@@ -201,7 +216,7 @@ def main() -> int:
     grown = [
         name for name in ("processes", "mounts", "descriptors", "files") if getattr(after, name) > getattr(before, name)
     ]
-    is_larger = after.memory_mb > GROWTH * before.memory_mb
+    is_larger = after.memory_mb > GROWTH * before.memory_mb or after.folders > MOST_FOLDERS * box.workers
     return 1 if soak.wrong or left or grown or is_larger or min(slower, slower_than_bare) > SLOWEST else 0
 
 
