@@ -46,7 +46,9 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("cpu_s", "total_cpu_s", "idle_s"):
             seconds = getattr(self, name)
-            if seconds is not None and not 0 < seconds <= _MAX_SECONDS:
+            if seconds is None and name == "total_cpu_s":
+                continue
+            if type(seconds) not in (int, float) or not 0 < seconds <= _MAX_SECONDS:
                 raise ValueError(f"Limits.{name} is {seconds!r}; it must be greater than 0, at most {_MAX_SECONDS:.0f}")
         for name, least, most in _COUNTS:
             count = getattr(self, name)

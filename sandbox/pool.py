@@ -237,6 +237,9 @@ class Sandbox:
         self, code: str, stdin: str | bytes, limits: Limits | None, language: str = PYTHON
     ) -> Future[RunResult]:
         check_known(language)
+        _check_text("code", code)
+        if not isinstance(stdin, str | bytes):
+            raise TypeError(f"stdin is {stdin!r:.80}; it must be text or bytes")
         answer = self._crew.submit(run_request(code, stdin, limits or Limits(), language), None)
         return then(answer, lambda answer: run_result(answer, self.enforcement.level))
 
@@ -245,6 +248,8 @@ class Sandbox:
     ) -> Future[JudgeResult]:
         if isolate not in ("submission", "test"):
             raise ValueError(f"isolate is {isolate!r}; it must be 'submission' or 'test'")
+        if code is not None:
+            _check_text("code", code)
         key, plain = self._definition(problem)
         if code is None:
             future: Future[JudgeResult] = Future()
@@ -275,3 +280,9 @@ class Sandbox:
             self._problems.clear()
         self._problems[id(problem)] = (problem, key, plain)
         return key, plain
+
+
+def _check_text(name: str, value: object) -> None:
+    """Raises TypeError: what is no text would look like a program that fails, or a host that does."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r:.80}; it must be text")

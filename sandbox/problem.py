@@ -24,10 +24,19 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StdioTest:
-    """One run of a `stdio` problem."""
+    """One run of a `stdio` problem.
+
+    Raises:
+        ValueError: a field is no text.
+    """
 
     stdin: str
     stdout: str
+
+    def __post_init__(self) -> None:
+        for name in ("stdin", "stdout"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"StdioTest.{name} is {getattr(self, name)!r:.80}; it must be text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +73,14 @@ class Problem:
     """Anything a data set tells besides, e.g. topic, difficulty, split."""
 
     def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "kind", Kind(self.kind))
+        except ValueError:
+            raise ValueError(f"problem {self.id!r}: kind is {self.kind!r}; known are {', '.join(Kind)}") from None
+        given: object = self.tests
+        if isinstance(given, str):
+            raise ValueError(f"problem {self.id!r}: tests is a string; it must be a tuple of tests")
+        object.__setattr__(self, "tests", tuple(self.tests))
         if not self.tests:
             raise ValueError(f"problem {self.id!r} has no tests; a program without tests cannot be judged")
         expected = StdioTest if self.kind is Kind.STDIO else str

@@ -36,3 +36,10 @@ def test_an_interpreter_needs_memory() -> None:
 def test_limits_are_given_by_name() -> None:
     with pytest.raises(TypeError):
         Limits(1.0)  # type: ignore[misc]
+
+
+def test_seconds_are_numbers() -> None:
+    with pytest.raises(ValueError, match=r"Limits\.cpu_s is '2'; it must be"):
+        Limits(cpu_s="2")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"Limits\.idle_s is None; it must be"):
+        Limits(idle_s=None)  # type: ignore[arg-type]

@@ -662,3 +662,12 @@ def test_what_goes_on_for_ever_is_not_judged_again(monkeypatch: pytest.MonkeyPat
     with Sandbox(workers=1) as box:
         assert box.judge(dataclasses.replace(problem, limits=limits), code).verdict is Verdict.TLE
     assert [answer["is_late"] for answer in answers] == [False]
+
+
+def test_what_is_no_text_is_the_callers_error(box: Sandbox) -> None:
+    with pytest.raises(TypeError, match="code is b'pass'; it must be text"):
+        box.run(b"pass")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="stdin is 5; it must be text or bytes"):
+        box.run("pass", stdin=5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="code is 5; it must be text"):
+        box.judge(ADD, 5)  # type: ignore[arg-type]

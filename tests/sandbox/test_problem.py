@@ -48,3 +48,19 @@ def test_problems_cannot_be_changed_but_can_be_pickled() -> None:
 def test_shared_tests_take_no_checker() -> None:
     with pytest.raises(ValueError, match="'p': a checker means nothing for kind 'shared'"):
         Problem(id="p", kind=Kind.SHARED, tests=("assert True == f()",), checker=Checker(compare=Compare.FLOATS))
+
+
+def test_a_kind_may_be_named() -> None:
+    assert Problem(id="p", kind="stdio", tests=[CASE]) == Problem(id="p", kind=Kind.STDIO, tests=(CASE,))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'p': kind is 'sdtio'; known are function, stdio, shared"):
+        Problem(id="p", kind="sdtio", tests=(CASE,))  # type: ignore[arg-type]
+
+
+def test_a_string_is_no_list_of_tests() -> None:
+    with pytest.raises(ValueError, match="'p': tests is a string"):
+        Problem(id="p", tests="assert f()")  # type: ignore[arg-type]
+
+
+def test_a_test_of_a_script_is_text() -> None:
+    with pytest.raises(ValueError, match=r"StdioTest\.stdout is b'1'; it must be text"):
+        StdioTest(stdin="", stdout=b"1")  # type: ignore[arg-type]
