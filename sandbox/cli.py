@@ -92,7 +92,10 @@ def run(  # noqa: PLR0913  # a command has the options it has
     memory_mib: Annotated[int, typer.Option(help="Memory of the tree and its files.")] = _DEFAULTS.memory_bytes // MIB,
     output_mib: Annotated[int, typer.Option(help="Output, each of the two.")] = _DEFAULTS.output_bytes // MIB,
     processes: Annotated[int, typer.Option(help="Processes and threads at a time.")] = _DEFAULTS.processes,
-    language: Annotated[str | None, typer.Option(help=f"{', '.join(NAMES)} (default: by FILE's suffix).")] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(NAMES)} (default: by FILE's suffix; Python where that says nothing)."),
+    ] = None,
     level: LevelOption = Level.USERNS,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead.")] = False,
 ) -> None:
