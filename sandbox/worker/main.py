@@ -27,6 +27,7 @@ from .run import DeathFailure, InfrastructureFailure
 
 HOST_NAME = "sandbox"
 _NOBODY = 65534
+_IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _OOM_SCORE = "1000"
 """Of all processes of a slot: when the machine is out of memory, those with the most memory among them go first;
 proc(5). A slot can be replaced."""
@@ -80,6 +81,7 @@ def main() -> None:
 
 def _prepare_interpreter(spec: Dict[str, Any]) -> None:
     """The interpreter that every program will find: its modules, its path, its builtins."""
+    _reset_signals()
     sys.path[:] = [path for path in sys.path if path not in spec["remove_from_path"]]
     if spec["level"] == LANDLOCK:
         sys.meta_path.append(package_finder(spec))
@@ -97,6 +99,15 @@ def _prepare_interpreter(spec: Dict[str, Any]) -> None:
     os.environ.update(_ENVIRONMENT)
     del sys.argv[1:]
     sys.dont_write_bytecode = True
+
+
+def _reset_signals() -> None:
+    """As for a program started from a terminal: what the caller ignores or blocks, as under nohup, is its own matter."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, *_IGNORED_BY_PYTHON}:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _reopen_as_pipe(number: int, name: str) -> None:

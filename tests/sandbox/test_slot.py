@@ -294,3 +294,14 @@ def test_a_slot_killed_while_it_starts_is_no_matter_of_what_the_host_supports(
     """Where its zygote dies of something else than a guard that is missing."""
     with pytest.raises(InfrastructureError, match="did not start: the zygote died"):
         Slot(patched_host("zygote.prepare = lambda *a: os.kill(os.getpid(), 9) or os._exit(9)"))
+
+
+def test_what_the_caller_ignores_programs_do_not() -> None:
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGINT)}
+    try:
+        with Sandbox(workers=1) as box:
+            code = "import signal as s\nprint(s.getsignal(1) is s.SIG_DFL, s.getsignal(2) is s.default_int_handler)"
+            assert box.run(code).stdout == b"True True\n"
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
