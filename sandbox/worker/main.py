@@ -102,7 +102,7 @@ def _prepare_interpreter(spec: Dict[str, Any]) -> None:
 
 
 def _reset_signals() -> None:
-    """As for a program started from a terminal: what the caller ignores or blocks, as under nohup, is its own matter."""
+    """As for a program started from a terminal: what the caller ignores or blocks, as under nohup, is its affair."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, *_IGNORED_BY_PYTHON}:
         if signal.getsignal(number) == signal.SIG_IGN:
