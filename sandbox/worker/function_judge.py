@@ -11,8 +11,9 @@ import time
 from typing import Any, Dict, List, Optional
 
 from .outcome import Judging, Outcome, Task, TestResult, ended_early
-from .run import TIME_REASONS, Report
+from .run import Report
 from .session import FunctionTests, Session, TestTimeout, UnusableError, outcome_of_statement
+from .spending import Spending
 from .tests import TestCodeError, Unit, compile_tests
 
 _MIN_CPU_S = 10.0
@@ -42,8 +43,7 @@ class _FunctionTask(Task):
 
     def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
         judge = _FunctionJudge(zygote, self.tests, request["code"], request["limits"], request["isolate_tests"])
-        tests = judge.judge(request["stop_on_first_failure"])
-        return Judging(tests, judge.cpu_ns, judge.peak_bytes, judge.is_late)
+        return judge.judge(request["stop_on_first_failure"])
 
 
 class _FunctionJudge:
@@ -69,16 +69,10 @@ class _FunctionJudge:
         self._own_cpu_s = max(_MIN_CPU_S, limits["cpu_s"])
         self._killed_after_s = 0
         """CPU time of this process."""
-        # Time that the program's CPU time does not show: asleep, or spent here on what it returned.
-        self._lost_s = 0.0
-        self.cpu_ns = 0
-        self.peak_bytes = 0
-        self.is_late = False
-        self._was_ended = False
-        """Some test for its time, which no other time will tell."""
+        self._spending = Spending(limits)
 
-    def judge(self, stop_on_first_failure: bool) -> List[TestResult]:
-        """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
+    def judge(self, stop_on_first_failure: bool) -> Judging:
+        """All tests. Raises InfrastructureFailure."""
         _signal.signal(_signal.SIGPROF, self._time_out)
         failed = False
         for index, unit in enumerate(self._tests.code.units):
@@ -97,8 +91,7 @@ class _FunctionJudge:
                 self._finish()
         self._finish()
         _signal.setitimer(_signal.ITIMER_PROF, 0)
-        self.is_late = self.is_late or (not self._was_ended and self._left_s("due_total_cpu_s") < 0)
-        return self._results
+        return self._spending.judging(self._results)
 
     def _finish(self) -> None:
         """End the candidate after its last test. One that had ended before has let another process answer for it."""
@@ -112,7 +105,7 @@ class _FunctionJudge:
                 self._results[place] = outcome.as_result(self._results[place][2])
 
     def _test(self, index: int) -> Outcome:
-        if self._left_s() <= 0:
+        if self._spending.left_s() <= 0:
             self._unusable = Outcome("TLE", "time limit over all tests exceeded")
         if self._session is None or not self._session.is_alive:
             self._end_session()
@@ -122,22 +115,18 @@ class _FunctionJudge:
         broken = self._broken or self._broken_pieces.get(self._tests.code.units[index].piece)
         return broken or self._execute(self._session, index)
 
-    def _left_s(self, limit: str = "total_cpu_s") -> float:
-        """Of the time over all tests; what the live candidate uses is watched by its supervisor."""
-        return float(self._limits[limit]) - self.cpu_ns / 1e9 - self._lost_s
-
     def _begin(self, index: int) -> None:
         """A fresh candidate, with the set-up statements before `index` executed."""
         if self._unusable is not None:
             return
-        left = self._left_s()
+        left = self._spending.left_s()
         self._limit_own_cpu()
         if self._results:
             # Test code and prelude refer to each other in circles, with all that programs returned to them.
             sys.modules.pop("tests", None)
             gc.collect()
         self._session_from = len(self._results)
-        limits = {**self._limits, "total_cpu_s": left, "due_total_cpu_s": self._left_s("due_total_cpu_s")}
+        limits = {**self._limits, "total_cpu_s": left, "due_total_cpu_s": self._spending.left_s("due_total_cpu_s")}
         self._session = session = Session(self._zygote, self._tests, self._code, limits)
         try:
             session.load()
@@ -170,7 +159,7 @@ class _FunctionJudge:
         except TestTimeout:
             pass  # as below
         # Test code may have caught either of these two with a bare `except`.
-        self._lost_s += max(0.0, time.process_time() - began_s - _FREE_CPU_S)
+        self._spending.lose(max(0.0, time.process_time() - began_s - _FREE_CPU_S))
         if self._has_timed_out:
             session.end()  # half of an exchange may have been done: what comes next would not be what was asked
             return Outcome("TLE", "the test code ran for too long on what the program returned")
@@ -204,13 +193,7 @@ class _FunctionJudge:
         if self._session is None:
             return None
         report = self._session.end()
-        self.cpu_ns += report.cpu_ns
-        self.is_late = self.is_late or report.is_late
-        self._was_ended = self._was_ended or report.reason in TIME_REASONS
-        self._lost_s += (
-            report.idle_ns / 1e9
-        )  # or a hundred sleeping tests would hold the slot for a hundred idle guards
-        self.peak_bytes = max(self.peak_bytes, report.peak_bytes)
+        self._spending.add(report)
         self._session.names.clear()
         self._session = None
         return report

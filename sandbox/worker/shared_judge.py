@@ -16,10 +16,11 @@ from typing import Any, Dict, List, Optional
 from .codec import CodecError, unpack
 from .frames import FrameError, PeerGoneError, receive_frame, send_frame
 from .outcome import Judging, Outcome, Task, TestResult, ended_early
-from .run import TIME_REASONS, Report, Run
+from .run import Report, Run
 from .shared_plan import CASE, Plan, Step, plan_tests
 from .shared_result import MAX_MESSAGE, VERDICTS
 from .shared_tests import ANSWER, LAST_OF_CLASS, LAST_OF_PIECE, REQUEST, SECRET_BYTES
+from .spending import Spending
 from .tests import TestCodeError
 
 _FIRST_FRAME = 1 << 20
@@ -50,8 +51,7 @@ class _SharedTask(Task):
 
     def judge(self, zygote: socket.socket, request: Dict[str, Any]) -> Judging:
         judge = _SharedJudge(zygote, self, request["code"], request["limits"], request["isolate_tests"])
-        tests = judge.judge(request["stop_on_first_failure"])
-        return Judging(tests, judge.cpu_ns, judge.peak_bytes, judge.is_late)
+        return judge.judge(request["stop_on_first_failure"])
 
 
 class _UnusableError(Exception):
@@ -193,15 +193,10 @@ class _SharedJudge:
         self._session_from = 0
         """Place of the session's first result."""
         self._unusable: Optional[Outcome] = None
-        self._idle_s = 0.0
-        self.cpu_ns = 0
-        self.peak_bytes = 0
-        self.is_late = False
-        self._was_ended = False
-        """Some test for its time, which no other time will tell."""
+        self._spending = Spending(limits)
 
-    def judge(self, stop_on_first_failure: bool) -> List[TestResult]:
-        """Verdict, message and wall seconds of each test. Raises InfrastructureFailure."""
+    def judge(self, stop_on_first_failure: bool) -> Judging:
+        """All tests. Raises InfrastructureFailure."""
         places = [place for place, step in enumerate(self._task.plan.steps) if step.is_test]
         failed = False
         for place, after in zip(places, [*places[1:], None]):
@@ -218,8 +213,7 @@ class _SharedJudge:
             if self._isolate_tests:
                 self._finish()
         self._finish()
-        self.is_late = self.is_late or (not self._was_ended and self._left_s("due_total_cpu_s") < 0)
-        return self._results
+        return self._spending.judging(self._results)
 
     def _what_ends(self, step: Step, after: Optional[int]) -> int:
         """Which fixtures are to be torn down after a test."""
@@ -240,13 +234,9 @@ class _SharedJudge:
                 return error.outcome
         return self._session.test(place, then)
 
-    def _left_s(self, limit: str) -> float:
-        """Of the time over all tests; what the live candidate uses is watched by its supervisor."""
-        return float(self._limits[limit]) - self.cpu_ns / 1e9 - self._idle_s
-
     def _begin(self) -> _Session:
         """A fresh candidate. Raises _UnusableError."""
-        left = {limit: self._left_s(limit) for limit in ("total_cpu_s", "due_total_cpu_s")}
+        left = {limit: self._spending.left_s(limit) for limit in ("total_cpu_s", "due_total_cpu_s")}
         if left["total_cpu_s"] <= 0:
             raise _UnusableError(Outcome("TLE", "time limit over all tests exceeded"))
         self._session_from = len(self._results)
@@ -262,12 +252,7 @@ class _SharedJudge:
         was_alive = self._session.is_alive
         report = self._session.end()
         self._session = None
-        self.cpu_ns += report.cpu_ns
-        self.is_late = self.is_late or report.is_late
-        self._was_ended = self._was_ended or report.reason in TIME_REASONS
-        # Or a hundred sleeping tests would hold the slot for a hundred idle guards.
-        self._idle_s += report.idle_ns / 1e9
-        self.peak_bytes = max(self.peak_bytes, report.peak_bytes)
+        self._spending.add(report)
         if not was_alive or (report.reason is not None and report.exit_code is None):
             return
         outcome = ended_early(report._replace(reason=None))

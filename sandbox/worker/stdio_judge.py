@@ -9,7 +9,8 @@ from .checker_program import CheckerProgram
 from .checkers import DEFAULT, text_checker
 from .matching import TooCloseError
 from .outcome import Judging, Outcome, Task, TestResult, outcome_of
-from .run import TIME_REASONS, run_script
+from .run import run_script
+from .spending import Spending
 from .tests import TestCodeError
 
 _LAST_WORDS = 4096
@@ -58,8 +59,7 @@ class _StdioTask(Task):
         source = self._checker["program"]
         judgment = _TextJudgment(self._checker) if source is None else CheckerProgram(zygote, source)
         judge = _StdioJudge(zygote, self._tests, judgment, request["payload"], request["limits"])
-        tests = judge.judge(request["stop_on_first_failure"])
-        return Judging(tests, judge.cpu_ns, judge.peak_bytes, judge.is_late)
+        return judge.judge(request["stop_on_first_failure"])
 
 
 class _StdioJudge:
@@ -82,15 +82,10 @@ class _StdioJudge:
         self._judgment = judgment
         self._payload = payload
         self._limits = limits
-        self._idle_s = 0.0
-        self.cpu_ns = 0
-        self.peak_bytes = 0
-        self.is_late = False
-        self._was_ended = False
-        """Some test for its time, which no other time will tell."""
+        self._spending = Spending(limits)
 
-    def judge(self, stop_on_first_failure: bool) -> List[TestResult]:
-        """Verdict, message and wall seconds of each test. Raises InfrastructureFailure, TestCodeError."""
+    def judge(self, stop_on_first_failure: bool) -> Judging:
+        """All tests. Raises InfrastructureFailure, TestCodeError."""
         results: List[TestResult] = []
         same_for_all = None
         failed = False
@@ -104,27 +99,16 @@ class _StdioJudge:
             outcome, wall_s = self._run(stdin, expected)
             if outcome.verdict == "CE":
                 same_for_all = outcome
-            elif self._used_s > self._limits["total_cpu_s"]:
+            elif self._spending.left_s() < 0:
                 same_for_all = Outcome("TLE", "time limit over all tests exceeded")
             results.append(outcome.as_result(wall_s))
             failed = failed or outcome.verdict != "AC"
-        self.is_late = self.is_late or (not self._was_ended and self._used_s > self._limits["due_total_cpu_s"])
-        return results
-
-    @property
-    def _used_s(self) -> float:
-        return self.cpu_ns / 1e9 + self._idle_s
+        return self._spending.judging(results)
 
     def _run(self, stdin: str, expected: str) -> Tuple[Outcome, float]:
         output = run_script(self._zygote, self._limits, self._payload, stdin.encode("utf-8", "surrogatepass"))
         report = output.report
-        self.cpu_ns += report.cpu_ns
-        self.is_late = self.is_late or report.is_late
-        self._was_ended = self._was_ended or report.reason in TIME_REASONS
-        self._idle_s += (
-            report.idle_ns / 1e9
-        )  # or a hundred sleeping tests would hold the slot for a hundred idle guards
-        self.peak_bytes = max(self.peak_bytes, report.peak_bytes)
+        self._spending.add(report)
         outcome = outcome_of(report, output.notice)
         if outcome is None:
             outcome = self._judgment.judge(stdin, output.stdout, expected)
