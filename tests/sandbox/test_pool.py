@@ -49,6 +49,20 @@ def box() -> Iterator[Sandbox]:
         yield sandbox
 
 
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+    """What the slots answer, as they do."""
+    found: list[Message] = []
+    request = Slot.request
+
+    def noted(*arguments: Any) -> Message:
+        found.append(request(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr(Slot, "request", noted)
+    return found
+
+
 def slow(result: int, seconds: float = 0.2) -> str:
     return f"import time\ndef f(a, b):\n    time.sleep({seconds})\n    return {result}"
 
@@ -589,15 +603,7 @@ LATE = {
 
 
 @pytest.mark.parametrize("what", LATE)
-def test_a_submission_is_judged_again_for(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    answers: list[Message] = []
-    request = Slot.request
-
-    def noted(*arguments: Any) -> Message:
-        answers.append(request(*arguments))
-        return answers[-1]
-
-    monkeypatch.setattr(Slot, "request", noted)
+def test_a_submission_is_judged_again_for(answers: list[Message], what: str) -> None:
     with Sandbox(workers=1) as box:
         assert box.judge(*LATE[what]).verdict is Verdict.TLE
     assert {test[0] for test in answers[0]["tests"]} == {"AC"}
@@ -648,15 +654,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("what", ENDLESS)
-def test_what_goes_on_for_ever_is_not_judged_again(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    answers: list[Message] = []
-    request = Slot.request
-
-    def noted(*arguments: Any) -> Message:
-        answers.append(request(*arguments))
-        return answers[-1]
-
-    monkeypatch.setattr(Slot, "request", noted)
+def test_what_goes_on_for_ever_is_not_judged_again(answers: list[Message], what: str) -> None:
     problem, code = ENDLESS[what]
     limits = Limits(cpu_s=0.3, total_cpu_s=0.4)
     with Sandbox(workers=1) as box:

@@ -1,5 +1,7 @@
 """The folder that programs work in, run after run in one slot."""
 
+from pathlib import Path
+
 from sandbox import Sandbox, Verdict
 
 COUNT = "print(sum(line.split()[4] == '/tmp' for line in open('/proc/self/mountinfo')))"
@@ -48,3 +50,18 @@ def test_inodes_are_memory_of_the_program() -> None:
     with Sandbox(workers=1) as box:
         empty, many = box.run("pass"), box.run(code)
     assert many.peak_memory_bytes - empty.peak_memory_bytes > 8 << 20
+
+
+def shared_bytes() -> int:
+    """Files in memory, of the whole machine."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Shmem:")) * 1024
+
+
+def test_what_a_large_folder_held_is_gone_with_its_run() -> None:
+    with Sandbox(workers=1) as box:
+        before = shared_bytes()
+        for _ in range(4):
+            assert box.run("open('a', 'wb').write(bytes(200 << 20))").verdict is Verdict.AC
+        box.run("pass")
+        assert shared_bytes() - before < 400 << 20
