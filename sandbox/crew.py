@@ -22,6 +22,22 @@ processes of a slot may be killed from outside several times in a row."""
 _LONGEST_PAUSE_S = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activity:
+    """What slots do, and what has happened to them so far."""
+
+    busy: int
+    """Slots with a program, of all there are."""
+    waiting: int
+    """Programs that wait for a slot, those to be run again alone included."""
+    failures: int
+    """Times that the host failed a program; each was tried again unless it had been for too long."""
+    replaced: int
+    """Slots that failed and were replaced."""
+    alone: int
+    """Programs run again alone, because beside others their time had run out."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Job:
     """A request on its way to a slot."""
@@ -56,6 +72,8 @@ class Crew:
         self._schedule: Schedule[_Job] = Schedule(workers * QUEUED_PER_SLOT)
         self._closed = threading.Event()
         self._slots: dict[int, Slot] = {0: first}
+        self._count = threading.Lock()
+        self._failures = self._replaced = self._alone = 0
         self._threads = [
             threading.Thread(target=self._serve, args=(index,), name=f"sandbox-slot-{index}", daemon=True)
             for index in range(workers)
@@ -76,6 +94,15 @@ class Crew:
         if not self._schedule.put(job):
             raise ClosedError("this Sandbox is closed; make a new one")
         return job.future
+
+    @property
+    def activity(self) -> Activity:
+        """As of now."""
+        running, waiting = self._schedule.load()
+        with self._count:
+            return Activity(
+                busy=running, waiting=waiting, failures=self._failures, replaced=self._replaced, alone=self._alone
+            )
 
     def close(self) -> None:
         """End every slot and fail what is pending; returns when no process is left."""
@@ -110,7 +137,10 @@ class Crew:
             return
         if turn.is_alone or not answer["is_late"]:
             job.future.set_result(answer)
-        elif not self._schedule.put_alone(replace(job, request=alone(job.request))):
+            return
+        with self._count:
+            self._alone += 1
+        if not self._schedule.put_alone(replace(job, request=alone(job.request))):
             job.future.set_exception(_closed_before())
 
     def _answer(self, index: int, job: _Job) -> Message:
@@ -128,6 +158,9 @@ class Crew:
             except InfrastructureError as error:
                 last = error
                 failed = self._slots.pop(index, None)
+                with self._count:
+                    self._failures += 1
+                    self._replaced += failed is not None
                 if failed is not None:
                     failed.kill()
                 continue

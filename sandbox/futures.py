@@ -7,25 +7,46 @@ import concurrent.futures
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TypeVar
 
+from sandbox.errors import InfrastructureError
+
 S = TypeVar("S")
 T = TypeVar("T")
 
 
-def then(source: concurrent.futures.Future[S], convert: Callable[[S], T]) -> concurrent.futures.Future[T]:
-    """A future of the converted result; cancelling it before it runs cancels the source."""
+def then(
+    source: concurrent.futures.Future[S],
+    convert: Callable[[S], T],
+    recover: Callable[[InfrastructureError], T] | None = None,
+) -> concurrent.futures.Future[T]:
+    """A future of the converted result; cancelling it before it runs cancels the source.
+
+    Args:
+        recover: makes a result of a failure of the host; None: that is raised like any other error.
+    """
     target: concurrent.futures.Future[T] = concurrent.futures.Future()
 
     def finish(done: concurrent.futures.Future[S]) -> None:
         if not target.set_running_or_notify_cancel():
             return
         try:
-            target.set_result(convert(done.result()))
+            target.set_result(_converted(done, convert, recover))
         except BaseException as error:  # noqa: BLE001 - to whoever waits for the target
             target.set_exception(error)
 
     source.add_done_callback(finish)
     target.add_done_callback(lambda done: source.cancel() if done.cancelled() else None)
     return target
+
+
+def _converted(
+    done: concurrent.futures.Future[S], convert: Callable[[S], T], recover: Callable[[InfrastructureError], T] | None
+) -> T:
+    try:
+        return convert(done.result())
+    except InfrastructureError as error:
+        if recover is None:
+            raise
+        return recover(error)
 
 
 def as_completed(futures: Iterable[concurrent.futures.Future[T]], most: int) -> Iterator[tuple[int, T]]:

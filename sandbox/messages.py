@@ -102,12 +102,21 @@ def no_code_result(problem: Problem, level: str) -> JudgeResult:
     Raises:
         ProblemError: the tests are of no use.
     """
+    return _not_judged(problem, level, Verdict.NO_CODE, "the completion holds no code")
+
+
+def host_failed_result(problem: Problem, level: str, message: str) -> JudgeResult:
+    """What a submission gets that the host failed: it says nothing about the program."""
+    return _not_judged(problem, level, Verdict.IE, message)
+
+
+def _not_judged(problem: Problem, level: str, verdict: Verdict, message: str) -> JudgeResult:
     return JudgeResult(
-        verdict=Verdict.NO_CODE,
+        verdict=verdict,
         passed=0,
         total=count_tests(problem),
         tests=(),
-        message="the completion holds no code",
+        message=message,
         cpu_s=0.0,
         wall_s=0.0,
         peak_memory_bytes=0,

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import cached_property
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self, Unpack
 
 from containers.host import HostRuntime
-from sandbox.crew import QUEUED_PER_SLOT, Crew
+from sandbox.crew import QUEUED_PER_SLOT, Activity, Crew
 from sandbox.errors import ProblemError
 from sandbox.futures import as_completed, in_order, in_thread, then
 from sandbox.level import Level
@@ -19,19 +19,20 @@ from sandbox.limits import Limits
 from sandbox.messages import (
     Message,
     definition,
+    host_failed_result,
     judge_request,
     judge_result,
     no_code_result,
     run_request,
     run_result,
 )
+from sandbox.options import Isolation, JudgeOptions, OnHostFailure
 from sandbox.problem import Problem
 from sandbox.result import JudgeResult, RunResult
 from sandbox.slot import Enforcement, Runtime
 from sandbox.syntax import check_entry_point
 from sandbox.worker.languages import PYTHON, check_known
 
-Isolation = Literal["submission", "test"]
 Submission = tuple[Problem, str | None]
 Program = tuple[str, str | bytes]
 """Code and its stdin."""
@@ -91,7 +92,7 @@ class Sandbox:
             ClosedError: the sandbox is closed.
             ValueError: there is no such language.
         """
-        return self._submit_run(code, stdin, limits, language).result()
+        return self.submit_run(code, stdin, limits, language).result()
 
     def run_batch(
         self, programs: Iterable[Program], limits: Limits | None = None, language: str = PYTHON
@@ -104,24 +105,20 @@ class Sandbox:
     ) -> Iterator[tuple[int, RunResult]]:
         """Run many programs; (input index, result) as they finish. Input is read as slots get free. Raises as `run`."""
         check_known(language)
-        return as_completed((self._submit_run(code, stdin, limits, language) for code, stdin in programs), self._most)
+        return as_completed((self.submit_run(code, stdin, limits, language) for code, stdin in programs), self._most)
 
     def judge(
         self,
         problem: Problem,
         code: str | None,
-        *,
-        stop_on_first_failure: bool = False,
-        isolate: Isolation = "submission",
+        **options: Unpack[JudgeOptions],
     ) -> JudgeResult:
         """Judge one program.
 
         Args:
             problem: what it is judged by.
             code: the program; None, where a completion held no code, is judged NO_CODE.
-            stop_on_first_failure: the tests after the first that fails are SKIPPED.
-            isolate: `submission`: one candidate runs all tests, a fresh one follows each that died;
-                `test`: each test has its own.
+            **options: see `JudgeOptions`.
 
         Raises:
             InfrastructureError: the host failed, and went on failing for ten seconds.
@@ -129,39 +126,33 @@ class Sandbox:
             UnsupportedLanguageError: the runtime cannot run programs in the problem's language.
             ClosedError: the sandbox is closed.
         """
-        return self._submit(problem, code, stop_on_first_failure, isolate).result()
+        return self.submit(problem, code, **options).result()
 
     def judge_batch(
         self,
         submissions: Iterable[Submission],
-        *,
-        stop_on_first_failure: bool = False,
-        isolate: Isolation = "submission",
+        **options: Unpack[JudgeOptions],
     ) -> list[JudgeResult]:
         """Judge many, in parallel; results in input order. Raises as `judge`."""
-        return in_order(
-            self.judge_as_completed(submissions, stop_on_first_failure=stop_on_first_failure, isolate=isolate)
-        )
+        return in_order(self.judge_as_completed(submissions, **options))
 
     def judge_as_completed(
         self,
         submissions: Iterable[Submission],
-        *,
-        stop_on_first_failure: bool = False,
-        isolate: Isolation = "submission",
+        **options: Unpack[JudgeOptions],
     ) -> Iterator[tuple[int, JudgeResult]]:
         """Judge many, in parallel; (input index, result) as they finish. Input is read as slots get free.
 
         Raises as `judge`.
         """
-        futures = (self._submit(problem, code, stop_on_first_failure, isolate) for problem, code in submissions)
+        futures = (self.submit(problem, code, **options) for problem, code in submissions)
         return as_completed(futures, self._most)
 
     async def run_async(
         self, code: str, stdin: str | bytes = b"", limits: Limits | None = None, language: str = PYTHON
     ) -> RunResult:
         """`run` without blocking the event loop."""
-        return await asyncio.wrap_future(await asyncio.to_thread(self._submit_run, code, stdin, limits, language))
+        return await asyncio.wrap_future(await asyncio.to_thread(self.submit_run, code, stdin, limits, language))
 
     async def run_batch_async(
         self, programs: Iterable[Program], limits: Limits | None = None, language: str = PYTHON
@@ -179,38 +170,90 @@ class Sandbox:
         self,
         problem: Problem,
         code: str | None,
-        *,
-        stop_on_first_failure: bool = False,
-        isolate: Isolation = "submission",
+        **options: Unpack[JudgeOptions],
     ) -> JudgeResult:
         """`judge` without blocking the event loop."""
-        submitted = await asyncio.to_thread(self._submit, problem, code, stop_on_first_failure, isolate)
+        submitted = await asyncio.to_thread(self.submit, problem, code, **options)
         return await asyncio.wrap_future(submitted)
 
     async def judge_batch_async(
         self,
         submissions: Iterable[Submission],
-        *,
-        stop_on_first_failure: bool = False,
-        isolate: Isolation = "submission",
+        **options: Unpack[JudgeOptions],
     ) -> list[JudgeResult]:
         """`judge_batch` without blocking the event loop."""
-        results = self.judge_as_completed_async(
-            submissions, stop_on_first_failure=stop_on_first_failure, isolate=isolate
-        )
+        results = self.judge_as_completed_async(submissions, **options)
         return in_order([found async for found in results])
 
     def judge_as_completed_async(
         self,
         submissions: Iterable[Submission],
+        **options: Unpack[JudgeOptions],
+    ) -> AsyncIterator[tuple[int, JudgeResult]]:
+        """`judge_as_completed` without blocking the event loop."""
+        return in_thread(self.judge_as_completed(submissions, **options))
+
+    def submit_run(
+        self, code: str, stdin: str | bytes = b"", limits: Limits | None = None, language: str = PYTHON
+    ) -> Future[RunResult]:
+        """`run`, whose result is waited for elsewhere; waits while the queue is full. Its future raises as `run`.
+
+        Raises:
+            ClosedError: the sandbox is closed.
+            ValueError: there is no such language.
+        """
+        check_known(language)
+        _check_text("code", code)
+        if not isinstance(stdin, str | bytes):
+            raise TypeError(f"stdin is {stdin!r:.80}; it must be text or bytes")
+        answer = self._crew.submit(run_request(code, stdin, limits or Limits(), language), None)
+        return then(answer, lambda answer: run_result(answer, self.enforcement.level))
+
+    def submit(
+        self,
+        problem: Problem,
+        code: str | None,
         *,
         stop_on_first_failure: bool = False,
         isolate: Isolation = "submission",
-    ) -> AsyncIterator[tuple[int, JudgeResult]]:
-        """`judge_as_completed` without blocking the event loop."""
-        return in_thread(
-            self.judge_as_completed(submissions, stop_on_first_failure=stop_on_first_failure, isolate=isolate)
+        on_host_failure: OnHostFailure = "raise",
+    ) -> Future[JudgeResult]:
+        """`judge`, whose result is waited for elsewhere; waits while the queue is full. Its future raises as `judge`.
+
+        Raises:
+            ProblemError: the tests, the prelude or the entry point are no Python.
+            ClosedError: the sandbox is closed.
+        """
+        if isolate not in ("submission", "test"):
+            raise ValueError(f"isolate is {isolate!r}; it must be 'submission' or 'test'")
+        if on_host_failure not in ("raise", "return"):
+            raise ValueError(f"on_host_failure is {on_host_failure!r}; it must be 'raise' or 'return'")
+        if code is not None:
+            _check_text("code", code)
+        key, plain = self._definition(problem)
+        level = self.enforcement.level
+        if code is None:
+            future: Future[JudgeResult] = Future()
+            future.set_result(no_code_result(problem, level))
+            return future
+        request = judge_request(
+            key,
+            code,
+            problem.limits,
+            language=problem.language,
+            stop_on_first_failure=stop_on_first_failure,
+            isolate_tests=isolate == "test",
         )
+        answer = self._crew.submit(request, (problem.id, plain))
+        recover = None
+        if on_host_failure == "return":
+            recover = lambda error: host_failed_result(problem, level, str(error))
+        return then(answer, lambda answer: judge_result(answer, problem, level), recover)
+
+    @property
+    def activity(self) -> Activity:
+        """What the slots are doing, and what has happened to them since the sandbox was made."""
+        return self._crew.activity
 
     def close(self) -> None:
         """End every slot and fail what is pending; returns when no process is left."""
@@ -232,39 +275,6 @@ class Sandbox:
     def _most(self) -> int:
         """Of one batch's programs that run or wait at a time."""
         return self.workers * QUEUED_PER_SLOT
-
-    def _submit_run(
-        self, code: str, stdin: str | bytes, limits: Limits | None, language: str = PYTHON
-    ) -> Future[RunResult]:
-        check_known(language)
-        _check_text("code", code)
-        if not isinstance(stdin, str | bytes):
-            raise TypeError(f"stdin is {stdin!r:.80}; it must be text or bytes")
-        answer = self._crew.submit(run_request(code, stdin, limits or Limits(), language), None)
-        return then(answer, lambda answer: run_result(answer, self.enforcement.level))
-
-    def _submit(
-        self, problem: Problem, code: str | None, stop_on_first_failure: bool, isolate: Isolation
-    ) -> Future[JudgeResult]:
-        if isolate not in ("submission", "test"):
-            raise ValueError(f"isolate is {isolate!r}; it must be 'submission' or 'test'")
-        if code is not None:
-            _check_text("code", code)
-        key, plain = self._definition(problem)
-        if code is None:
-            future: Future[JudgeResult] = Future()
-            future.set_result(no_code_result(problem, self.enforcement.level))
-            return future
-        request = judge_request(
-            key,
-            code,
-            problem.limits,
-            language=problem.language,
-            stop_on_first_failure=stop_on_first_failure,
-            isolate_tests=isolate == "test",
-        )
-        answer = self._crew.submit(request, (problem.id, plain))
-        return then(answer, lambda answer: judge_result(answer, problem, self.enforcement.level))
 
     def _definition(self, problem: Problem) -> tuple[str, Message]:
         """`definition`, remembered while the object lives. Raises ProblemError where the entry point is of no use."""

@@ -23,6 +23,13 @@ class Turn(NamedTuple, Generic[Job]):
     """Nothing else runs until it is done."""
 
 
+class Load(NamedTuple):
+    """How many jobs there are."""
+
+    running: int
+    waiting: int
+
+
 class Schedule(Generic[Job]):
     """A bounded queue, and beside it what must run while nothing else does. Thread-safe.
 
@@ -86,6 +93,11 @@ class Schedule(Generic[Job]):
                 self._next_alone_s = now + (now - self._alone_since)
                 self._alone_since = None
             self._changed.notify_all()
+
+    def load(self) -> Load:
+        """As of now."""
+        with self._changed:
+            return Load(self._running, len(self._waiting) + len(self._apart))
 
     def close(self) -> list[Job]:
         """No turn is given any more; what waited."""

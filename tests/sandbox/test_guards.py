@@ -397,7 +397,7 @@ def test_without_namespaces_a_closed_slot_leaves_no_process(
         box = alone()
         slot = box._crew._slots[0]
         idle = len(descendants(slot.pid))
-        running = box._submit_run("import time; time.sleep(9)", b"", Limits(idle_s=9))
+        running = box.submit_run("import time; time.sleep(9)", b"", Limits(idle_s=9))
         while len(descendants(slot.pid)) == idle:
             time.sleep(0.005)
         family = [slot.pid, *descendants(slot.pid)]
