@@ -7,7 +7,7 @@ error with its file, line and field. Blank lines are passed over.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
@@ -19,7 +19,7 @@ from sandbox.extraction import Which, extract_code
 from sandbox.jsonl import parse_line, read_lines
 from sandbox.limits import Limits
 from sandbox.problem import Kind, Problem, StdioTest
-from sandbox.result import JudgeResult
+from sandbox.result import JudgeResult, TestResult
 from sandbox.syntax import check_syntax
 from sandbox.verdict import Verdict
 from sandbox.worker.languages import PYTHON
@@ -42,6 +42,11 @@ class LimitsRecord(StrictRecord):
     processes: int | None = None
     disk_bytes: int | None = None
     open_files: int | None = None
+
+    @classmethod
+    def from_limits(cls, limits: Limits) -> Self:
+        """The row of limits."""
+        return cls(**asdict(limits))
 
     def to_limits(self) -> Limits:
         """The limits.
@@ -67,6 +72,13 @@ class CheckerRecord(StrictRecord):
     def _name_alone(cls, row: object) -> object:
         """A text is short for an object that has only `compare`."""
         return {"compare": row} if isinstance(row, str) else row
+
+    @classmethod
+    def from_checker(cls, checker: Checker) -> Self:
+        """The row of a checker: what is not its default."""
+        plain = asdict(checker) | {"compare": checker.compare.value, "order": checker.order.value}
+        defaults = {field.name: field.default for field in fields(Checker)}
+        return cls(**{name: value for name, value in plain.items() if name == "compare" or value != defaults[name]})
 
     def to_checker(self, problem_id: str) -> Checker:
         """The checker.
@@ -101,6 +113,27 @@ class ProblemRecord(StrictRecord):
     checker: CheckerRecord | None = None
     limits: LimitsRecord = LimitsRecord()
     meta: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def from_problem(cls, problem: Problem) -> Self:
+        """The row of a problem."""
+        tests = [
+            StdioTestRecord(stdin=test.stdin, stdout=test.stdout) if isinstance(test, StdioTest) else test
+            for test in problem.tests
+        ]
+        return cls(
+            id=problem.id,
+            prompt=problem.prompt,
+            answer_start=problem.answer_start,
+            kind=problem.kind.value,
+            tests=tests,
+            prelude=problem.prelude,
+            language=problem.language,
+            entry_point=problem.entry_point,
+            checker=None if problem.checker is None else CheckerRecord.from_checker(problem.checker),
+            limits=LimitsRecord.from_limits(problem.limits),
+            meta=dict(problem.meta),
+        )
 
     def to_problem(self) -> Problem:
         """The problem.
@@ -189,6 +222,23 @@ class ResultRecord(StrictRecord):
             peak_memory_bytes=result.peak_memory_bytes,
             enforcement=result.enforcement,
             tamper_proof=result.tamper_proof,
+        )
+
+    def to_result(self) -> JudgeResult:
+        """The result."""
+        return JudgeResult(
+            verdict=self.verdict,
+            passed=self.passed,
+            total=self.total,
+            tests=tuple(
+                TestResult(verdict=test.verdict, message=test.message, wall_s=test.wall_s) for test in self.tests
+            ),
+            message=self.message,
+            cpu_s=self.cpu_s,
+            wall_s=self.wall_s,
+            peak_memory_bytes=self.peak_memory_bytes,
+            enforcement=self.enforcement,
+            tamper_proof=self.tamper_proof,
         )
 
 

@@ -1,0 +1,1 @@
+"""The sandbox as an HTTP service on one node."""

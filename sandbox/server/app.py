@@ -1,0 +1,85 @@
+"""The application: routes, middleware and what they share, from the start of a server to its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sandbox.errors import ProblemError
+from sandbox.pool import Sandbox
+from sandbox.server import health, native
+from sandbox.server.answers import error_response, plain_error
+from sandbox.server.auth import TokenGuard
+from sandbox.server.body import BodyLimit
+from sandbox.server.errors import ServerError
+from sandbox.server.service import Service
+from sandbox.server.settings import Settings
+from sandbox.wire import ErrorBody
+
+log = logging.getLogger(__name__)
+
+
+def create_app(sandbox: Sandbox, settings: Settings, token: str | None) -> FastAPI:
+    """The server's application.
+
+    Args:
+        sandbox: stays the caller's to close.
+        token: what clients must send; None where nothing else can connect.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.service = Service(sandbox, settings, _Unobserved())
+        yield
+
+    app = FastAPI(title="qrpo-sandbox", version=version("qrpo-sandbox"), lifespan=lifespan, redoc_url=None)
+    app.include_router(health.router)
+    app.include_router(native.router)
+    app.add_exception_handler(ServerError, _answer_server_error)
+    app.add_exception_handler(ProblemError, _answer_problem_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(Exception, _answer_unforeseen)
+    app.add_middleware(BodyLimit, settings=settings)
+    app.add_middleware(TokenGuard, token=token, open_paths=health.PATHS)
+    return app
+
+
+class _Unobserved:
+    def finished(self, outcome: object, *, waited_s: float, took_s: float) -> None: ...
+
+
+async def _answer_server_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ServerError)
+    return error_response(error)
+
+
+async def _answer_problem_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return plain_error(422, ErrorBody(kind="problem", message=str(error), field=error.field))
+
+
+async def _answer_invalid(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    message = f"{place}: {first['msg']}" if place else str(first["msg"])
+    return plain_error(422, ErrorBody(kind="invalid", message=message, field=place or None))
+
+
+async def _answer_http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = "not_found" if error.status_code == 404 else "invalid"
+    return plain_error(error.status_code, ErrorBody(kind=kind, message=str(error.detail)))
+
+
+async def _answer_unforeseen(_: Request, error: Exception) -> Response:
+    return plain_error(500, ErrorBody(kind="internal", message=f"{type(error).__name__}; the server's log says more"))

@@ -1,0 +1,56 @@
+"""Who may ask: whoever has the server's token."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Collection
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sandbox.server.answers import error_response
+from sandbox.server.errors import UnauthorizedError
+
+
+class TokenGuard:
+    """Middleware that lets nobody in without the token.
+
+    It comes as `Authorization: Bearer TOKEN`, or as the password of `Authorization: Basic`, which HTTP clients make of
+    http://:TOKEN@HOST/: so may those be used that know nothing of tokens.
+
+    Args:
+        token: None lets everybody in, as on a Unix socket, whose folder says who may connect.
+        open_paths: what needs none.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None, open_paths: Collection[str]) -> None:
+        self._app = app
+        self._token = token
+        self._open_paths = frozenset(open_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request. Source: the ASGI specification; RFC 6750 and 7617 for the header."""
+        if scope["type"] != "http" or scope["path"] in self._open_paths or self._may_enter(Headers(scope=scope)):
+            await self._app(scope, receive, send)
+        else:
+            await error_response(UnauthorizedError())(scope, receive, send)
+
+    def _may_enter(self, headers: Headers) -> bool:
+        if self._token is None:
+            return True
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "basic":
+            given = _password(given)
+        elif scheme.lower() != "bearer":
+            return False
+        return hmac.compare_digest(given.strip().encode(), self._token.encode())
+
+
+def _password(credentials: str) -> str:
+    """That of `Basic` credentials; empty where they are none."""
+    try:
+        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return ""

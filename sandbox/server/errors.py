@@ -1,0 +1,118 @@
+"""Errors of the server, each with the status that it is answered with.
+
+ServerError
+├── UnauthorizedError      401  no token, or a wrong one
+├── UnknownProblemsError   404  keys of problems that are not here (any more)
+├── ConflictError          409  an idempotency key that belongs to another request
+├── TooLargeError          413  more than would ever be taken
+├── LimitError             422  limits above the server's
+├── OverloadedError        429  no room now
+└── DrainingError          503  the server is about to end
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class ServerError(Exception):
+    """Base of all errors of this package; the message goes to the client.
+
+    Attributes:
+        status: HTTP status. kind: what clients tell errors apart by.
+        retry_after_s: when to come again, s; None where that is of no use.
+    """
+
+    status: ClassVar[int]
+    kind: ClassVar[str]
+    retry_after_s: float | None = None
+
+
+class UnauthorizedError(ServerError):
+    """The request has no token, or a wrong one."""
+
+    status = 401
+    kind = "unauthorized"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a token is needed: send `Authorization: Bearer TOKEN`, or put it into the URL as a password: "
+            "http://:TOKEN@HOST:PORT/; the server's first line says which file holds it"
+        )
+
+
+class UnknownProblemsError(ServerError):
+    """Submissions name problems that the server does not hold.
+
+    Attributes:
+        keys: theirs.
+    """
+
+    status = 404
+    kind = "unknown_problems"
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self.keys = list(keys)
+        super().__init__(
+            f"{len(self.keys)} problems are not known here, such as {self.keys[0]!r}; PUT /v1/problems first"
+        )
+
+
+class ConflictError(ServerError):
+    """An idempotency key was used for another request."""
+
+    status = 409
+    kind = "conflict"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the Idempotency-Key {key!r} was used with another body; use a new one for each request")
+
+
+class TooLargeError(ServerError):
+    """More than the server would ever take."""
+
+    status = 413
+    kind = "too_large"
+
+    def __init__(self, what: str, amount: int, most: int) -> None:
+        super().__init__(f"{what}: {amount} is too much, at most {most} are taken; send it in parts")
+
+
+class InvalidError(ServerError):
+    """A value is out of range."""
+
+    status = 422
+    kind = "invalid"
+
+
+class LimitError(ServerError):
+    """A limit is above the server's."""
+
+    status = 422
+    kind = "limit"
+
+    def __init__(self, name: str, value: float, most: float) -> None:
+        super().__init__(f"limits.{name} is {value:g}; this server allows at most {most:g}")
+
+
+class OverloadedError(ServerError):
+    """There is no room now."""
+
+    status = 429
+    kind = "overloaded"
+
+    def __init__(self, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(f"the queue is full; come again in {retry_after_s:.0f} s")
+
+
+class DrainingError(ServerError):
+    """The server takes nothing new, for it is about to end."""
+
+    status = 503
+    kind = "draining"
+    retry_after_s = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("this server is about to end; go to another one")

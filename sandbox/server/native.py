@@ -1,0 +1,158 @@
+"""The native API; see `sandbox.wire`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
+
+from sandbox.errors import SandboxError
+from sandbox.pool import Submission
+from sandbox.problem import Problem
+from sandbox.records import LimitsRecord, ResultRecord
+from sandbox.records import Submission as SubmissionOf
+from sandbox.result import JudgeResult, RunResult
+from sandbox.server.answers import rows_response
+from sandbox.server.body import client_of
+from sandbox.server.errors import InvalidError
+from sandbox.server.service import Service
+from sandbox.wire import (
+    API_VERSION,
+    NDJSON,
+    ErrorAnswer,
+    Info,
+    JudgeAnswer,
+    JudgeBody,
+    JudgeRow,
+    ProblemsAnswer,
+    ProblemsBody,
+    RowError,
+    RunAnswer,
+    RunBody,
+    RunRecord,
+    RunRow,
+)
+from sandbox.worker.languages import check_known
+
+router = APIRouter(prefix="/v1", responses={"4XX": {"model": ErrorAnswer}, 503: {"model": ErrorAnswer}})
+
+
+def service_of(request: HttpRequest) -> Service:
+    """The service of the server that a request came to."""
+    service: Service = request.app.state.service
+    return service
+
+
+Here = Annotated[Service, Depends(service_of)]
+
+
+@router.get("/info")
+async def info(service: Here) -> Info:
+    """What this server is and does."""
+    settings = service.settings
+    return Info(
+        api=API_VERSION,
+        version=version("qrpo-sandbox"),
+        workers=service.sandbox.workers,
+        enforcement=service.sandbox.enforcement.level,
+        languages=list(await run_in_threadpool(lambda: service.sandbox.languages)),
+        max_limits=LimitsRecord.from_limits(settings.max_limits),
+        max_submissions=settings.queued // 2,
+        max_body_bytes=settings.body_bytes,
+    )
+
+
+@router.put("/problems")
+async def put_problems(
+    service: Here,
+    body: Annotated[
+        ProblemsBody,
+        Body(examples=[{"problems": [{"id": "add", "tests": ["assert add(2, 2) == 4", "assert add(-1, 1) == 0"]}]}]),
+    ],
+) -> ProblemsAnswer:
+    """Hold problems; all are checked before any is taken."""
+    return ProblemsAnswer(keys=service.problems.put(body.problems))
+
+
+@router.post("/judge", response_model=JudgeAnswer, responses={200: {"content": {NDJSON: {"schema": {}}}}})
+async def judge(
+    service: Here,
+    request: HttpRequest,
+    body: Annotated[
+        JudgeBody,
+        Body(
+            examples=[{"submissions": [{"problem": "KEY", "code": "def add(a, b):\n    return a + b", "id": "mine"}]}]
+        ),
+    ],
+) -> Response:
+    """Judge submissions to problems that the server holds."""
+    problems = service.problems.get(submission.problem for submission in body.submissions)
+    if body.limits is not None:
+        problems = {key: _with_limits(problem, body.limits) for key, problem in problems.items()}
+    submissions = [(problems[submission.problem], submission.code) for submission in body.submissions]
+    judging = service.judge(
+        client_of(request), submissions, stop_on_first_failure=body.stop_on_first_failure, isolate=body.isolate
+    )
+    return rows_response(
+        judging,
+        partial(_judge_row, submissions, [submission.id for submission in body.submissions]),
+        is_streamed=_wants_lines(request),
+        patience_s=service.settings.read_patience_s,
+    )
+
+
+@router.post("/run", response_model=RunAnswer, responses={200: {"content": {NDJSON: {"schema": {}}}}})
+async def run(
+    service: Here,
+    request: HttpRequest,
+    body: Annotated[
+        RunBody,
+        Body(examples=[{"programs": [{"code": "print(input()[::-1])", "stdin": "olleh"}], "limits": {"cpu_s": 2}}]),
+    ],
+) -> Response:
+    """Run programs with nothing to compare."""
+    try:
+        check_known(body.language)
+        limits = body.limits.to_limits()
+    except ValueError as error:
+        raise InvalidError(str(error)) from None
+    programs = [(program.code, program.stdin_bytes()) for program in body.programs]
+    return rows_response(
+        service.run(client_of(request), programs, limits, body.language),
+        _run_row,
+        is_streamed=_wants_lines(request),
+        patience_s=service.settings.read_patience_s,
+    )
+
+
+def _wants_lines(request: HttpRequest) -> bool:
+    return NDJSON in request.headers.get("accept", "")
+
+
+def _with_limits(problem: Problem, record: LimitsRecord) -> Problem:
+    try:
+        return replace(problem, limits=replace(problem.limits, **record.model_dump(exclude_none=True)))
+    except ValueError as error:
+        raise InvalidError(f"limits of problem {problem.id!r}: {error}") from None
+
+
+def _judge_row(
+    submissions: Sequence[Submission], ids: Sequence[str | None], place: int, outcome: JudgeResult | SandboxError
+) -> JudgeRow:
+    if isinstance(outcome, SandboxError):
+        return JudgeRow(index=place, error=RowError.from_error(outcome))
+    problem, code = submissions[place]
+    return JudgeRow(index=place, result=ResultRecord.from_result(SubmissionOf(problem, code, ids[place]), outcome))
+
+
+def _run_row(place: int, outcome: RunResult | SandboxError) -> RunRow:
+    if isinstance(outcome, SandboxError):
+        return RunRow(index=place, error=RowError.from_error(outcome))
+    return RunRow(index=place, result=RunRecord.from_result(outcome))

@@ -1,0 +1,77 @@
+"""What every route asks for: submissions judged and programs run, in fair turns and under the server's maxima."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import partial
+from typing import Unpack
+
+from sandbox.limits import Limits
+from sandbox.options import JudgeOptions
+from sandbox.pool import Program, Sandbox, Submission
+from sandbox.result import JudgeResult, RunResult
+from sandbox.server.dispatch import Dispatcher, Observer, Request
+from sandbox.server.errors import LimitError
+from sandbox.server.problems import Problems
+from sandbox.server.settings import Settings
+from sandbox.worker.languages import PYTHON
+
+
+class Service:
+    """The sandbox behind a server's routes. Lives in one event loop.
+
+    Args:
+        sandbox: stays the caller's to close.
+        observer: see `Dispatcher`.
+    """
+
+    def __init__(self, sandbox: Sandbox, settings: Settings, observer: Observer) -> None:
+        self.sandbox = sandbox
+        self.settings = settings
+        self.problems = Problems(settings.problems_bytes)
+        self.dispatcher = Dispatcher(sandbox, settings.queued, observer)
+
+    def judge(
+        self, client: str, submissions: Sequence[Submission], **options: Unpack[JudgeOptions]
+    ) -> Request[JudgeResult]:
+        """Judge submissions.
+
+        Raises:
+            LimitError: a problem's limits are above the server's.
+            OverloadedError, TooLargeError, DrainingError: see `Dispatcher.open`.
+        """
+        for problem in {id(problem): problem for problem, _ in submissions}.values():
+            self.check_limits(problem.limits)
+        tasks = [partial(self.sandbox.submit, problem, code, **options) for problem, code in submissions]
+        return self.dispatcher.open(client, tasks, _judge_size)
+
+    def run(
+        self, client: str, programs: Sequence[Program], limits: Limits, language: str = PYTHON
+    ) -> Request[RunResult]:
+        """Run programs.
+
+        Raises:
+            LimitError: the limits are above the server's.
+            OverloadedError, TooLargeError, DrainingError: see `Dispatcher.open`.
+        """
+        self.check_limits(limits)
+        tasks = [partial(self.sandbox.submit_run, code, stdin, limits, language) for code, stdin in programs]
+        return self.dispatcher.open(client, tasks, _run_size)
+
+    def check_limits(self, limits: Limits) -> None:
+        """Raises LimitError where they are above the server's."""
+        for field in fields(Limits):
+            most, value = getattr(self.settings.max_limits, field.name), getattr(limits, field.name)
+            if value is None:  # total_cpu_s, which is 10 times cpu_s then
+                value = 10 * limits.cpu_s
+            if most is not None and value > most:
+                raise LimitError(field.name, value, most)
+
+
+def _judge_size(result: JudgeResult) -> int:
+    return sum(len(test.message) for test in result.tests) + 100 * len(result.tests)
+
+
+def _run_size(result: RunResult) -> int:
+    return len(result.stdout) + len(result.stderr)
