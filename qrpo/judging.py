@@ -13,8 +13,8 @@ from qrpo.journal import Journal
 from qrpo.problems import load_all
 from qrpo.records import Rollout, ScoredRollout
 from rewards import ExecutionReward, Scored
-from rewards.execution import RewardName
-from sandbox import Verdict
+from rewards.shapes import ShapeName
+from sandbox import InfrastructureError, Verdict
 from sandbox.extraction import Which
 
 
@@ -52,7 +52,7 @@ def make_reward(config: PipelineConfig) -> ExecutionReward:
     return ExecutionReward(
         load_all(config.data),
         workers=config.score.sandbox_workers,
-        reward=cast("RewardName", config.score.reward),
+        reward=cast("ShapeName", config.score.reward),
         which=cast("Which", config.score.which_block),
     )
 
@@ -65,6 +65,8 @@ def count_verdicts(rollouts: Sequence[ScoredRollout]) -> dict[str, int]:
 
 def _judge(reward: ExecutionReward, rollouts: Sequence[Rollout], bar: Bar) -> list[ScoredRollout]:
     def count(place: int, scored: Scored) -> None:  # noqa: ARG001  # the signature of `progress`
+        if scored.reward is None:  # ends the batch: to learn from what the host has left would be to learn from chance
+            raise InfrastructureError(scored.result.message)
         bar.advance()
 
     submissions = [(rollout.problem_id, item.text) for rollout in rollouts for item in rollout.completions]
@@ -78,7 +80,7 @@ def _judge(reward: ExecutionReward, rollouts: Sequence[Rollout], bar: Bar) -> li
                 prompt=rollout.prompt,
                 prompt_ids=rollout.prompt_ids,
                 completions=rollout.completions,
-                rewards=tuple(item.reward for item in mine),
+                rewards=tuple(item.reward for item in mine if item.reward is not None),
                 verdicts=tuple(item.result.verdict.value for item in mine),
             )
         )

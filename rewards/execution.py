@@ -2,73 +2,90 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
-from sandbox.errors import InfrastructureError
+from rewards.batch import Batch, Judge, Submission
+from rewards.reward_function import AsyncReward, Completions, LogExtra, LogMetric, text_of
+from rewards.shapes import SHAPES, Shape, ShapeName
+from rewards.verdict_cache import VerdictCache
 from sandbox.extraction import Which, extract_code
+from sandbox.messages import host_failed_result
 from sandbox.pool import Sandbox
 from sandbox.problem import Problem
 from sandbox.result import JudgeResult
 from sandbox.verdict import Verdict
 
-RewardName = Literal["fraction", "all"]
-Message = Mapping[str, object]
-"""A turn of a conversation: `role`, and `content` as text or as a list of blocks of which some are text."""
+log = logging.getLogger(__name__)
+Progress = Callable[[int, "Scored"], None]
+_starting = threading.Lock()
+"""Held while a reward starts its sandbox: two batches at a time must not start two. Not an attribute: a reward is sent
+to other processes."""
 
 
 class Scored(NamedTuple):
     """A completion's reward and where it comes from."""
 
-    reward: float
-    """In [0, 1]."""
+    reward: float | None
+    """In [0, 1], unless a function of your own says otherwise. None: the verdict is IE, which says nothing about the
+    program, because the host failed, retries included, or the batch's time was over."""
     result: JudgeResult
-
-
-class Judge(Protocol):
-    """What judges: a `Sandbox`, or anything with this method of it."""
-
-    def judge_as_completed(
-        self, submissions: Iterable[tuple[Problem, str | None]], /
-    ) -> Iterator[tuple[int, JudgeResult]]:
-        """Place and result of each submission, as they finish."""
 
 
 class ExecutionReward:
     """Judges the program in each completion and turns its tests into a reward.
 
     As a batch scorer, `score`; as a reward function of TRL (GRPOTrainer and others of its trainers), the object
-    itself: the data set needs a column `problem_id`. A host failure is no reward: `sandbox.InfrastructureError` passes
-    through. A context manager, which ends the sandbox that it started.
+    itself, or `asynchronous`: the data set needs a column `problem_id`. A context manager, which ends the sandbox that
+    it started. Thread-safe.
+
+    Attributes:
+        asynchronous: the same reward as an asynchronous function, which TRL runs beside others of its kind.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is a choice of its own, and all have defaults
         self,
         problems: Iterable[Problem],
         *,
         sandbox: Judge | None = None,
         workers: int | None = None,
-        reward: RewardName = "fraction",
+        reward: ShapeName | Shape = "fraction",
         which: Which = "last",
+        timeout_s: float | None = None,
+        cache_size: int = 4096,
+        name: str | None = None,
     ) -> None:
         """Builds it; processes start at the first completion, so that a copy per training process is cheap.
 
         Args:
             problems: all that `problem_id` may name.
-            sandbox: judges and stays the caller's to close. None starts one when it is needed.
+            sandbox: judges and stays the caller's to close; a client of servers will do. None starts one when it is
+                needed.
             workers: programs at a time in a sandbox of its own; None is one per core.
-            reward: `fraction` of tests passed, or `all`: 1 for AC, else 0.
+            reward: `fraction` of tests passed, `all`: 1 for AC, else 0, or a function; see `rewards.shapes`.
             which: block of a completion that is the program.
+            timeout_s: for a whole batch; what is not judged by then has no reward. None: as long as it takes.
+            cache_size: results kept, so that the same program is not judged again by the same tests and limits; those
+                that time, memory or the host had a part in are not. 0: none, and each completion is judged for itself.
+            name: TRL's metrics are named by it. None: `execution_fraction`, `execution_all` or, for a function,
+                `execution`.
 
         Raises:
-            ValueError: two problems share an id, `workers` is given beside a sandbox, or an option is unknown.
+            ValueError: two problems share an id, `workers` is given beside a sandbox, or an option is unknown or out
+                of range.
         """
-        if reward not in ("fraction", "all"):
-            raise ValueError(f"reward is {reward!r}; it must be 'fraction' or 'all'")
+        if isinstance(reward, str) and reward not in SHAPES:
+            raise ValueError(f"reward is {reward!r}; it must be {', '.join(map(repr, SHAPES))} or a function")
         if sandbox is not None and workers is not None:
             raise ValueError(f"workers is {workers} but a sandbox is given; its own workers count")
+        if timeout_s is not None and not timeout_s > 0:
+            raise ValueError(f"timeout_s is {timeout_s}; it must be greater than 0, or None for no limit")
         self._problems: dict[str, Problem] = {}
         for problem in problems:
             if problem.id in self._problems:
@@ -77,9 +94,12 @@ class ExecutionReward:
         self._judge = sandbox
         self._workers = workers
         self._own: Sandbox | None = None
-        self._reward = reward
+        self._shape: Shape = SHAPES[reward] if isinstance(reward, str) else reward
         self._which: Which = which
-        self.__name__ = f"execution_{reward}"  # TRL's metrics are named by it
+        self._timeout_s = timeout_s
+        self._cache = VerdictCache(cache_size)
+        self.__name__ = name or (f"execution_{reward}" if isinstance(reward, str) else "execution")
+        self.asynchronous = AsyncReward(self.call_async, self.__name__)
 
     def __enter__(self) -> Self:
         return self
@@ -91,49 +111,52 @@ class ExecutionReward:
 
     def close(self) -> None:
         """Ends the sandbox if it is this object's own; the next completion would start another."""
-        if self._own is not None:
-            self._own.close()
-            self._own = None
+        with _starting:
+            own, self._own = self._own, None
+        if own is not None:
+            own.close()
 
-    def score(
-        self, completions: Sequence[tuple[str, str]], progress: Callable[[int, Scored], None] | None = None
-    ) -> list[Scored]:
+    def score(self, completions: Sequence[tuple[str, str]], progress: Progress | None = None) -> list[Scored]:
         """Judges all completions, as many at a time as the sandbox has workers.
 
         Args:
             completions: problem id and text of each.
-            progress: called with place and result of each as they finish, in this thread.
+            progress: called with place and result of each as they finish, in this thread; what it raises ends the
+                batch.
 
         Returns:
             One for each completion, in their order.
 
         Raises:
             ValueError: an id names no problem; nothing has been judged then.
-            InfrastructureError: the host failed.
+            UnsupportedHostError: the sandbox cannot start here.
         """
-        unknown = {problem_id for problem_id, _ in completions} - self._problems.keys()
-        if unknown:
-            raise ValueError(f"no problem has the id {min(unknown)!r}; {len(self._problems)} are known")
-        problems = [self._problems[name] for name, _ in completions]
-        submissions = [
-            (problem, extract_code(text, self._which, problem.language))
-            for problem, (_, text) in zip(problems, completions, strict=True)
-        ]
-        scored: dict[int, Scored] = {}
-        for place, result in self._sandbox().judge_as_completed(submissions):
-            scored[place] = Scored(self._value(result), result)
-            if progress is not None:
-                progress(place, scored[place])
-        return [scored[place] for place in range(len(submissions))]
+        return self._scored(self._submissions(completions), progress, Batch(self._sandbox, self._timeout_s))
+
+    async def score_async(
+        self, completions: Sequence[tuple[str, str]], progress: Progress | None = None
+    ) -> list[Scored]:
+        """`score` without blocking the event loop; `progress` is called in another thread. Cancelling it stops it."""
+        submissions = self._submissions(completions)
+        batch = Batch(self._sandbox, self._timeout_s)
+        # A thread of its own: the loop's shared ones may all be taken, and the time of the batch runs.
+        executor = ThreadPoolExecutor(1, "reward-score")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                executor, self._scored, submissions, progress, batch
+            )
+        finally:
+            batch.stop()
+            executor.shutdown(wait=False)
 
     def __call__(
         self,
         prompts: Sequence[object],  # noqa: ARG002  # TRL passes it by name
-        completions: Sequence[str] | Sequence[Sequence[Message]],
+        completions: Completions,
         problem_id: Sequence[str | None],
         *,
-        log_metric: Callable[[str, float], None] | None = None,
-        log_extra: Callable[[str, list[str | None]], None] | None = None,
+        log_metric: LogMetric | None = None,
+        log_extra: LogExtra | None = None,
         **columns: object,  # noqa: ARG002  # and these
     ) -> list[float | None]:
         """Rewards as TRL asks for them.
@@ -146,45 +169,105 @@ class ExecutionReward:
             log_extra: receives the verdict of each completion, for TRL's table of completions.
             **columns: others of the data set, and what TRL adds; not used.
 
+        Returns:
+            A reward for each completion; None, which TRL takes for no reward, also where `Scored.reward` is None.
+
         Raises:
             ValueError: an id names no problem.
-            InfrastructureError: the host failed; training must stop rather than learn from it.
+            UnsupportedHostError: the sandbox cannot start here.
         """
-        places = [place for place, name in enumerate(problem_id) if name is not None]
-        named = [(name, _text(completions[place])) for place, name in enumerate(problem_id) if name is not None]
-        scored = dict(zip(places, self.score(named), strict=True))
+        scored = self.score(_named_texts(completions, problem_id))
+        return self._reported(scored, problem_id, log_metric, log_extra)
+
+    async def call_async(
+        self,
+        prompts: Sequence[object],  # noqa: ARG002  # as above
+        completions: Completions,
+        problem_id: Sequence[str | None],
+        *,
+        log_metric: LogMetric | None = None,
+        log_extra: LogExtra | None = None,
+        **columns: object,  # noqa: ARG002  # as above
+    ) -> list[float | None]:
+        """The call without blocking the event loop."""
+        scored = await self.score_async(_named_texts(completions, problem_id))
+        return self._reported(scored, problem_id, log_metric, log_extra)
+
+    def _reported(
+        self,
+        scored: Sequence[Scored],
+        problem_id: Sequence[str | None],
+        log_metric: LogMetric | None,
+        log_extra: LogExtra | None,
+    ) -> list[float | None]:
+        """The reward of each completion, after what is to be told of them has been."""
         if log_metric is not None and scored:
-            counts = Counter(item.result.verdict for item in scored.values())
+            counts = Counter(item.result.verdict for item in scored)
             for verdict in Verdict:
                 log_metric(f"{self.__name__}/{verdict.value}", counts[verdict] / len(scored))
+        self._warn(scored)
+        rest = iter(scored)
+        placed = [None if name is None else next(rest) for name in problem_id]
         if log_extra is not None:
-            verdicts = [scored[p].result.verdict.value if p in scored else None for p in range(len(completions))]
-            log_extra("verdict", verdicts)
-        return [scored[place].reward if place in scored else None for place in range(len(completions))]
+            log_extra("verdict", [None if item is None else item.result.verdict.value for item in placed])
+        return [None if item is None else item.reward for item in placed]
 
-    def _value(self, result: JudgeResult) -> float:
-        if result.verdict is Verdict.IE:  # a sandbox raises it; another judge may hand it over
-            raise InfrastructureError(result.message)
-        if self._reward == "all":
-            return float(result.verdict is Verdict.AC)
-        return result.pass_rate
+    def _warn(self, scored: Sequence[Scored]) -> None:
+        """TRL tells of one completion without a reward and not why; it trains on with an advantage of 0 for each."""
+        without = [item for item in scored if item.reward is None]
+        if without:
+            all_of_them = ", so that nothing can be learnt from this batch" if len(without) == len(scored) else ""
+            log.warning(
+                "%s: %d of %d completions have no reward%s; the first: %s",
+                *(self.__name__, len(without), len(scored), all_of_them, without[0].result.message),
+            )
+
+    def _submissions(self, completions: Sequence[tuple[str, str]]) -> list[Submission]:
+        unknown = {problem_id for problem_id, _ in completions} - self._problems.keys()
+        if unknown:
+            raise ValueError(f"no problem has the id {min(unknown)!r}; {len(self._problems)} are known")
+        problems = [self._problems[name] for name, _ in completions]
+        return [
+            (problem, extract_code(text, self._which, problem.language))
+            for problem, (_, text) in zip(problems, completions, strict=True)
+        ]
+
+    def _scored(self, submissions: list[Submission], progress: Progress | None, batch: Batch) -> list[Scored]:
+        scored: dict[int, Scored] = {}
+        try:
+            for place, result in batch.results(submissions, self._cache):
+                scored[place] = self._valued(submissions[place][0], result)
+                if progress is not None:
+                    progress(place, scored[place])
+        finally:
+            batch.stop()
+        for place in range(len(submissions)):
+            if place not in scored:
+                scored[place] = self._too_late(submissions[place][0])
+                if progress is not None:
+                    progress(place, scored[place])
+        return [scored[place] for place in range(len(submissions))]
+
+    def _valued(self, problem: Problem, result: JudgeResult) -> Scored:
+        if result.verdict is Verdict.IE:
+            return Scored(None, result)
+        return Scored(float(self._shape(problem, result)), result)
+
+    def _too_late(self, problem: Problem) -> Scored:
+        message = f"the batch was not judged within its {self._timeout_s} s"
+        return Scored(None, host_failed_result(problem, "", message))
 
     def _sandbox(self) -> Judge:
         if self._judge is not None:
             return self._judge
-        if self._own is None:
-            self._own = Sandbox(workers=self._workers)
-        return self._own
+        with _starting:
+            if self._own is None:
+                self._own = Sandbox(workers=self._workers)
+            return self._own
 
 
-def _text(completion: str | Sequence[Message]) -> str:
-    """What the model wrote: the text itself, or the content of the conversation's last turn of the assistant."""
-    if isinstance(completion, str):
-        return completion
-    for message in reversed(completion):
-        if message.get("role") == "assistant":
-            content = message.get("content")
-            if isinstance(content, list):
-                return "".join(str(block.get("text", "")) for block in content if block.get("type") == "text")
-            return str(content or "")
-    return ""
+def _named_texts(completions: Completions, problem_id: Sequence[str | None]) -> list[tuple[str, str]]:
+    """Problem id and text of the completions that name a problem."""
+    if len(problem_id) != len(completions):
+        raise ValueError(f"{len(completions)} completions but {len(problem_id)} problem ids; give one for each")
+    return [(name, text_of(completions[place])) for place, name in enumerate(problem_id) if name is not None]

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 from pydantic import ValidationError
@@ -12,7 +13,9 @@ from qrpo.display import Display
 from qrpo.judging import count_verdicts, judge_rollouts
 from qrpo.records import Completion, Rollout, ScoredRollout
 from rewards import ExecutionReward
-from sandbox import JudgeResult, Problem, Sandbox
+from sandbox import InfrastructureError, JudgeResult, Problem, Sandbox, Verdict
+from sandbox.messages import host_failed_result
+from sandbox.options import JudgeOptions
 
 PROBLEMS = [
     Problem(id="inc", tests=("assert f(1) == 2", "assert f(2) == 3")),
@@ -58,20 +61,46 @@ def test_what_is_in_the_journal_is_not_judged_again(display: Display, box: Sandb
         judged = 0
 
         def judge_as_completed(
-            self, submissions: Iterable[tuple[Problem, str | None]], /
+            self, submissions: Iterable[tuple[Problem, str | None]], /, **options: Unpack[JudgeOptions]
         ) -> Iterator[tuple[int, JudgeResult]]:
-            for item in box.judge_as_completed(submissions):
+            for item in box.judge_as_completed(submissions, **options):
                 self.judged += 1
                 yield item
 
     judge = Counting()
-    reward = ExecutionReward(PROBLEMS, sandbox=judge)
+    reward = ExecutionReward(PROBLEMS, sandbox=judge, cache_size=0)
     whole = judge_rollouts(reward, rollouts(), tmp_path / "j", chunk=1, display=display, what="test")
     first = (tmp_path / "j").read_bytes().splitlines(keepends=True)[0]
     (tmp_path / "j").write_bytes(first + b'{"problem_id": "de')
     assert judge.judged == 8
     assert judge_rollouts(reward, rollouts(), tmp_path / "j", chunk=1, display=display, what="test") == whole
     assert judge.judged == 12
+
+
+def test_a_failure_of_the_host_ends_the_judging_and_what_is_in_the_journal_stays(
+    display: Display, box: Sandbox, tmp_path: Path
+) -> None:
+    class FailingLater:
+        judged = 0
+
+        def judge_as_completed(
+            self, submissions: Iterable[tuple[Problem, str | None]], /, **options: Unpack[JudgeOptions]
+        ) -> Iterator[tuple[int, JudgeResult]]:
+            for place, result in box.judge_as_completed(submissions, **options):
+                self.judged += 1
+                failed = host_failed_result(PROBLEMS[1], result.enforcement, "no memory left")
+                yield place, failed if self.judged > 5 else result
+
+    reward = ExecutionReward(PROBLEMS, sandbox=FailingLater())
+    with pytest.raises(InfrastructureError, match="no memory left"):
+        judge_rollouts(reward, rollouts(), tmp_path / "j", chunk=1, display=display, what="test")
+    kept = [ScoredRollout.model_validate_json(line) for line in (tmp_path / "j").read_text().splitlines()]
+    assert [rollout.problem_id for rollout in kept] == ["inc"]
+    whole = judge_rollouts(
+        ExecutionReward(PROBLEMS, sandbox=box), rollouts(), tmp_path / "j", chunk=1, display=display, what="test"
+    )
+    assert whole[0] == kept[0]
+    assert Verdict.IE not in whole[1].verdicts
 
 
 def test_as_many_rewards_as_completions_or_none_at_all() -> None:

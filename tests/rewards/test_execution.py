@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import asyncio
+import pickle
 from collections.abc import Iterable, Iterator
+from typing import Unpack
 
 import pytest
 
 from rewards.execution import ExecutionReward, Scored
-from sandbox import InfrastructureError, JudgeResult, Problem, Sandbox, Verdict
+from rewards.shapes import compiles, fraction, mixed, threshold, weighted
+from sandbox import JudgeResult, Problem, Sandbox, Verdict
+from sandbox.messages import host_failed_result
+from sandbox.options import JudgeOptions
 
 TWICE = Problem(id="twice", tests=("assert twice(2) == 4", "assert twice(0) == 0", "assert twice(5) == 10"))
 NEXT = Problem(id="next", tests=("assert following(2) == 3",))
@@ -15,7 +21,7 @@ BOTH = f"{RIGHT}\nor\n{HALF_RIGHT}"
 NONE = "I cannot."
 
 
-def rewards_of(scored: list[Scored]) -> list[float]:
+def rewards_of(scored: list[Scored]) -> list[float | None]:
     return [item.reward for item in scored]
 
 
@@ -72,32 +78,71 @@ def test_options_that_contradict_each_other_are_errors(box: Sandbox) -> None:
 
 
 class FailingHost:
-    """A judge whose host fails, in the one way in which a result could still be had."""
+    """A judge whose host fails every submission."""
 
     def judge_as_completed(
-        self, submissions: Iterable[tuple[Problem, str | None]], /
+        self, submissions: Iterable[tuple[Problem, str | None]], /, **options: Unpack[JudgeOptions]
     ) -> Iterator[tuple[int, JudgeResult]]:
-        for index, (problem, _) in enumerate(submissions):
-            yield (
-                index,
-                JudgeResult(
-                    verdict=Verdict.IE,
-                    passed=0,
-                    total=len(problem.tests),
-                    tests=(),
-                    message="no memory left",
-                    cpu_s=0.0,
-                    wall_s=0.0,
-                    peak_memory_bytes=0,
-                    enforcement="userns",
-                    tamper_proof=True,
-                ),
-            )
+        assert options == {"on_host_failure": "return"}
+        for place, (problem, _) in enumerate(submissions):
+            yield place, host_failed_result(problem, "userns", "no memory left")
 
 
-def test_a_failure_of_the_host_is_never_a_reward() -> None:
-    with pytest.raises(InfrastructureError, match="no memory left"):
-        ExecutionReward([TWICE], sandbox=FailingHost()).score([("twice", RIGHT)])
+def test_a_failure_of_the_host_is_no_reward() -> None:
+    scored = ExecutionReward([TWICE], sandbox=FailingHost()).score([("twice", RIGHT), ("twice", RIGHT)])
+    assert [(item.reward, item.result.verdict) for item in scored] == [(None, Verdict.IE)] * 2
+
+
+def test_a_failure_of_the_host_is_no_reward_whatever_the_shape() -> None:
+    reward = ExecutionReward([TWICE], sandbox=FailingHost(), reward=mixed((0.5, fraction), (0.5, compiles)))
+    assert reward(prompts=[], completions=[RIGHT], problem_id=["twice"]) == [None]
+
+
+def test_completions_without_a_reward_are_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    ExecutionReward([TWICE], sandbox=FailingHost())(prompts=[], completions=[RIGHT], problem_id=["twice"])
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "execution_fraction: 1 of 1 completions have no reward, so that nothing can be learnt from this batch; "
+        "the first: no memory left"
+    )
+
+
+def test_a_function_of_ones_own_is_a_reward(box: Sandbox) -> None:
+    reward = ExecutionReward([TWICE], sandbox=box, reward=lambda problem, result: len(problem.id) * result.pass_rate)
+    assert rewards_of(reward.score([("twice", RIGHT)])) == [5.0]
+    assert reward.__name__ == "execution"
+
+
+def test_the_asynchronous_twins_give_the_same_and_leave_the_event_loop_free(box: Sandbox) -> None:
+    slow = "```python\nfor _ in range(10**7): pass\ndef twice(n):\n    return 2 * n\n```"
+    reward = ExecutionReward([TWICE], sandbox=box, cache_size=0)
+
+    async def measured() -> tuple[list[Scored], list[float | None], int]:
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0.001)
+
+        counting = asyncio.create_task(count())
+        scored = await reward.score_async([("twice", slow), ("twice", HALF_RIGHT)])
+        answered = await reward.asynchronous(prompts=[], completions=[NONE, RIGHT], problem_id=[None, "twice"])
+        counting.cancel()
+        return scored, answered, turns
+
+    scored, answered, turns = asyncio.run(measured())
+    assert rewards_of(scored) == pytest.approx([1.0, 2 / 3])
+    assert answered == [None, 1.0]
+    assert turns > 20
+    assert reward.asynchronous.__name__ == "execution_fraction"
+
+
+def test_it_can_be_sent_to_another_process_before_it_has_started_a_sandbox() -> None:
+    reward = ExecutionReward([TWICE], reward=threshold(0.5, weighted({"twice": [3, 1, 0]})), workers=1)
+    with pickle.loads(pickle.dumps(reward)) as copy:
+        assert rewards_of(copy.score([("twice", HALF_RIGHT)])) == [1.0]
 
 
 def test_trl_gets_one_reward_for_each_completion_and_none_where_no_problem_is_named(box: Sandbox) -> None:
