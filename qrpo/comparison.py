@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qrpo.records import KlRow, ScoredRollout
 from rewards import pass_at_k
+from rewards.bootstrap import bootstrap_interval
 
 Metric = Callable[[ScoredRollout], float]
 
@@ -65,17 +65,6 @@ def compare(before: Sequence[float], after: Sequence[float], *, resamplings: int
         before=float(np.mean(before)), after=float(np.mean(after)), diff=float(differences.mean()), diff_low=low,
         diff_high=high,
     )  # fmt: skip
-
-
-def bootstrap_interval(values: NDArray[np.float64], *, resamplings: int, seed: int) -> tuple[float, float]:
-    """95% percentile interval of the mean of `values`, [N]."""
-    generator = np.random.default_rng(seed)
-    means = np.empty(resamplings)
-    for start in range(0, resamplings, 1000):  # in slices: a table of all draws can be large
-        count = min(1000, resamplings - start)
-        means[start : start + count] = values[generator.integers(len(values), size=(count, len(values)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def kl_estimates(rows: Sequence[KlRow]) -> dict[str, float]:

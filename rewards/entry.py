@@ -15,3 +15,5 @@ class Entry(NamedTuple):
     """The canonical program, whole; None where the data set has none."""
     wrong: tuple[str, ...] = ()
     """Programs that must not be accepted; only the problem set of our own has them."""
+    stub: str = ""
+    """The code that a model which is no chat model continues; empty where the data set has none."""

@@ -115,7 +115,7 @@ def run(  # noqa: PLR0913  # a command has the options it has
         check_known(language)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-    with _reported_errors():
+    with reported_errors():
         code = _read_program(file)
         stdin = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
         with Sandbox(workers=1, level=level) as box:
@@ -146,7 +146,7 @@ def judge(
 ) -> None:
     """Judge all submissions. Interrupted, the same command continues from OUT.partial."""
     started = time.monotonic()
-    with _reported_errors():
+    with reported_errors():
         if out.is_dir():
             raise typer.BadParameter(f"{out} is a folder; name a file", param_hint="--out")
         for target in (out, partial_of(out)):
@@ -189,7 +189,7 @@ def _open_closed_streams() -> None:
 
 
 @contextmanager
-def _reported_errors() -> Iterator[None]:
+def reported_errors() -> Iterator[None]:
     """Turns the errors a user can cause or must know of into one line on stderr and an exit code."""
     try:
         yield
@@ -257,7 +257,7 @@ def _judge_rest(todo: list[Submission], results: JudgingFile, workers: int | Non
         TextColumn("judging"),
         BarColumn(),
         MofNCompleteColumn(),
-        _RateColumn(),
+        RateColumn(),
         TimeRemainingColumn(),
     )
     with Sandbox(workers=workers, level=level) as box, Progress(*columns, console=Console(stderr=True)) as progress:
@@ -268,7 +268,7 @@ def _judge_rest(todo: list[Submission], results: JudgingFile, workers: int | Non
             progress.advance(task)
 
 
-class _RateColumn(ProgressColumn):
+class RateColumn(ProgressColumn):
     """Submissions judged per second."""
 
     def render(self, task: Task) -> Text:

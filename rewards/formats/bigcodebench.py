@@ -37,4 +37,4 @@ class BigCodeBenchRow(StrictRecord):
             entry_point=self.entry_point,
             meta={"set": "bigcodebench", "libs": self.libs},
         )
-        return Entry(problem, self.code_prompt + self.canonical_solution)
+        return Entry(problem, self.code_prompt + self.canonical_solution, stub=self.complete_prompt)

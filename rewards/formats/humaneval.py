@@ -41,7 +41,7 @@ class HumanEvalRow(StrictRecord):
             entry_point=self.entry_point,
             meta={"set": "humaneval"},
         )
-        return Entry(problem, self.prompt + self.canonical_solution)
+        return Entry(problem, self.prompt + self.canonical_solution, stub=self.prompt)
 
 
 def _without_stub(prompt: str, entry_point: str) -> str:
