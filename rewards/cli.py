@@ -68,14 +68,15 @@ def evaluate(  # noqa: PLR0913  # a command has the options it has
             if len(file.done) == len(todo):
                 file.finish()
         summary = summarise([entry.problem for entry in entries], results, ks)
-        facts = Facts(problems.name, samples.name, results[0].enforcement, time.monotonic() - started_s)
-        data = as_data(summary) | {"resumed": before, "wall_s": round(facts.seconds, 3)}
+        facts = Facts(problems.name, samples.name, results[0].enforcement)
+        wall_s = time.monotonic() - started_s
+        data = as_data(summary) | {"resumed": before, "wall_s": round(wall_s, 3)}
         _write(folder / METRICS, json.dumps(data, indent=1) + "\n")
         _write(folder / REPORT, render(summary, todo, facts))
     if as_json:
         typer.echo(json.dumps(data | {"report": str(folder / REPORT)}))
     else:
-        _print(summary, ks, facts.seconds, folder / REPORT)
+        _print(summary, ks, wall_s, folder / REPORT)
     if summary.host_failures:
         typer.echo(
             f"error: the host failed {summary.host_failures} of {len(todo)} samples; run the same command again to "

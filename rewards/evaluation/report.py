@@ -34,7 +34,6 @@ class Facts(NamedTuple):
     """The file's name."""
     samples: str
     enforcement: str
-    seconds: float
 
 
 class _Example(NamedTuple):

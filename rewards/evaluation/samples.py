@@ -163,19 +163,16 @@ class _Names:
 
 
 def _parsed(path: Path, source: SourceRow) -> _Row:
+    fields = {name: value for name, value in source.fields.items() if value is not None}
     for form in _FORMS:
-        if any(signs <= source.fields.keys() for signs in form.signs):
+        if any(signs <= fields.keys() for signs in form.signs):
             try:
-                return form.row.model_validate(_without_nulls(source.fields))
+                return form.row.model_validate(fields)
             except ValidationError as error:
                 raise record_error(error, path, source.number) from None
     known = "; ".join(" or ".join("+".join(sorted(signs, key=_ids_first)) for signs in form.signs) for form in _FORMS)
-    has = ", ".join(sorted(source.fields)) or "none"
+    has = ", ".join(sorted(fields)) or "none"
     raise RecordError(str(path), source.number, "", f"unknown format of samples: the fields are {has}. Known: {known}")
-
-
-def _without_nulls(fields: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _ids_first(field: str) -> tuple[bool, str]:

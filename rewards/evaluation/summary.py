@@ -193,7 +193,7 @@ def _failures(results: Sequence[ResultRecord]) -> tuple[Failure, ...]:
 
 
 def _last_line(message: str) -> str:
-    """Where a traceback or a compiler says what is wrong."""
-    lines = message.strip().splitlines()
-    last = lines[-1].strip() if lines else ""
+    """Where a traceback or a compiler says what is wrong; fit for a terminal, whatever the program put into it."""
+    line = (message.strip().splitlines() or [""])[-1].strip()
+    last = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
     return last if len(last) <= _MESSAGE_LENGTH else f"{last[: _MESSAGE_LENGTH - 1]}…"
