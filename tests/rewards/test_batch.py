@@ -30,11 +30,12 @@ def block(code: str) -> str:
 
 
 class Counting:
-    """A sandbox that notes what it is asked."""
+    """A sandbox that notes what it is asked, and how many answers are taken."""
 
     def __init__(self, box: Sandbox) -> None:
         self.box = box
         self.asked: list[str | None] = []
+        self.answered = 0
 
     def judge_as_completed(
         self, submissions: Iterable[tuple[Problem, str | None]], /, **options: Unpack[JudgeOptions]
@@ -44,7 +45,9 @@ class Counting:
                 self.asked.append(code)
                 yield problem, code
 
-        return self.box.judge_as_completed(noted(), **options)
+        for item in self.box.judge_as_completed(noted(), **options):
+            self.answered += 1
+            yield item
 
 
 @pytest.fixture
@@ -160,11 +163,8 @@ def test_what_waits_when_the_time_is_over_is_cancelled(eventually: Callable[[Cal
         reward = ExecutionReward([tired], sandbox=judge, timeout_s=0.5, cache_size=0)
         reward.score([("tired", block("def f():\n    while True: pass"))] * 100)
         eventually(lambda: own.activity.busy == own.activity.waiting == 0)
-        asked = len(judge.asked)
-        began_s = time.monotonic()
-        own.judge(tired, "def f(): return 1")
-        assert time.monotonic() - began_s < 1
-    assert asked < 10
+    assert len(judge.asked) < 10
+    assert judge.answered == 1
 
 
 def test_a_judge_that_never_answers_keeps_nobody_waiting() -> None:
