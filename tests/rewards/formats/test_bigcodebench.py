@@ -29,7 +29,7 @@ class TestCases(unittest.TestCase):
 
 def test_the_solution_passes_the_tests_and_an_empty_one_does_not(box: Sandbox) -> None:
     assert detect_format(ROW) == "bigcodebench"
-    problem, solution, _ = BigCodeBenchRow.model_validate(ROW).to_entry()
+    problem, solution, *_ = BigCodeBenchRow.model_validate(ROW).to_entry()
     assert (problem.id, problem.kind, problem.prompt) == ("BigCodeBench/9000", Kind.SHARED, "Throw a die n times.")
     result = box.judge(problem, solution)
     assert (result.verdict, result.total, result.tamper_proof) == (Verdict.AC, 2, False)

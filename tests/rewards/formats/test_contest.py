@@ -33,7 +33,7 @@ def packed(content: object) -> str:
 
 def test_texts_become_a_stdio_problem_with_the_first_solution() -> None:
     row = contest(TEXTS, problem_id=3, solutions='["a = 1", "b"]', difficulty="interview", url="u", starter_code="")
-    problem, solution, _ = row.to_entry()
+    problem, solution, *_ = row.to_entry()
     assert (problem.id, problem.kind, solution) == ("contest/3", Kind.STDIO, "a = 1")
     assert problem.tests == (StdioTest(stdin="1\n", stdout="1\n"), StdioTest(stdin="2\n", stdout="2\n"))
     assert problem.meta["difficulty"] == "interview"

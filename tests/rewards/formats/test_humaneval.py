@@ -20,10 +20,11 @@ ROW = {
 
 
 def test_the_prelude_is_the_prompt_without_the_stub_and_the_solution_stands_alone() -> None:
-    problem, solution, _ = HumanEvalRow.model_validate(ROW).to_entry()
+    problem, solution, _, stub = HumanEvalRow.model_validate(ROW).to_entry()
     assert (problem.id, problem.prelude, problem.entry_point) == ("HumanEval/900", "import math\n\n\n", "area")
     assert problem.tests == (ROW["test"],)
     assert PROMPT.strip() in problem.prompt
+    assert stub == PROMPT
     assert solution is not None
     scope: dict[str, object] = {}
     exec(solution, scope)
@@ -35,7 +36,7 @@ def test_the_prelude_is_the_prompt_without_the_stub_and_the_solution_stands_alon
 def test_the_published_set_is_read_whole(data_dir: Path) -> None:
     entries = load_problems(data_dir / "HumanEval.jsonl.gz")
     assert len(entries) == 164
-    for problem, solution, _ in entries:
+    for problem, solution, *_ in entries:
         assert solution is not None
         ast.parse(solution)
         assert f"def {problem.entry_point}(" in problem.prompt

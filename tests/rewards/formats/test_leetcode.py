@@ -21,7 +21,7 @@ ROW = {
 
 
 def test_the_query_is_the_prompt_and_the_prompt_is_the_prelude() -> None:
-    problem, solution, _ = LeetCodeRow.model_validate(ROW).to_entry()
+    problem, solution, *_ = LeetCodeRow.model_validate(ROW).to_entry()
     assert (problem.id, problem.prompt, problem.prelude) == ("leetcode/plus-one", "Add one.", "from typing import *\n")
     assert (problem.entry_point, problem.tests) == ("Solution().plusOne", (ROW["test"],))
     assert problem.meta["difficulty"] == "Easy"

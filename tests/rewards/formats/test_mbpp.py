@@ -18,7 +18,7 @@ FULL = {
 
 
 def test_all_tests_of_a_full_row_count_and_line_ends_are_plain() -> None:
-    problem, solution, _ = MbppFullRow.model_validate(FULL).to_entry()
+    problem, solution, *_ = MbppFullRow.model_validate(FULL).to_entry()
     assert problem.id == "mbpp/7"
     assert problem.tests == ("assert double(2) == 4", "assert double(0) == 0", "assert double(-1) == -2")
     assert solution is not None

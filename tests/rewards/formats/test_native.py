@@ -7,5 +7,5 @@ from sandbox.problem import Problem
 def test_a_row_of_the_judge_is_a_row_here_with_or_without_a_solution() -> None:
     row = {"id": "a", "tests": ["assert f() == 1"]}
     problem = Problem(id="a", tests=("assert f() == 1",))
-    assert NativeRow.model_validate(row).to_entry() == (problem, None, ())
-    assert NativeRow.model_validate(row | {"solution": "f = int"}).to_entry() == (problem, "f = int", ())
+    assert NativeRow.model_validate(row).to_entry() == (problem, None, (), "")
+    assert NativeRow.model_validate(row | {"solution": "f = int"}).to_entry() == (problem, "f = int", (), "")

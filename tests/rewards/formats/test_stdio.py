@@ -18,7 +18,7 @@ def test_texts_stay_and_lists_are_lines() -> None:
 
 def test_checker_limits_and_solution_come_along() -> None:
     row = ROW | {"checker": "floats", "limits": {"cpu_s": 1.5}, "solution": "print(3)", "meta": {"level": "1"}}
-    problem, solution, _ = StdioRow.model_validate(row).to_entry()
+    problem, solution, *_ = StdioRow.model_validate(row).to_entry()
     assert (problem.checker, problem.limits, solution) == (
         Checker(compare=Compare.FLOATS),
         Limits(cpu_s=1.5),
