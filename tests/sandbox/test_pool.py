@@ -440,9 +440,12 @@ def test_a_slot_that_died_while_idle_is_replaced(descendants: Descendants) -> No
         assert box.run("print(1)").stdout == b"1\n"
 
 
-def test_one_slot_that_dies_does_not_disturb_the_others(descendants: Descendants) -> None:
+def test_one_slot_that_dies_does_not_disturb_the_others(
+    descendants: Descendants, eventually: Callable[[Callable[[], object]], None]
+) -> None:
     with Sandbox(workers=2) as box:
         box.judge_batch([(expecting(0), slow(0, 0.2))] * 4)
+        eventually(lambda: len(box._crew._slots) == 2)
         submissions = [(expecting(number % 5), slow(number % 5, 0.05)) for number in range(30)]
         results = []
         for done, (_, result) in enumerate(box.judge_as_completed(submissions)):
