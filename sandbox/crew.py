@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sandbox.errors import ClosedError, InfrastructureError, ProblemError, UnsupportedLanguageError
 from sandbox.level import Level
@@ -14,6 +16,7 @@ from sandbox.messages import Message, alone
 from sandbox.schedule import Schedule, Turn
 from sandbox.slot import Enforcement, Runtime, Slot
 
+T = TypeVar("T")
 QUEUED_PER_SLOT = 4
 _TRIES = 3
 _PATIENCE_S = 10.0
@@ -38,7 +41,7 @@ class Activity:
     """Programs run again alone, because beside others their time had run out."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     """A request on its way to a slot."""
 
@@ -67,19 +70,26 @@ class Crew:
         # program of another slot gives its core up, which halves what the slowest runs pay on a busy machine.
         cores = sorted(os.sched_getaffinity(0))
         self._cores: list[int | None] = [*cores] if workers == len(cores) else [None] * workers
-        first = Slot(self._runtime, self._level, self._cores[0])
-        self.enforcement: Enforcement = first.enforcement
         self._schedule: Schedule[_Job] = Schedule(workers * QUEUED_PER_SLOT)
         self._closed = threading.Event()
-        self._slots: dict[int, Slot] = {0: first}
+        self._slots: dict[int, Slot] = {}
         self._count = threading.Lock()
         self._failures = self._replaced = self._alone = 0
-        self._threads = [
-            threading.Thread(target=self._serve, args=(index,), name=f"sandbox-slot-{index}", daemon=True)
-            for index in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
+        first: Future[Enforcement] = Future()
+        self._start_thread(self._start_first, first)
+        try:
+            self.enforcement = first.result()
+        except BaseException:
+            self.close()
+            raise
+        for index in range(1, workers):
+            self._start_thread(self._serve, index)
+
+    def _start_thread(self, target: Callable[[T], None], argument: T) -> None:
+        name = f"sandbox-slot-{len(self._threads)}"
+        self._threads.append(threading.Thread(target=target, args=(argument,), name=name, daemon=True))
+        self._threads[-1].start()
 
     def submit(self, request: Message, problem: tuple[str, Message] | None) -> Future[Message]:
         """Waits while the queue is full; the answer to come.
@@ -93,6 +103,7 @@ class Crew:
         job = _Job(request, problem, Future())
         if not self._schedule.put(job):
             raise ClosedError("this Sandbox is closed; make a new one")
+        job.future.add_done_callback(lambda done: self._schedule.withdraw(job) if done.cancelled() else None)
         return job.future
 
     @property
@@ -115,6 +126,16 @@ class Crew:
             slot.interrupt()
         for thread in self._threads:
             thread.join()
+
+    def _start_first(self, started: Future[Enforcement]) -> None:
+        """The first slot's thread; like all others it starts its slot itself, for a slot ends with the thread it had."""
+        try:
+            self._slots[0] = Slot(self._runtime, self._level, self._cores[0])
+        except BaseException as error:  # noqa: BLE001 - to whoever makes the crew
+            started.set_exception(error)
+            return
+        started.set_result(self._slots[0].enforcement)
+        self._serve(0)
 
     def _serve(self, index: int) -> None:
         """A slot's thread: takes jobs, replaces the slot when it fails."""

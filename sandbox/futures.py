@@ -18,14 +18,16 @@ def then(
     convert: Callable[[S], T],
     recover: Callable[[InfrastructureError], T] | None = None,
 ) -> concurrent.futures.Future[T]:
-    """A future of the converted result; cancelling it before it runs cancels the source.
+    """A future of the converted result, which can be cancelled as long as the source can.
 
     Args:
         recover: makes a result of a failure of the host; None: that is raised like any other error.
     """
-    target: concurrent.futures.Future[T] = concurrent.futures.Future()
+    target: _Following[T] = _Following(source)
 
     def finish(done: concurrent.futures.Future[S]) -> None:
+        if done.cancelled():
+            target.cancel()
         if not target.set_running_or_notify_cancel():
             return
         try:
@@ -34,8 +36,19 @@ def then(
             target.set_exception(error)
 
     source.add_done_callback(finish)
-    target.add_done_callback(lambda done: source.cancel() if done.cancelled() else None)
     return target
+
+
+class _Following(concurrent.futures.Future[T]):
+    """The future of what another will be converted to."""
+
+    def __init__(self, source: concurrent.futures.Future[S]) -> None:
+        super().__init__()
+        self._source = source
+
+    def cancel(self) -> bool:
+        """False once the source runs: who counts what runs must not take it for ended."""
+        return self._source.cancel() and super().cancel()
 
 
 def _converted(

@@ -59,6 +59,13 @@ class Schedule(Generic[Job]):
                 self._changed.notify_all()
             return not self._is_closed
 
+    def withdraw(self, job: Job) -> None:
+        """It need not be done any more; one that does not wait is left as it is."""
+        with self._changed:
+            if job in self._waiting:
+                self._waiting.remove(job)
+                self._changed.notify_all()  # there is room
+
     def put_alone(self, job: Job) -> bool:
         """To be run while nothing else is; False where the schedule is closed."""
         with self._changed:

@@ -62,7 +62,7 @@ class Enforcement:
 
 
 class Slot:
-    """A started slot. Not thread-safe: one thread owns it.
+    """A started slot. Not thread-safe: one thread owns it, and makes it: when that thread ends, so does the slot.
 
     Args:
         runtime: where its programs run.

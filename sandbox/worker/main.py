@@ -53,7 +53,11 @@ PRELOADED = (
 
 
 def main() -> None:
-    """Be a slot; the socket to the pool is the descriptor named by the last argument."""
+    """Be a slot; the socket to the pool is the descriptor named by the last argument.
+
+    It ends with the thread that started it: when that closes the socket, or dies and leaves a slot that was stopped.
+    """
+    linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     pool = socket.socket(fileno=int(sys.argv[-1]))
     frame = receive_frame(pool)
     if frame is None:
@@ -177,7 +181,7 @@ def _be_slot(pool: socket.socket, spec: Dict[str, Any], is_root: bool, group: Op
     is_single = spec["level"] == LANDLOCK
     try:
         try:
-            if not is_single:  # where the parent is the thread that starts the slot, and may end before it
+            if not is_single:
                 linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
                 root.build(spec)
                 linux.set_host_name(HOST_NAME)
