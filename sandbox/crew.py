@@ -128,7 +128,7 @@ class Crew:
             thread.join()
 
     def _start_first(self, started: Future[Enforcement]) -> None:
-        """The first slot's thread; like all others it starts its slot itself, for a slot ends with the thread it had."""
+        """The thread of the first slot; like the others it starts its slot itself, for that ends with its thread."""
         try:
             self._slots[0] = Slot(self._runtime, self._level, self._cores[0])
         except BaseException as error:  # noqa: BLE001 - to whoever makes the crew

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response, StreamingResponse
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from sandbox.errors import SandboxError
+from sandbox.errors import ClosedError, SandboxError
 from sandbox.server.dispatch import Outcome, Request
 from sandbox.server.errors import ServerError, UnknownProblemsError
 from sandbox.wire import NDJSON, ErrorAnswer, ErrorBody
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result", bound=Outcome)
-ToRow = Callable[[int, Result | SandboxError], BaseModel]
+
+
+class Line(NamedTuple):
+    """A row as it is sent."""
+
+    place: int
+    text: bytes
+
+
+ToLine = Callable[[int, Result | SandboxError], Line]
+"""Makes a row of what came of a task, given by its place in the request."""
 
 
 def error_response(error: ServerError) -> Response:
@@ -35,29 +47,62 @@ def plain_error(status: int, body: ErrorBody, error: ServerError | None = None) 
         headers["retry-after"] = str(max(1, round(error.retry_after_s)))
     if status == 401:
         headers["www-authenticate"] = "Bearer"
+    if status == 408:
+        headers["connection"] = "close"  # what else comes on it is the rest of a request
     content = ErrorAnswer(error=body).model_dump_json(exclude_none=True)
     return Response(content, status, headers, media_type="application/json")
 
 
-def rows_response(request: Request[Result], to_row: ToRow[Result], *, is_streamed: bool, patience_s: float) -> Response:
-    """All rows of a request: one a line as they finish, or one object with all in order.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows(Generic[Result]):
+    """All rows of an answer: those there are already, and those that a request brings."""
+
+    request: Request[Result] | None
+    """Not yet entered; left when the answer has been sent or the client has gone. None: there is nothing to do."""
+    to_line: ToLine[Result]
+    ready: Mapping[int, bytes] = field(default_factory=dict)
+    """By place."""
+
+    async def __aiter__(self) -> AsyncIterator[list[Line]]:
+        """As they finish."""
+        if self.ready:
+            yield [Line(place, text) for place, text in self.ready.items()]
+        if self.request is not None:
+            async for finished in self.request:
+                yield [self.to_line(index, outcome) for index, outcome in finished]
+
+
+def rows_response(rows: Rows[Result], *, is_streamed: bool, patience_s: float) -> Response:
+    """All rows: one a line as they finish, or one object with all in order.
 
     Args:
-        request: not yet entered; it is left when the answer has been sent or the client has gone.
-        to_row: makes a row of a place and what came of it.
         is_streamed: as they finish.
         patience_s: for a client that does not read.
     """
-    rows = _lines(request, to_row) if is_streamed else _ordered(request, to_row)
-    return _PatientResponse(rows, patience_s, NDJSON if is_streamed else "application/json")
+    return _RowsResponse(rows, patience_s, is_streamed=is_streamed)
 
 
-class _PatientResponse(StreamingResponse):
-    """Gives up a client that has not read for too long."""
+def encoded(row: BaseModel) -> bytes:
+    """A row as it is sent."""
+    return row.model_dump_json(exclude_none=True).encode()
 
-    def __init__(self, content: AsyncIterator[bytes], patience_s: float, media_type: str) -> None:
-        super().__init__(content, media_type=media_type)
+
+class _RowsResponse(StreamingResponse):
+    """Gives up a client that has not read for too long, or has gone, and with it what has not been done."""
+
+    def __init__(self, rows: Rows[Result], patience_s: float, *, is_streamed: bool) -> None:
+        super().__init__(
+            _as_lines(rows) if is_streamed else _in_order(rows),
+            media_type=NDJSON if is_streamed else "application/json",
+        )
+        self._request = rows.request
         self._patience_s = patience_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the answer. Source: the ASGI specification."""
+        # Here and not where rows are read: a client that is gone at once ends this before the first is asked for.
+        with self._request or nullcontext():
+            await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
         """Sends the parts."""
@@ -70,27 +115,27 @@ class _PatientResponse(StreamingResponse):
                 log.warning("a client has not read its answer for %g s: given up", self._patience_s)
                 raise ClientDisconnect from None
 
-        await super().stream_response(send_in_time)
+        try:
+            await super().stream_response(send_in_time)
+        except ClosedError:
+            raise ClientDisconnect from None  # another request has taken this one's place
 
 
-async def _lines(request: Request[Result], to_row: ToRow[Result]) -> AsyncIterator[bytes]:
-    with request:
-        async for finished in request:
-            yield b"".join(_line(to_row(place, outcome)) + b"\n" for place, outcome in finished)
+async def _as_lines(rows: Rows[Result]) -> AsyncIterator[bytes]:
+    async for lines in rows:
+        yield b"".join(line.text + b"\n" for line in lines)
 
 
-async def _ordered(request: Request[Result], to_row: ToRow[Result]) -> AsyncIterator[bytes]:
-    with request:
-        early: dict[int, bytes] = {}
-        place = 0
-        yield b'{"results":['
-        async for finished in request:
-            early.update((index, _line(to_row(index, outcome))) for index, outcome in finished)
-            while (line := early.pop(place, None)) is not None:
-                yield b"," + line if place else line
-                place += 1
-        yield b"]}"
-
-
-def _line(row: BaseModel) -> bytes:
-    return row.model_dump_json(exclude_none=True).encode()
+async def _in_order(rows: Rows[Result]) -> AsyncIterator[bytes]:
+    early: dict[int, bytes] = {}
+    place = 0
+    yield b'{"results":['
+    async for lines in rows:
+        early.update(lines)
+        ready: list[bytes] = []
+        while (text := early.pop(place, None)) is not None:
+            ready.append(b"," + text if place else text)
+            place += 1
+        if ready:
+            yield b"".join(ready)
+    yield b"]}"

@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox.server.answers import error_response
-from sandbox.server.errors import OverloadedError, ServerError, TooLargeError
+from sandbox.server.errors import OverloadedError, ServerError, TooLargeError, TooSlowError
 from sandbox.server.settings import Settings
 from sandbox.server.share import Share
 from sandbox.wire import CLIENT_HEADER
@@ -43,18 +43,25 @@ class BodyLimit:
         try:
             announced = Headers(scope=scope).get("content-length", "")
             holding.grow_to(int(announced) if announced.isdecimal() else 0)
-            async with asyncio.timeout(self._settings.read_patience_s):
-                body = await _whole(receive, holding)
+            body = await self._read(receive, holding)
         except ServerError as error:
             holding.let_go()
             await error_response(error)(scope, receive, send)
-        except (TimeoutError, ClientDisconnect):
+        except ClientDisconnect:
             holding.let_go()  # nobody is there to be answered
         else:
             try:
                 await self._app(scope, _after(body, receive), send)
             finally:
                 holding.let_go()
+
+    async def _read(self, receive: Receive, holding: _Holding) -> bytes:
+        patience_s = self._settings.read_patience_s
+        try:
+            async with asyncio.timeout(patience_s):
+                return await _whole(receive, holding)
+        except TimeoutError:
+            raise TooSlowError(patience_s) from None
 
 
 class _Holding:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from sandbox.errors import ClosedError, InfrastructureError, SandboxError
@@ -39,6 +40,7 @@ class Outcome(Protocol):
 Result = TypeVar("Result", bound=Outcome)
 Task = Callable[[], Future[Result]]
 """Gives a submission to the sandbox."""
+Keep = Callable[[int, Result | SandboxError], None]
 
 
 class Observer(Protocol):
@@ -48,6 +50,18 @@ class Observer(Protocol):
         """One is done, after so long in the queue and then in the sandbox."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work(Generic[Result]):
+    """What is to be done, and how much its results are."""
+
+    tasks: Sequence[Task[Result]]
+    """Each is called when it is its turn."""
+    size: Callable[[Result], int]
+    """Bytes that a result holds until it is read."""
+    keep: Keep[Result] | None = None
+    """Is told of each result, also when nobody waits for it any more; then what runs is not cancelled."""
+
+
 class Request(Generic[Result]):
     """What one HTTP request has to do.
 
@@ -55,13 +69,12 @@ class Request(Generic[Result]):
     context manager: leaving it, for whatever reason, drops what has not been done.
     """
 
-    def __init__(
-        self, dispatcher: Dispatcher, client: str, tasks: Sequence[Task[Result]], size: Callable[[Result], int]
-    ) -> None:
+    def __init__(self, dispatcher: Dispatcher, client: str, work: Work[Result]) -> None:
         self.client = client
         self._dispatcher = dispatcher
-        self._tasks = tasks
-        self._size = size
+        self._tasks = work.tasks
+        self._size = work.size
+        self._keep = work.keep
         self._next = 0
         self._running: set[Future[Result]] = set()
         self._untaken: list[tuple[int, Result | SandboxError]] = []
@@ -87,13 +100,24 @@ class Request(Generic[Result]):
         is_behind = len(self._untaken) >= _MOST_UNTAKEN or self._untaken_bytes >= _MOST_UNTAKEN_BYTES
         return not self.is_over and not is_behind
 
+    @property
+    def is_settled(self) -> bool:
+        """None of it runs."""
+        return not self._running
+
+    async def settled(self) -> None:
+        """Returns when none of it runs."""
+        while self._running:
+            self._changed.clear()
+            await self._changed.wait()
+
     def start(self) -> tuple[int, Future[Result]]:
         """Gives the next submission to the sandbox: its place, and the result to come."""
         place = self._next
         self._next += 1
         try:
             future = self._tasks[place]()
-        except SandboxError as error:
+        except Exception as error:  # noqa: BLE001 - becomes the submission's, and IE where nobody foresaw it
             future = Future()
             future.set_exception(error)
         self._running.add(future)
@@ -102,12 +126,14 @@ class Request(Generic[Result]):
     def finish(self, place: int, future: Future[Result], outcome: Result | SandboxError) -> None:
         """A submission is done."""
         self._running.discard(future)
+        if self._keep is not None:
+            self._keep(place, outcome)
+        self._changed.set()
         if self._is_closed:
             return
         self._untaken.append((place, outcome))
         if not isinstance(outcome, SandboxError):
             self._untaken_bytes += self._size(outcome)
-        self._changed.set()
 
     def __aiter__(self) -> Self:
         return self
@@ -116,6 +142,8 @@ class Request(Generic[Result]):
         if self._taken == len(self._tasks):
             raise StopAsyncIteration
         while not self._untaken:
+            if self._is_closed:
+                raise ClosedError("the request was given up")
             self._changed.clear()
             await self._changed.wait()
         finished = list(self._untaken)
@@ -129,12 +157,18 @@ class Request(Generic[Result]):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Drops what has not been done; whoever waits for more gets ClosedError."""
         if not self._is_closed:
             dropped = self.waiting
             self._is_closed = True
-            for future in self._running:
-                future.cancel()
+            if self._keep is None:
+                for future in self._running:
+                    future.cancel()
             self._untaken.clear()
+            self._changed.set()
             self._dispatcher.dropped(self, dropped)
 
 
@@ -176,13 +210,12 @@ class Dispatcher:
         """Nothing new is taken."""
         return self._is_draining
 
-    def open(self, client: str, tasks: Sequence[Task[Result]], size: Callable[[Result], int]) -> Request[Result]:
+    def open(self, client: str, work: Work[Result]) -> Request[Result]:
         """Queues a request of at least one task; enter what it returns.
 
         Args:
             client: whose it is, for fairness.
-            tasks: what is to be done; each is called when it is its turn.
-            size: bytes that a result holds until it is read.
+            work: what is to be done.
 
         Raises:
             OverloadedError: there is no room now.
@@ -191,12 +224,13 @@ class Dispatcher:
         """
         if self._is_draining:
             raise DrainingError
-        if not self._share.could_ever_fit(len(tasks)):
-            raise TooLargeError("submissions in a request", len(tasks), self._share.capacity // 2)
-        if not self._share.take(client, len(tasks)):
+        count = len(work.tasks)
+        if not self._share.could_ever_fit(count):
+            raise TooLargeError("submissions in a request", count, self._share.capacity // 2)
+        if not self._share.take(client, count):
             raise OverloadedError(self.retry_after_s)
         self._idle.clear()
-        request = Request(self, client, tasks, size)
+        request = Request(self, client, work)
         self._requests.add(request)
         self._turns.add(request)
         self.pump()

@@ -3,8 +3,10 @@
 ServerError
 ├── UnauthorizedError      401  no token, or a wrong one
 ├── UnknownProblemsError   404  keys of problems that are not here (any more)
+├── TooSlowError           408  the body did not come in time
 ├── ConflictError          409  an idempotency key that belongs to another request
 ├── TooLargeError          413  more than would ever be taken
+├── InvalidError           422  a value out of range
 ├── LimitError             422  limits above the server's
 ├── OverloadedError        429  no room now
 └── DrainingError          503  the server is about to end
@@ -59,14 +61,24 @@ class UnknownProblemsError(ServerError):
         )
 
 
+class TooSlowError(ServerError):
+    """The body of a request did not come in time."""
+
+    status = 408
+    kind = "too_slow"
+
+    def __init__(self, patience_s: float) -> None:
+        super().__init__(f"the body did not come within {patience_s:g} s")
+
+
 class ConflictError(ServerError):
-    """An idempotency key was used for another request."""
+    """An idempotency key belongs to another request."""
 
     status = 409
     kind = "conflict"
 
-    def __init__(self, key: str) -> None:
-        super().__init__(f"the Idempotency-Key {key!r} was used with another body; use a new one for each request")
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"the Idempotency-Key {key!r} {reason}")
 
 
 class TooLargeError(ServerError):

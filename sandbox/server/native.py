@@ -8,7 +8,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Annotated
 
-from fastapi import APIRouter, Body, Depends
+from fastapi import APIRouter, Body, Depends, Header
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -19,10 +19,12 @@ from sandbox.problem import Problem
 from sandbox.records import LimitsRecord, ResultRecord
 from sandbox.records import Submission as SubmissionOf
 from sandbox.result import JudgeResult, RunResult
-from sandbox.server.answers import rows_response
+from sandbox.server.batch import Batch, answer
 from sandbox.server.body import client_of
+from sandbox.server.dispatch import Keep, Request
 from sandbox.server.errors import InvalidError
-from sandbox.server.service import Service
+from sandbox.server.json_route import JsonRoute
+from sandbox.server.service import Service, service_of
 from sandbox.wire import (
     API_VERSION,
     NDJSON,
@@ -41,16 +43,13 @@ from sandbox.wire import (
 )
 from sandbox.worker.languages import check_known
 
-router = APIRouter(prefix="/v1", responses={"4XX": {"model": ErrorAnswer}, 503: {"model": ErrorAnswer}})
-
-
-def service_of(request: HttpRequest) -> Service:
-    """The service of the server that a request came to."""
-    service: Service = request.app.state.service
-    return service
-
-
+router = APIRouter(
+    prefix="/v1",
+    route_class=JsonRoute,
+    responses={"4XX": {"model": ErrorAnswer}, 422: {"model": ErrorAnswer}, 503: {"model": ErrorAnswer}},
+)
 Here = Annotated[Service, Depends(service_of)]
+IdempotencyKey = Annotated[str | None, Header(description="A repeated request with the same key runs what is missing.")]
 
 
 @router.get("/info")
@@ -88,24 +87,30 @@ async def judge(
     body: Annotated[
         JudgeBody,
         Body(
-            examples=[{"submissions": [{"problem": "KEY", "code": "def add(a, b):\n    return a + b", "id": "mine"}]}]
+            examples=[
+                {"submissions": [{"problem": "0" * 64, "code": "def add(a, b):\n    return a + b", "id": "mine"}]}
+            ]
         ),
     ],
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Judge submissions to problems that the server holds."""
     problems = service.problems.get(submission.problem for submission in body.submissions)
     if body.limits is not None:
         problems = {key: _with_limits(problem, body.limits) for key, problem in problems.items()}
     submissions = [(problems[submission.problem], submission.code) for submission in body.submissions]
-    judging = service.judge(
-        client_of(request), submissions, stop_on_first_failure=body.stop_on_first_failure, isolate=body.isolate
-    )
-    return rows_response(
-        judging,
-        partial(_judge_row, submissions, [submission.id for submission in body.submissions]),
-        is_streamed=_wants_lines(request),
-        patience_s=service.settings.read_patience_s,
-    )
+
+    def start(places: Sequence[int], keep: Keep[JudgeResult] | None) -> Request[JudgeResult]:
+        return service.judge(
+            client_of(request),
+            [submissions[place] for place in places],
+            keep,
+            stop_on_first_failure=body.stop_on_first_failure,
+            isolate=body.isolate,
+        )
+
+    ids = [submission.id for submission in body.submissions]
+    return await answer(request, Batch(len(submissions), start, partial(_judge_row, submissions, ids)), idempotency_key)
 
 
 @router.post("/run", response_model=RunAnswer, responses={200: {"content": {NDJSON: {"schema": {}}}}})
@@ -116,6 +121,7 @@ async def run(
         RunBody,
         Body(examples=[{"programs": [{"code": "print(input()[::-1])", "stdin": "olleh"}], "limits": {"cpu_s": 2}}]),
     ],
+    idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """Run programs with nothing to compare."""
     try:
@@ -124,16 +130,11 @@ async def run(
     except ValueError as error:
         raise InvalidError(str(error)) from None
     programs = [(program.code, program.stdin_bytes()) for program in body.programs]
-    return rows_response(
-        service.run(client_of(request), programs, limits, body.language),
-        _run_row,
-        is_streamed=_wants_lines(request),
-        patience_s=service.settings.read_patience_s,
-    )
 
+    def start(places: Sequence[int], keep: Keep[RunResult] | None) -> Request[RunResult]:
+        return service.run(client_of(request), [programs[place] for place in places], limits, body.language, keep)
 
-def _wants_lines(request: HttpRequest) -> bool:
-    return NDJSON in request.headers.get("accept", "")
+    return await answer(request, Batch(len(programs), start, _run_row), idempotency_key)
 
 
 def _with_limits(problem: Problem, record: LimitsRecord) -> Problem:

@@ -7,13 +7,16 @@ from dataclasses import fields
 from functools import partial
 from typing import Unpack
 
+from starlette.requests import Request as HttpRequest
+
 from sandbox.limits import Limits
 from sandbox.options import JudgeOptions
 from sandbox.pool import Program, Sandbox, Submission
 from sandbox.result import JudgeResult, RunResult
-from sandbox.server.dispatch import Dispatcher, Observer, Request
+from sandbox.server.dispatch import Dispatcher, Keep, Observer, Request, Work
 from sandbox.server.errors import LimitError
 from sandbox.server.problems import Problems
+from sandbox.server.retained import Retained
 from sandbox.server.settings import Settings
 from sandbox.worker.languages import PYTHON
 
@@ -30,12 +33,20 @@ class Service:
         self.sandbox = sandbox
         self.settings = settings
         self.problems = Problems(settings.problems_bytes)
+        self.retained = Retained(settings.retained_bytes, settings.retained_s)
         self.dispatcher = Dispatcher(sandbox, settings.queued, observer)
 
     def judge(
-        self, client: str, submissions: Sequence[Submission], **options: Unpack[JudgeOptions]
+        self,
+        client: str,
+        submissions: Sequence[Submission],
+        keep: Keep[JudgeResult] | None = None,
+        **options: Unpack[JudgeOptions],
     ) -> Request[JudgeResult]:
         """Judge submissions.
+
+        Args:
+            keep: see `Work`.
 
         Raises:
             LimitError: a problem's limits are above the server's.
@@ -44,12 +55,20 @@ class Service:
         for problem in {id(problem): problem for problem, _ in submissions}.values():
             self.check_limits(problem.limits)
         tasks = [partial(self.sandbox.submit, problem, code, **options) for problem, code in submissions]
-        return self.dispatcher.open(client, tasks, _judge_size)
+        return self.dispatcher.open(client, Work(tasks=tasks, size=_judge_size, keep=keep))
 
     def run(
-        self, client: str, programs: Sequence[Program], limits: Limits, language: str = PYTHON
+        self,
+        client: str,
+        programs: Sequence[Program],
+        limits: Limits,
+        language: str = PYTHON,
+        keep: Keep[RunResult] | None = None,
     ) -> Request[RunResult]:
         """Run programs.
+
+        Args:
+            keep: see `Work`.
 
         Raises:
             LimitError: the limits are above the server's.
@@ -57,7 +76,7 @@ class Service:
         """
         self.check_limits(limits)
         tasks = [partial(self.sandbox.submit_run, code, stdin, limits, language) for code, stdin in programs]
-        return self.dispatcher.open(client, tasks, _run_size)
+        return self.dispatcher.open(client, Work(tasks=tasks, size=_run_size, keep=keep))
 
     def check_limits(self, limits: Limits) -> None:
         """Raises LimitError where they are above the server's."""
@@ -67,6 +86,12 @@ class Service:
                 value = 10 * limits.cpu_s
             if most is not None and value > most:
                 raise LimitError(field.name, value, most)
+
+
+def service_of(request: HttpRequest) -> Service:
+    """The service of the server that a request came to."""
+    service: Service = request.app.state.service
+    return service
 
 
 def _judge_size(result: JudgeResult) -> int:
