@@ -39,6 +39,7 @@ from sandbox.limits import MIB, Limits
 from sandbox.pool import Sandbox
 from sandbox.records import ResultRecord, Submission, read_problems, read_submissions
 from sandbox.result import RunResult
+from sandbox.server.cli import serve
 from sandbox.verdict import Verdict
 from sandbox.worker.languages import NAMES, check_known, language_of
 
@@ -62,6 +63,7 @@ app = typer.Typer(
 )
 
 
+app.command()(serve)
 app.command()(doctor)
 app.command()(selftest)
 

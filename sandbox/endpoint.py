@@ -5,11 +5,16 @@ Whoever may read the folder may use the servers, so it belongs to one user, mode
 
 from __future__ import annotations
 
+import fcntl
+import glob
+import logging
 import os
+import socket
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from pydantic import ValidationError
 
@@ -17,6 +22,10 @@ from sandbox.jsonl import record_error, write_atomically
 from sandbox.records import StrictRecord
 
 _SUFFIX, _TOKEN_SUFFIX = ".json", ".token"
+_LOCK = ".lock"
+UNIX_PREFIX = "unix:"
+"""Of the URL of a socket."""
+log = logging.getLogger(__name__)
 
 
 class EndpointRecord(StrictRecord):
@@ -31,8 +40,30 @@ class EndpointRecord(StrictRecord):
     pid: int
     started_ticks: int
     """When the process started, in clock ticks after boot: with `pid`, its identity; proc(5)."""
+    pid_namespace: int = 0
+    """Where `pid` is one: in containers of one node the same number means different processes. 0: not known."""
     workers: int
     version: str
+
+    @classmethod
+    def of_this_process(cls, url: str, workers: int, version: str) -> Self:
+        """That of a server in this process."""
+        pid = os.getpid()
+        return cls(
+            url=url,
+            host=socket.gethostname(),
+            boot_id=_boot_id(),
+            pid=pid,
+            started_ticks=_started_ticks(pid) or 0,
+            pid_namespace=_pid_namespace(),
+            workers=workers,
+            version=version,
+        )
+
+    @property
+    def name(self) -> str:
+        """Of its files: no other server's, on any node that shares the folder."""
+        return f"{self.host}-{self.pid}-{self.started_ticks}-{self.boot_id[:8]}"
 
 
 class Endpoint(NamedTuple):
@@ -73,12 +104,13 @@ def publish(folder: Path, name: str, record: EndpointRecord, token: str | None) 
     Raises:
         OSError: they cannot be written.
     """
-    if token is not None:
-        handle = os.open(token_path(folder, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(handle, "w") as stream:
-            stream.write(token + "\n")
     path = folder / (name + _SUFFIX)
-    write_atomically(path, [record])
+    with locked(folder):
+        if token is not None:
+            handle = os.open(token_path(folder, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(handle, "w") as stream:
+                stream.write(token + "\n")
+        write_atomically(path, [record])
     return path
 
 
@@ -91,6 +123,44 @@ def withdraw(folder: Path, name: str) -> None:
 def token_path(folder: Path, name: str) -> Path:
     """Where the token of a server is."""
     return folder / (name + _TOKEN_SUFFIX)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Servers that start at the same time do not take each other's half-written files for leftovers.
+
+    Raises:
+        OSError: the lock cannot be made.
+    """
+    with (folder / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            log.debug("no locks in %s (%s): going on without", folder, error)
+        yield
+
+
+def is_dead(record: EndpointRecord) -> bool:
+    """Whether it is a server of this node that is gone. One that cannot be looked at from here is not dead."""
+    if record.boot_id != _boot_id():
+        return record.host == socket.gethostname()  # the node has been started again since
+    if record.pid_namespace not in (0, _pid_namespace()):
+        return False
+    return _started_ticks(record.pid) != record.started_ticks
+
+
+def remove_strays(folder: Path) -> None:
+    """What a server leaves that dies while it writes: tokens without an endpoint, half-written files. Call it `locked`.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    own = glob.escape(socket.gethostname())  # other nodes may share the folder, and not the lock
+    for path in folder.glob(f"{own}-*{_TOKEN_SUFFIX}"):
+        if not path.with_suffix(_SUFFIX).exists():
+            path.unlink(missing_ok=True)
+    for path in folder.glob(f".{own}-*{_SUFFIX}.*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def endpoints(folder: Path) -> Iterator[Endpoint]:
@@ -110,3 +180,20 @@ def endpoints(folder: Path) -> Iterator[Endpoint]:
         except ValidationError as error:
             raise record_error(error, path, 1) from None
         yield Endpoint(path, record, token)
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _pid_namespace() -> int:
+    return Path("/proc/self/ns/pid").stat().st_ino
+
+
+def _started_ticks(pid: int) -> int | None:
+    """When a process started; None where there is none, or only what its parent has not yet noticed the end of."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])  # field 22 of the whole line; proc(5)

@@ -32,7 +32,7 @@ class TokenGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request. Source: the ASGI specification; RFC 6750 and 7617 for the header."""
-        if scope["type"] != "http" or scope["path"] in self._open_paths or self._may_enter(Headers(scope=scope)):
+        if scope["type"] == "lifespan" or scope["path"] in self._open_paths or self._may_enter(Headers(scope=scope)):
             await self._app(scope, receive, send)
         else:
             await error_response(UnauthorizedError())(scope, receive, send)

@@ -1,0 +1,131 @@
+"""One HTTP connection, with bounds where uvicorn has none: heads, requests sent ahead, clients that do not read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from sandbox.wire import ErrorAnswer, ErrorBody
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+    from uvicorn.server import ServerState
+
+MOST_CONNECTIONS = 2048
+_HEAD_PATIENCE_S = 10.0
+"""For the first line and the headers of a request, from the first byte on."""
+_MOST_HEAD_BYTES = 64 << 10
+_MOST_AHEAD = 32
+"""Requests sent before earlier ones of the connection were answered."""
+_LINGER_S = 30.0
+"""For a client to read the end of an answer that is otherwise done with."""
+
+
+class Connection(HttpToolsProtocol):
+    """See uvicorn; overrides what it calls when something happens to a connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """A client has come."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            self._refuse(503, "overloaded", f"more than {MOST_CONNECTIONS} connections are open; close some")
+        else:
+            self._expect_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Something has come."""
+        if self.transport.is_closing():
+            return
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._is_served():
+            return
+        if self._head_bytes > _MOST_HEAD_BYTES:
+            self._refuse(431, "too_large", f"the head of a request may have {_MOST_HEAD_BYTES} bytes")
+        elif self._head_timer is None:
+            self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """The head of a request is there."""
+        if self.transport.is_closing():
+            return
+        self._head_bytes = 0
+        self._forget_head_timer()
+        super().on_headers_complete()
+        if len(self.pipeline) > _MOST_AHEAD:
+            self.transport.abort()
+
+    def on_response_complete(self) -> None:
+        """An answer has been written, though perhaps not yet read."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._linger()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing has come for a while."""
+        super().timeout_keep_alive_handler()
+        self._linger()
+
+    def shutdown(self) -> None:
+        """The server is about to end."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self._linger()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone, or has been given up."""
+        self._forget_head_timer()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP."""
+        self._refuse(400, "invalid", msg)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Not worth a line: the request is answered as if it had not asked for another protocol."""
+
+    def _is_served(self) -> bool:
+        """A request is being answered."""
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first
+        return cycle is not None and not cycle.response_complete
+
+    def _expect_head(self) -> None:
+        self._head_timer = self.loop.call_later(_HEAD_PATIENCE_S, self._give_up_head)
+
+    def _give_up_head(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self._refuse(408, "too_slow", f"no request came within {_HEAD_PATIENCE_S:g} s")
+
+    def _forget_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _linger(self) -> None:
+        self._linger_timer = self.loop.call_later(_LINGER_S, self.transport.abort)
+
+    def _refuse(self, status: int, kind: str, message: str) -> None:
+        """Answers without looking at any request, and closes."""
+        body = ErrorAnswer(error=ErrorBody(kind=kind, message=message)).model_dump_json(exclude_none=True).encode()
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+        self._linger()
