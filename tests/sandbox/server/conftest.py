@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -10,13 +11,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+import uvicorn
+import uvloop
 from starlette.testclient import TestClient
 
 from sandbox.pool import Sandbox
 from sandbox.server.app import create_app
+from sandbox.server.listening import listen_tcp
+from sandbox.server.serve import _config, _Server
+from sandbox.server.service import Service
 from sandbox.server.settings import Settings
 
 TOKEN = "a-token-of-the-tests"
@@ -122,3 +129,52 @@ def http(box: Sandbox) -> Iterator[TestClient]:
     app = create_app(box, Settings(), TOKEN)
     with TestClient(app, headers={"authorization": f"Bearer {TOKEN}"}, raise_server_exceptions=False) as client:
         yield client
+
+
+@dataclass
+class Hosted:
+    """A server on a thread of this process, whose insides a test can see."""
+
+    url: str
+    service: Service
+    server: uvicorn.Server
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+    def client(self, **headers: str) -> httpx2.Client:
+        given = {"authorization": f"Bearer {TOKEN}"} | headers
+        return httpx2.Client(base_url=self.url, headers=given, timeout=60, trust_env=False)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing of any request is left."""
+        dispatcher = self.service.dispatcher
+        return not (dispatcher.depth or dispatcher._running or dispatcher._requests or dispatcher._turns._clients)
+
+
+@pytest.fixture
+def host(box: Sandbox) -> Iterator[Callable[..., Hosted]]:
+    """Starts servers with settings of the test's."""
+    started: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def start(**settings: Any) -> Hosted:
+        listening = listen_tcp("127.0.0.1", 0, allows_remote=False)
+        app = create_app(box, Settings(**settings), TOKEN)
+        server = _Server(_config(app))
+        thread = threading.Thread(target=lambda: uvloop.run(server.serve(sockets=[listening.sock])))
+        thread.start()
+        started.append((server, thread))
+        while not server.started:
+            time.sleep(0.005)
+        return Hosted(listening.url, app.state.service, server)
+
+    yield start
+    for server, thread in started:
+        server.should_exit = server.force_exit = True
+        thread.join(60)
+        assert not thread.is_alive()
