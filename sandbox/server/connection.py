@@ -10,6 +10,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from sandbox.wire import ErrorAnswer, ErrorBody
 
 if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
     from uvicorn.config import Config
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
@@ -70,22 +71,24 @@ class Connection(HttpToolsProtocol):
         if len(self.pipeline) > _MOST_AHEAD:
             self.transport.abort()
 
-    def on_response_complete(self) -> None:
-        """An answer has been written, though perhaps not yet read."""
-        super().on_response_complete()
-        if self.transport.is_closing():
-            self._linger()
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        async def answer(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            try:
+                await app(scope, receive, send)
+            finally:
+                self.loop.call_soon(self._look_closing)  # after what uvicorn does with an exception
+
+        super()._start_asgi_task(cycle, answer)
 
     def timeout_keep_alive_handler(self) -> None:
         """Nothing has come for a while."""
         super().timeout_keep_alive_handler()
-        self._linger()
+        self._look_closing()
 
     def shutdown(self) -> None:
         """The server is about to end."""
         super().shutdown()
-        if self.transport.is_closing():
-            self._linger()
+        self._look_closing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client has gone, or has been given up."""
@@ -119,8 +122,10 @@ class Connection(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _linger(self) -> None:
-        self._linger_timer = self.loop.call_later(_LINGER_S, self.transport.abort)
+    def _look_closing(self) -> None:
+        """A connection that closes waits for the client to read what has been written, but not forever."""
+        if self.transport.is_closing() and self._linger_timer is None:
+            self._linger_timer = self.loop.call_later(_LINGER_S, self.transport.abort)
 
     def _refuse(self, status: int, kind: str, message: str) -> None:
         """Answers without looking at any request, and closes."""
@@ -128,4 +133,4 @@ class Connection(HttpToolsProtocol):
         head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self.transport.write(STATUS_LINE[status] + head + body)
         self.transport.close()
-        self._linger()
+        self._look_closing()

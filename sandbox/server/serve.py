@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 import uvloop
 from fastapi import FastAPI
+from starlette.requests import ClientDisconnect
 
 from sandbox.endpoint import EndpointRecord, prepare_folder, publish, token_path, withdraw
 from sandbox.level import Level
@@ -134,9 +135,7 @@ class _Life:
             return 0
         finishing.cancel()
         await self._sandbox.close_async()
-        server.should_exit = server.force_exit = True
-        for task in list(server.server_state.tasks):
-            task.cancel()
+        server.cut()
         await asyncio.wait([serving], timeout=_CLOSE_S)
         return 128 + again.result()
 
@@ -176,6 +175,14 @@ class _Server(uvicorn.Server):
         """Captures none."""
         yield
 
+    def cut(self) -> None:
+        """Ends it with all connections, whatever they are at."""
+        self.should_exit = True
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        for task in list(self.server_state.tasks):
+            task.cancel()
+
     async def until_started(self, serving: asyncio.Task[None]) -> None:
         """Returns when it listens. Raises what `serving` does."""
         while not self.started:
@@ -185,6 +192,7 @@ class _Server(uvicorn.Server):
 
 
 def _config(app: FastAPI) -> uvicorn.Config:
+    logging.getLogger("uvicorn.error").addFilter(_is_worth_a_line)
     return uvicorn.Config(
         app,
         http=Connection,
@@ -198,6 +206,11 @@ def _config(app: FastAPI) -> uvicorn.Config:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_CLOSE_S,
     )
+
+
+def _is_worth_a_line(record: logging.LogRecord) -> bool:
+    """That a client has gone, or been cut off, is no failure of the application."""
+    return not (record.exc_info and record.exc_info[0] in (ClientDisconnect, asyncio.CancelledError))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A server in a process of its own, and an application in this one."""
 
+import asyncio
 import os
 import re
 import signal
@@ -160,21 +161,23 @@ class Hosted:
 @pytest.fixture
 def host(box: Sandbox) -> Iterator[Callable[..., Hosted]]:
     """Starts servers with settings of the test's."""
-    started: list[tuple[uvicorn.Server, threading.Thread]] = []
+    started: list[tuple[_Server, asyncio.AbstractEventLoop, threading.Thread]] = []
 
     def start(**settings: Any) -> Hosted:
         listening = listen_tcp("127.0.0.1", 0, allows_remote=False)
         app = create_app(box, Settings(**settings), TOKEN)
         server = _Server(_config(app))
-        thread = threading.Thread(target=lambda: uvloop.run(server.serve(sockets=[listening.sock])))
+        loop = uvloop.new_event_loop()
+        thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve(sockets=[listening.sock])))
         thread.start()
-        started.append((server, thread))
+        started.append((server, loop, thread))
         while not server.started:
             time.sleep(0.005)
         return Hosted(listening.url, app.state.service, server)
 
     yield start
-    for server, thread in started:
-        server.should_exit = server.force_exit = True
+    for server, loop, thread in started:
+        loop.call_soon_threadsafe(server.cut)
         thread.join(60)
         assert not thread.is_alive()
+        loop.close()

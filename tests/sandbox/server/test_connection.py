@@ -1,5 +1,6 @@
 """What a client may do to a connection, on real sockets."""
 
+import contextlib
 import json
 import re
 import socket
@@ -68,10 +69,11 @@ def test_bytes_that_trickle_do_not_keep_a_head_alive(hosted: Any) -> None:
     began_s = time.monotonic()
     with hosted.connect() as sock:
         sock.sendall(b"GET /healthz HTTP/1.1\r\n")
-        with pytest.raises(OSError):  # noqa: PT011  # a reset or a broken pipe
+        with contextlib.suppress(OSError):  # a reset or a broken pipe
             while time.monotonic() - began_s < 20:
                 sock.sendall(b"X-A: b\r\n")
                 time.sleep(0.05)
+    assert time.monotonic() - began_s < 10
 
 
 def test_a_body_that_does_not_come_is_given_up(hosted: Any, eventually: Eventually) -> None:
@@ -189,7 +191,9 @@ def test_a_body_both_chunked_and_measured_smuggles_nothing(hosted: Any) -> None:
     smuggled = head("GET", "/v1/info", AUTH)
     with hosted.connect() as sock:
         sock.sendall(
-            head("POST", "/healthz", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n") + b"0\r\n\r\n" + smuggled
+            head("POST", "/healthz", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n")
+            + b"0\r\n\r\n"
+            + smuggled
         )
         answer = read_all(sock)
     assert not re.search(rb'"enforcement"', answer)

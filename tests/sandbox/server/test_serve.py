@@ -54,7 +54,7 @@ class Batch:
             assert answer.status_code == 200, answer.read()
             for line in answer.iter_lines():
                 self.rows.append(json.loads(line))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # the server may die
             self.error = error
 
 

@@ -1,0 +1,45 @@
+import base64
+
+import pytest
+from starlette.testclient import TestClient
+
+from sandbox.pool import Sandbox
+from sandbox.server.app import create_app
+from sandbox.server.settings import Settings
+
+from .conftest import TOKEN
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [f"Bearer {TOKEN}", f"bearer {TOKEN}", f"Bearer  {TOKEN} ", basic("", TOKEN), basic("anyone", TOKEN)],
+)
+def test_the_token_opens(http: TestClient, header: str) -> None:
+    assert http.get("/v1/info", headers={"authorization": header}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", TOKEN, "Bearer", "Bearer ", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x", f"Token {TOKEN}", "Bearer \xe9",
+     basic("", ""), basic(TOKEN, ""), "Basic !", "Basic /w=="],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/v1/info", "/openapi.json", "/nowhere", "/v1/run/", "//healthz", "/healthz/"])
+def test_nothing_else_does(http: TestClient, header: str, path: str) -> None:
+    answer = http.get(path, headers={"authorization": header.encode("latin-1")}, follow_redirects=False)
+    assert answer.status_code == 401
+    assert answer.json()["error"]["kind"] == "unauthorized"
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_health_needs_none(http: TestClient) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert http.get(path, headers={"authorization": ""}).text == "ok\n"
+
+
+def test_without_a_token_everybody_may_enter(box: Sandbox) -> None:
+    with TestClient(create_app(box, Settings(), None)) as http:
+        assert http.get("/v1/info").status_code == 200
