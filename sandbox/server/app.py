@@ -40,7 +40,9 @@ def create_app(sandbox: Sandbox, settings: Settings, token: str | None) -> FastA
         app.state.service = Service(sandbox, settings, _Unobserved())
         yield
 
-    app = FastAPI(title="qrpo-sandbox", version=version("qrpo-sandbox"), lifespan=lifespan, redoc_url=None)
+    app = FastAPI(
+        title="qrpo-sandbox", version=version("qrpo-sandbox"), lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     app.include_router(health.router)
     app.include_router(native.router)
     app.add_exception_handler(ServerError, _answer_server_error)

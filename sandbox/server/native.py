@@ -24,6 +24,7 @@ from sandbox.server.body import client_of
 from sandbox.server.dispatch import Keep, Request
 from sandbox.server.errors import InvalidError
 from sandbox.server.json_route import JsonRoute
+from sandbox.server.problems import check
 from sandbox.server.service import Service, service_of
 from sandbox.wire import (
     API_VERSION,
@@ -77,7 +78,7 @@ async def put_problems(
     ],
 ) -> ProblemsAnswer:
     """Hold problems; all are checked before any is taken."""
-    return ProblemsAnswer(keys=service.problems.put(body.problems))
+    return ProblemsAnswer(keys=service.problems.hold(await run_in_threadpool(check, body.problems)))
 
 
 @router.post("/judge", response_model=JudgeAnswer, responses={200: {"content": {NDJSON: {"schema": {}}}}})

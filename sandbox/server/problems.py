@@ -14,9 +14,22 @@ from sandbox.syntax import check_entry_point, check_syntax
 from sandbox.wire import key_of
 
 
-class _Held(NamedTuple):
+class Checked(NamedTuple):
+    """A problem that may be held."""
+
+    key: str
     problem: Problem
     size: int
+    """Bytes, about."""
+
+
+def check(records: Sequence[ProblemRecord]) -> list[Checked]:
+    """Checks problems, which takes a while for many.
+
+    Raises:
+        ProblemError: one could not judge any program.
+    """
+    return [Checked(key_of(record), _checked(record), _size_of(record)) for record in records]
 
 
 class Problems:
@@ -28,7 +41,7 @@ class Problems:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._held: OrderedDict[str, Checked] = OrderedDict()
         self._size = 0
 
     def __len__(self) -> int:
@@ -39,26 +52,24 @@ class Problems:
         """Bytes held."""
         return self._size
 
-    def put(self, records: Sequence[ProblemRecord]) -> list[str]:
+    def hold(self, problems: Sequence[Checked]) -> list[str]:
         """Holds problems, all or none; their keys, in order.
 
         Raises:
-            ProblemError: one could not judge any program.
             TooLargeError: together they are more than may be held.
         """
-        checked = [(key_of(record), _checked(record), _size_of(record)) for record in records]
-        total = sum(size for _, _, size in checked)
+        total = sum(problem.size for problem in problems)
         if total > self._capacity:
             raise TooLargeError("bytes of problems", total, self._capacity)
-        for key, problem, size in checked:
-            if key not in self._held:
-                self._held[key] = _Held(problem, size)
-                self._size += size
-            self._held.move_to_end(key)
+        for problem in problems:
+            if problem.key not in self._held:
+                self._held[problem.key] = problem
+                self._size += problem.size
+            self._held.move_to_end(problem.key)
         while self._size > self._capacity:
             _, dropped = self._held.popitem(last=False)
             self._size -= dropped.size
-        return [key for key, _, _ in checked]
+        return [problem.key for problem in problems]
 
     def get(self, keys: Iterable[str]) -> dict[str, Problem]:
         """Problems by key.
@@ -76,8 +87,9 @@ class Problems:
 
 
 def _checked(record: ProblemRecord) -> Problem:
+    """Without what the judge does not read."""
     try:
-        problem = record.to_problem()
+        problem = record.model_copy(update={"prompt": "", "answer_start": "", "meta": {}}).to_problem()
     except ValueError as error:
         raise ProblemError(record.id, "", str(error)) from None
     check_syntax(problem)
@@ -87,4 +99,6 @@ def _checked(record: ProblemRecord) -> Problem:
 
 def _size_of(record: ProblemRecord) -> int:
     tests = sum(len(test) if isinstance(test, str) else len(test.stdin) + len(test.stdout) for test in record.tests)
-    return tests + len(record.prelude) + 1000  # the objects themselves
+    checker = record.checker.program if record.checker is not None else None
+    texts = (record.id, record.prelude, record.entry_point or "", checker or "")
+    return tests + sum(map(len, texts)) + 100 * len(record.tests) + 1000  # the objects themselves
