@@ -36,6 +36,9 @@ NDJSON = "application/x-ndjson"
 CLIENT_HEADER = "x-client"
 """Names who asks, for fairness between clients; without it, it is the address."""
 IDEMPOTENCY_HEADER = "idempotency-key"
+MOST_ITEMS = 100_000
+"""Of a list in a body, whatever a server's queue holds: what is longer is refused before it is all read."""
+_SOME = Field(min_length=1, max_length=MOST_ITEMS, fail_fast=True)
 _NOT_JUDGED_BY = {"prompt", "answer_start", "meta"}
 
 ProblemKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -51,7 +54,7 @@ def key_of(problem: ProblemRecord) -> str:
 class ProblemsBody(StrictRecord):
     """Problems to be held."""
 
-    problems: list[ProblemRecord] = Field(min_length=1)
+    problems: Annotated[list[ProblemRecord], _SOME]
 
 
 class ProblemsAnswer(StrictRecord):
@@ -72,7 +75,7 @@ class SubmissionBody(StrictRecord):
 class JudgeBody(StrictRecord):
     """Submissions to be judged."""
 
-    submissions: list[SubmissionBody] = Field(min_length=1)
+    submissions: Annotated[list[SubmissionBody], _SOME]
     stop_on_first_failure: bool = False
     isolate: Isolation = "submission"
     limits: LimitsRecord | None = None
@@ -108,7 +111,7 @@ class ProgramBody(StrictRecord):
 class RunBody(StrictRecord):
     """Programs to be run."""
 
-    programs: list[ProgramBody] = Field(min_length=1)
+    programs: Annotated[list[ProgramBody], _SOME]
     language: str = PYTHON
     limits: LimitsRecord = LimitsRecord()
 

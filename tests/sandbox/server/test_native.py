@@ -156,8 +156,10 @@ def test_the_last_of_equal_keys_counts(http: TestClient) -> None:
     assert row["result"]["verdict"] == "AC"
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nowhere", 404), ("GET", "/v1/run", 405),
-                                                        ("HEAD", "/v1/info", 405), ("OPTIONS", "/v1/run", 405)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("GET", "/v1/run", 405), ("HEAD", "/v1/info", 405), ("OPTIONS", "/v1/run", 405)],
+)
 def test_what_is_not_there_is_answered_in_the_shape_of_all_errors(
     http: TestClient, method: str, path: str, status: int
 ) -> None:
