@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response
@@ -53,6 +54,12 @@ Here = Annotated[Service, Depends(service_of)]
 IdempotencyKey = Annotated[str | None, Header(description="A repeated request with the same key runs what is missing.")]
 
 
+def _lines_of(row: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """What the description says of answers that come as lines."""
+    schema = {"$ref": f"#/components/schemas/{row.__name__}"}
+    return {200: {"content": {NDJSON: {"schema": schema}}}}
+
+
 @router.get("/info")
 async def info(service: Here) -> Info:
     """What this server is and does."""
@@ -81,7 +88,7 @@ async def put_problems(
     return ProblemsAnswer(keys=service.problems.hold(await run_in_threadpool(check, body.problems)))
 
 
-@router.post("/judge", response_model=JudgeAnswer, responses={200: {"content": {NDJSON: {"schema": {}}}}})
+@router.post("/judge", response_model=JudgeAnswer, responses=_lines_of(JudgeRow))
 async def judge(
     service: Here,
     request: HttpRequest,
@@ -114,7 +121,7 @@ async def judge(
     return await answer(request, Batch(len(submissions), start, partial(_judge_row, submissions, ids)), idempotency_key)
 
 
-@router.post("/run", response_model=RunAnswer, responses={200: {"content": {NDJSON: {"schema": {}}}}})
+@router.post("/run", response_model=RunAnswer, responses=_lines_of(RunRow))
 async def run(
     service: Here,
     request: HttpRequest,

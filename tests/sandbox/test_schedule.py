@@ -149,3 +149,14 @@ def test_who_is_alone_for_very_long_is_so_no_more(monkeypatch: pytest.MonkeyPatc
     assert alone is not None
     jobs.done(alone)
     assert taken(jobs) == "next"
+
+
+def test_what_is_withdrawn_makes_room_and_is_never_taken() -> None:
+    jobs: Schedule[str] = Schedule(2)
+    jobs.put("a")
+    jobs.put("b")
+    jobs.withdraw("a")
+    jobs.withdraw("unknown")
+    assert jobs.load().waiting == 1
+    jobs.put("c")
+    assert [taken(jobs), taken(jobs)] == ["b", "c"]

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -305,3 +306,26 @@ def test_what_the_caller_ignores_programs_do_not() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("stopped", [0, 1, 2], ids=["first process", "broker", "zygote"])
+def test_a_slot_ends_with_the_thread_that_made_it_whatever_is_stopped(
+    stopped: int,
+    descendants: Callable[[int], list[int]],
+    is_alive: Callable[[int], bool],
+    eventually: Callable[[Callable[[], object]], None],
+) -> None:
+    slots: list[Slot] = []
+    processes: list[int] = []
+
+    def make() -> None:
+        slots.append(Slot(HostRuntime()))
+        processes.extend([slots[0].pid, *descendants(slots[0].pid)])
+        os.kill(processes[stopped], signal.SIGSTOP)
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    assert len(processes) == 3
+    eventually(lambda: not any(map(is_alive, processes)))
+    slots[0].close()
