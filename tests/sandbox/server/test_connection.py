@@ -151,7 +151,7 @@ def test_a_client_that_does_not_read_is_given_up(hosted: Any, eventually: Eventu
     with hosted.connect() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.sendall(head("POST", "/v1/run", AUTH, JSON, f"Content-Length: {len(body)}\r\n") + body)
-        eventually(lambda: hosted.service.dispatcher.depth)
+        assert sock.recv(1)
         eventually(lambda: hosted.is_idle)
         eventually(lambda: not hosted.server.server_state.connections)
 
