@@ -41,7 +41,12 @@ def create_app(sandbox: Sandbox, settings: Settings, token: str | None) -> FastA
         yield
 
     app = FastAPI(
-        title="qrpo-sandbox", version=version("qrpo-sandbox"), lifespan=lifespan, docs_url=None, redoc_url=None
+        title="qrpo-sandbox",
+        version=version("qrpo-sandbox"),
+        lifespan=lifespan,
+        docs_url=None,  # both would load from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
     )
     app.include_router(health.router)
     app.include_router(native.router)

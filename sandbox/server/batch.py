@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+from weakref import ref
 
 from pydantic import BaseModel
 from starlette.requests import Request as HttpRequest
@@ -75,5 +76,5 @@ def _missing(retained: Retained, kept: Kept, batch: Batch[Result]) -> Rows[Resul
         return Line(place, kept.rows.get(place) or encoded(batch.to_row(place, outcome)))
 
     request = batch.start(places, keep) if places else None
-    kept.request = request
+    kept.newest = None if request is None else ref(request)
     return Rows(request=request, to_line=to_line, ready=ready)

@@ -98,6 +98,8 @@ def serve(  # noqa: PLR0913  # a command has the options it has
     def listen() -> Listening:
         return listen_tcp(host, port, allows_remote=allow_remote) if uds is None else listen_unix(uds)
 
+    if uds is not None and token_file is not None:
+        raise typer.BadParameter("a Unix socket needs no token: leave out one of the two", param_hint="--token-file")
     try:
         token = None if uds is not None else new_token() if token_file is None else read_token(token_file)
         options = ServeOptions(

@@ -101,9 +101,9 @@ class Request(Generic[Result]):
         return not self.is_over and not is_behind
 
     @property
-    def is_settled(self) -> bool:
-        """None of it runs."""
-        return not self._running
+    def is_done(self) -> bool:
+        """None waits or runs."""
+        return self.is_over and not self._running
 
     async def settled(self) -> None:
         """Returns when none of it runs."""

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Header
+from fastapi.security import HTTPBearer
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request as HttpRequest
@@ -48,6 +49,7 @@ from sandbox.worker.languages import check_known
 router = APIRouter(
     prefix="/v1",
     route_class=JsonRoute,
+    dependencies=[Depends(HTTPBearer(auto_error=False))],  # for the description: TokenGuard has asked before
     responses={"4XX": {"model": ErrorAnswer}, 422: {"model": ErrorAnswer}, 503: {"model": ErrorAnswer}},
 )
 Here = Annotated[Service, Depends(service_of)]

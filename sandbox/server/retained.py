@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import ReferenceType
 
 from sandbox.server.dispatch import Request
 from sandbox.server.errors import ConflictError, InvalidError
@@ -28,13 +29,14 @@ class Kept:
     size: int = 0
     used_s: float = 0.0
     claims: int = 0
-    request: Request[Any] | None = None
-    """Does what was missing when the last one came."""
+    newest: ReferenceType[Request[Any]] | None = None
+    """Does what was missing when the last one came. Weak: it holds all programs."""
 
     @property
-    def is_busy(self) -> bool:
-        """Something of it waits or runs."""
-        return self.request is not None and not (self.request.is_over and self.request.is_settled)
+    def request(self) -> Request[Any] | None:
+        """It, as long as something of it waits or runs."""
+        request = None if self.newest is None else self.newest()
+        return None if request is None or request.is_done else request
 
 
 class Retained:
@@ -81,9 +83,9 @@ class Retained:
         self._add(kept, 0 if kept.claims else _ENTRY_BYTES)
         kept.claims += 1
         mine = kept.claims
-        if kept.request is not None:
-            kept.request.give_up()
-            await kept.request.settled()
+        if (request := kept.request) is not None:
+            request.give_up()
+            await request.settled()
         if kept.claims != mine:
             raise ConflictError(key, "came once more meanwhile, and that request is the one answered")
         return kept
@@ -104,7 +106,7 @@ class Retained:
 
     def _forget_old(self) -> None:
         due_s = time.monotonic() - self._seconds
-        for key in [key for key, kept in self._held.items() if kept.used_s < due_s and not kept.is_busy]:
+        for key in [key for key, kept in self._held.items() if kept.used_s < due_s and kept.request is None]:
             self._forget(key)
 
     def _forget(self, key: str) -> None:

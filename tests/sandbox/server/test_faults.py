@@ -71,7 +71,8 @@ class Load:
 
 
 @pytest.fixture
-def hosted(host: Callable[..., Any]) -> Any:
+def hosted(host: Callable[..., Any], box: Sandbox) -> Any:
+    box.run_batch([("import time; time.sleep(0.05)", "")] * 4)  # slots are started when they are needed
     return host(read_patience_s=0.5)
 
 
@@ -167,7 +168,7 @@ def test_a_repeated_request_takes_over_and_every_row_is_there_once(hosted: Any, 
         rest = b"".join(iter(lambda: sock.recv(65536), b""))
     assert sorted(row["index"] for row in rows) == list(range(30))
     assert sorted(again, key=lambda row: row["index"]) == sorted(rows, key=lambda row: row["index"])
-    had = [json.loads(line) for line in (early + rest).split(b"\r\n") if line.startswith(b'{"index"')]
+    had = [json.loads(line) for line in (early + rest).splitlines() if line.startswith(b'{"index"')]
     outputs = {row["index"]: row["result"]["stdout"] for row in rows}
     assert had
     assert all(outputs[row["index"]] == row["result"]["stdout"] for row in had)  # nothing ran twice

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -68,7 +69,7 @@ def opened(slots: Slots, kept: Any, retained: Retained, names: str) -> Request[R
             keep=lambda place, _: retained.keep(kept, place, names[place].encode()),
         ),
     )
-    kept.request = request
+    kept.newest = ref(request)
     return request
 
 
@@ -181,11 +182,15 @@ def test_what_was_not_used_for_long_is_forgotten_unless_it_is_at_work(monkeypatc
         monkeypatch.setattr(module.time, "monotonic", lambda: now_s)
         slots, retained = Slots(), Retained(10**6, 60)
         retained.keep(await retained.claim("idle", b""), 0, b"row")
-        opened(slots, await retained.claim("busy", b""), retained, "a")
+        request = opened(slots, await retained.claim("busy", b""), retained, "a")
         now_s = 61.0
         await retained.claim("new", b"")
         assert sorted(retained._held) == ["busy", "new"]
         slots.end("a")
         await settle()
+        assert request.is_done
+        now_s = 122.0
+        await retained.claim("newer", b"")
+        assert sorted(retained._held) == ["newer"]
 
     run(test())
