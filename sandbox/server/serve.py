@@ -146,9 +146,8 @@ class _Life:
                 await service.dispatcher.drain()
         except TimeoutError:
             self._say(f"handing back {service.dispatcher.depth} submissions after {self._options.drain_s:g} s")
-            await (
-                self._sandbox.close_async()
-            )  # whose futures then all end with ClosedError, which clients take elsewhere
+            # Then all its futures end with ClosedError, which tells clients to go elsewhere.
+            await self._sandbox.close_async()
             await asyncio.wait([asyncio.create_task(service.dispatcher.drain())], timeout=_HAND_BACK_S)
         server.should_exit = True
         await serving
