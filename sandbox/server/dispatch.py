@@ -7,13 +7,15 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from sandbox.errors import ClosedError, InfrastructureError, SandboxError
 from sandbox.pool import Sandbox
 from sandbox.server.errors import DrainingError, OverloadedError, TooLargeError
 from sandbox.server.fairness import Turn, Turns
+from sandbox.server.request_context import count_submissions, request_id
 from sandbox.server.share import Share
+from sandbox.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,14 @@ class Outcome(Protocol):
     """What a task ends with: a JudgeResult or a RunResult."""
 
     @property
+    def verdict(self) -> Verdict:
+        """What became of the program."""
+
+    @property
+    def message(self) -> str:
+        """Why."""
+
+    @property
     def wall_s(self) -> float:
         """Time in a slot, s."""
 
@@ -41,10 +51,20 @@ Task = Callable[[], Future[Result]]
 """Gives a submission to the sandbox."""
 
 
+class About(NamedTuple):
+    """What a submission is, its program apart."""
+
+    kind: Literal["judge", "run"]
+    client: str
+    request_id: str
+    problem_id: str | None
+    """None: a run."""
+
+
 class Observer(Protocol):
     """Is told what becomes of submissions."""
 
-    def finished(self, outcome: Outcome | SandboxError, *, waited_s: float, took_s: float) -> None:
+    def finished(self, outcome: Outcome | SandboxError, about: About, *, waited_s: float, took_s: float) -> None:
         """One is done, after so long in the queue and then in the sandbox."""
 
 
@@ -56,9 +76,16 @@ class Request(Generic[Result]):
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, client: str, tasks: Sequence[Task[Result]], size: Callable[[Result], int]
+        self,
+        dispatcher: Dispatcher,
+        client: str,
+        tasks: Sequence[Task[Result]],
+        size: Callable[[Result], int],
+        problem_ids: Sequence[str] | None,
     ) -> None:
         self.client = client
+        self._id = request_id()
+        self._problem_ids = problem_ids
         self._dispatcher = dispatcher
         self._tasks = tasks
         self._size = size
@@ -86,6 +113,12 @@ class Request(Generic[Result]):
         """One may run: there is one, and its reader keeps up."""
         is_behind = len(self._untaken) >= _MOST_UNTAKEN or self._untaken_bytes >= _MOST_UNTAKEN_BYTES
         return not self.is_over and not is_behind
+
+    def about(self, place: int) -> About:
+        """What the submission at a place is."""
+        if self._problem_ids is None:
+            return About("run", self.client, self._id, None)
+        return About("judge", self.client, self._id, self._problem_ids[place])
 
     def start(self) -> tuple[int, Future[Result]]:
         """Gives the next submission to the sandbox: its place, and the result to come."""
@@ -172,17 +205,29 @@ class Dispatcher:
         return max(ages, default=0.0)
 
     @property
+    def clients(self) -> int:
+        """Of which a request is being served."""
+        return len({request.client for request in self._requests})
+
+    @property
     def is_draining(self) -> bool:
         """Nothing new is taken."""
         return self._is_draining
 
-    def open(self, client: str, tasks: Sequence[Task[Result]], size: Callable[[Result], int]) -> Request[Result]:
+    def open(
+        self,
+        client: str,
+        tasks: Sequence[Task[Result]],
+        size: Callable[[Result], int],
+        problem_ids: Sequence[str] | None = None,
+    ) -> Request[Result]:
         """Queues a request of at least one task; enter what it returns.
 
         Args:
             client: whose it is, for fairness.
             tasks: what is to be done; each is called when it is its turn.
             size: bytes that a result holds until it is read.
+            problem_ids: of the submissions; None where they are runs.
 
         Raises:
             OverloadedError: there is no room now.
@@ -196,7 +241,8 @@ class Dispatcher:
         if not self._share.take(client, len(tasks)):
             raise OverloadedError(self.retry_after_s)
         self._idle.clear()
-        request = Request(self, client, tasks, size)
+        count_submissions(len(tasks))
+        request = Request(self, client, tasks, size, problem_ids)
         self._requests.add(request)
         self._turns.add(request)
         self.pump()
@@ -244,7 +290,8 @@ class Dispatcher:
         if not future.cancelled():
             self._mean_s += _WEIGHT * (spent_s - self._mean_s)
             now_s = time.monotonic()
-            self._observer.finished(outcome, waited_s=began_s - request.since_s, took_s=now_s - began_s)
+            waited_s = began_s - request.since_s
+            self._observer.finished(outcome, request.about(place), waited_s=waited_s, took_s=now_s - began_s)
         self.pump()
         self._look_idle()
 

@@ -13,6 +13,7 @@ from sandbox.pool import Program, Sandbox, Submission
 from sandbox.result import JudgeResult, RunResult
 from sandbox.server.dispatch import Dispatcher, Observer, Request
 from sandbox.server.errors import LimitError
+from sandbox.server.logs import log_programs
 from sandbox.server.problems import Problems
 from sandbox.server.settings import Settings
 from sandbox.worker.languages import PYTHON
@@ -44,7 +45,9 @@ class Service:
         for problem in {id(problem): problem for problem, _ in submissions}.values():
             self.check_limits(problem.limits)
         tasks = [partial(self.sandbox.submit, problem, code, **options) for problem, code in submissions]
-        return self.dispatcher.open(client, tasks, _judge_size)
+        if self.settings.logs_programs:
+            log_programs([code for _, code in submissions])
+        return self.dispatcher.open(client, tasks, _judge_size, [problem.id for problem, _ in submissions])
 
     def run(
         self, client: str, programs: Sequence[Program], limits: Limits, language: str = PYTHON
@@ -57,6 +60,8 @@ class Service:
         """
         self.check_limits(limits)
         tasks = [partial(self.sandbox.submit_run, code, stdin, limits, language) for code, stdin in programs]
+        if self.settings.logs_programs:
+            log_programs([code for code, _ in programs])
         return self.dispatcher.open(client, tasks, _run_size)
 
     def check_limits(self, limits: Limits) -> None:
