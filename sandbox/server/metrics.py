@@ -122,7 +122,9 @@ def _of_service(service: Service) -> Iterator[Metric]:
     yield gauge("slots_busy", "Programs that run.", activity.busy)
     yield counter("host_failures", "Times that the host failed a submission; most are tried again.", activity.failures)
     yield counter("slots_replaced", "Slots that failed and were replaced.", activity.replaced)
-    yield counter("reruns_alone", "Submissions run again alone, because beside others their time had run out.", activity.alone)
+    yield counter(
+        "reruns_alone", "Submissions run again alone, because beside others their time had run out.", activity.alone
+    )
     yield gauge("problems", "Problems held.", len(service.problems))
     yield gauge("problems_bytes", "Bytes of the problems held.", service.problems.size)
 

@@ -28,7 +28,7 @@ router = APIRouter(prefix="/v1")
 
 KEPT_S = 900
 POINTS = 60
-"""Of each line of a chart."""
+"""Of each line of a chart; windows are multiples of so many seconds."""
 _RATE_S = 10
 """What the current rate is taken over, and how long a server that refused something counts as overloaded."""
 _FAILURES_OF_EACH = 20
@@ -248,7 +248,9 @@ async def sample_forever(stats: Stats, service: Service) -> None:
 @router.get("/stats")
 async def stats(
     request: Request,
-    window_s: Annotated[Literal[60, 300, 900], Query(description="How far back `window` goes, s.")] = 60,
+    window_s: Annotated[
+        int, Query(ge=POINTS, le=KEPT_S, multiple_of=POINTS, description="How far back `window` goes, s.")
+    ] = 60,
     after: Annotated[int, Query(ge=0, description="Only failures with a higher number.")] = 0,
 ) -> StatsAnswer:
     """What the server does, and has done in the last minutes."""

@@ -6,11 +6,11 @@ import { clock, number } from "./format.js";
 const HEIGHT = 128;
 const EDGE = { top: 12, right: 2, bottom: 18, left: 38 };
 
-/** The least of 1, 2, 2.5 or 5 times a power of ten that is not below a value: where an axis ends. */
+/** The least round number that is not below a value: where an axis ends. */
 export function axisEnd(most) {
   if (most <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(most));
-  return [1, 2, 2.5, 5, 10].map((step) => step * power).find((end) => end >= most * 0.999999);
+  return [1, 1.5, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((end) => end >= most * 0.999999);
 }
 
 /** Draws into an element. `unit` follows values, `name` says what they are. */

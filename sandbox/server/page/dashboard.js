@@ -36,7 +36,8 @@ export class Dashboard {
   }
 
   showVerdicts({ outcomes, finished, seconds }) {
-    const rows = Object.entries(outcomes).sort((one, other) => other[1] - one[1]);
+    // In one order, whatever the counts: rows that change places cannot be read.
+    const rows = Object.keys(MEANINGS).filter((name) => name in outcomes).map((name) => [name, outcomes[name]]);
     figure("finished", number(finished), `done in ${seconds / 60} min`);
     byId("mix").replaceChildren(...rows.map(([name, count]) => {
       const part = element("span", { class: `of-${name}` });
@@ -45,7 +46,7 @@ export class Dashboard {
     }));
     byId("verdicts").replaceChildren(...rows.map(([name, count]) => element("tr", {},
       element("td", {}, element("span", { class: `swatch of-${name}` }), verdict(name)),
-      element("td", { class: "meaning" }, MEANINGS[name] ?? ""),
+      element("td", { class: "meaning" }, MEANINGS[name]),
       element("td", { class: "number" }, number(count)),
       element("td", { class: "number" }, percent(count, finished)))));
   }

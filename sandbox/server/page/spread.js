@@ -1,13 +1,12 @@
 // Latencies side by side on one logarithmic axis.
 
 import { drawn } from "./dom.js";
-import { duration } from "./format.js";
-
 const ROW = 20;
 const LEFT = 58;
-const RIGHT = 12;
+const RIGHT = 2;
 const FROM = -4;
 const TO = 3;
+const LABELS = new Map([[-3, "1 ms"], [-1, "100 ms"], [1, "10 s"], [3, "1000 s"]]);
 
 /** Draws rows of {name, p50, p95, p99} (s, or null) into an element. */
 export function drawSpread(host, rows) {
@@ -19,7 +18,8 @@ export function drawSpread(host, rows) {
   for (let power = FROM + 1; power <= TO; power += 1) {
     const at = x(10 ** power);
     shapes.push(drawn("line", { class: "grid-line", x1: at, x2: at, y1: 4, y2: bottom }));
-    if (power % 2) shapes.push(drawn("text", { x: at, y: bottom + 14, "text-anchor": "middle" }, duration(10 ** power)));
+    const anchor = power === TO ? "end" : "middle";
+    if (LABELS.has(power)) shapes.push(drawn("text", { x: at, y: bottom + 14, "text-anchor": anchor }, LABELS.get(power)));
   }
   rows.forEach(({ name, p50, p95, p99 }, index) => {
     const y = index * ROW + ROW / 2 + 2;
