@@ -77,7 +77,8 @@ async def _answer_problem_error(_: Request, error: Exception) -> Response:
 async def _answer_invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    # A name that is not known is part of the place, however long.
+    place = ".".join(str(part) for part in first["loc"] if part != "body")[:200]
     message = f"{place}: {first['msg']}" if place else str(first["msg"])
     return plain_error(422, ErrorBody(kind="invalid", message=message, field=place or None))
 

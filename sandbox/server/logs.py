@@ -89,6 +89,14 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
         self._shows_values = shows_values
 
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and the lines of a traceback."""
+        record.exc_text = None  # where formatters keep it for one another, with its message
+        try:
+            return super().format(record)
+        finally:
+            record.exc_text = None
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802  # logging's
         """UTC, with milliseconds."""
         return _time_of(record)
