@@ -124,7 +124,7 @@ export class Attempt {
 function summarised(result, what) {
   const used = `${duration(result.cpu_s)} of CPU time, ${mebibytes(result.peak_memory_bytes)}`;
   const lines = [element("p", { class: "summary" }, verdict(result.verdict), ` · ${what} · ${used}`)];
-  if (result.message) lines.push(element("p", { class: "summary-message" }, result.message));
+  if (result.message) lines.push(element("p", { class: "message" }, result.message));
   return lines;
 }
 

@@ -11,16 +11,16 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
+from selenium import webdriver
+from selenium.common.exceptions import JavascriptException
+from selenium.webdriver.chrome.service import Service as Driver
+from selenium.webdriver.support.ui import WebDriverWait
 
 from sandbox import Sandbox
 from sandbox.server.app import create_app
 from sandbox.server.page import PATHS
 from sandbox.server.settings import Settings
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: make install")
-from selenium.common.exceptions import JavascriptException  # noqa: E402
-from selenium.webdriver.chrome.service import Service as Driver  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 TOKEN = "right-token"
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
@@ -116,7 +116,7 @@ class Browser:
     def requests(self) -> list[str]:
         """Addresses asked for since the last call, the browser's own pages apart."""
         messages = [json.loads(row["message"])["message"] for row in self.driver.get_log("performance")]
-        sent = [row["params"] for row in messages if row["method"] in {"Network.requestWillBeSent"}]
+        sent = [row["params"] for row in messages if row["method"] == "Network.requestWillBeSent"]
         sockets = [row["params"]["url"] for row in messages if row["method"] == "Network.webSocketCreated"]
         urls = [row["request"]["url"] for row in sent] + sockets
         return [url for url in urls if not url.startswith(("about:", "chrome:", "data:"))]
@@ -231,9 +231,8 @@ def test_failures_are_listed_as_they_come(live: Browser, server: Serving) -> Non
     row = live.text("#failure-rows tr")
     assert "one" in row
     assert "trainer" in row
-    live.js(
-        "const list = document.getElementById('failure-filter'); list.value = 'CE'; list.dispatchEvent(new Event('change'))"
-    )
+    live.fill("#failure-filter", "CE")
+    live.js("document.getElementById('failure-filter').dispatchEvent(new Event('change'))")
     assert "WA" not in live.text("#failure-rows")
     assert "SyntaxError" in live.text("#failure-rows")
 
@@ -254,7 +253,8 @@ def test_the_form_judges_by_input_and_output(live: Browser) -> None:
     assert attempt(live).startswith("AC · 1 of 1 tests passed")
     live.click("#add-pair")
     live.js(
-        "const [one, other] = [...document.querySelectorAll('.pair:last-child textarea')]; one.value = '1 1'; other.value = '3'"
+        "const [one, other] = [...document.querySelectorAll('.pair:last-child textarea')];"
+        "one.value = '1 1'; other.value = '3'"
     )
     answer = attempt(live)
     assert "WA · 1 of 2 tests passed" in answer
@@ -361,47 +361,7 @@ def test_nothing_is_wider_than_a_phone(live: Browser, server: Serving, mode: str
     assert outside == []
 
 
-CONTRAST = """
-const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-function rgba(text) {
-  canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = text; canvas.fillRect(0, 0, 1, 1);
-  const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
-}
-const over = (top, ground) => top.slice(0, 3).map((part, i) => part * top[3] + ground[i] * (1 - top[3]));
-function ground(node) {
-  const above = [];
-  for (; node; node = node.parentElement) above.push(rgba(getComputedStyle(node).backgroundColor));
-  return above.reverse().reduce((all, one) => over(one, all), [255, 255, 255]);
-}
-function luminance(color) {
-  const [r, g, b] = color.map(part => part / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-}
-function contrast(one, other) {
-  const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b); return (high + 0.05) / (low + 0.05);
-}
-const poor = [];
-let seen = 0;
-for (const node of document.querySelectorAll('body *')) {
-  const style = getComputedStyle(node);
-  const isText = [...node.childNodes].some(child => child.nodeType === 3 && child.textContent.trim());
-  const isField = node.matches('input:not([type=radio]), textarea, select');
-  if (!(isText || isField) || !node.getClientRects().length || node.disabled || node.closest('select:disabled')) continue;
-  const color = node.closest('svg') ? style.fill : style.color;
-  const value = contrast(over(rgba(color), ground(node)), ground(node));
-  seen += 1;
-  if (value < 4.5) poor.push([value.toFixed(2), node.outerHTML.slice(0, 100)]);
-}
-for (const node of document.querySelectorAll('.swatch, .line, .mark, button, input, textarea')) {
-  if (!node.getClientRects().length) continue;
-  const style = getComputedStyle(node);
-  const color = node.closest('svg') ? style.stroke : node.matches('.swatch') ? style.backgroundColor : style.borderTopColor;
-  const value = contrast(over(rgba(color), ground(node.parentElement)), ground(node.parentElement));
-  seen += 1;
-  if (value < 3) poor.push([value.toFixed(2), node.outerHTML.slice(0, 100)]);
-}
-return [seen, poor];
-"""
+CONTRAST = Path(__file__).with_name("contrast.js").read_text()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -431,7 +391,8 @@ def test_each_verdict_can_be_read(live: Browser, scheme: str) -> None:
         "answer.replaceChildren(...names.flatMap(name => ['verdict', 'swatch'].map(kind => {"
         "const node = document.createElement('span'); node.className = `${kind} of-${name}`;"
         "node.textContent = kind === 'verdict' ? name : ''; return node; })));"
-        "const note = document.getElementById('notice'); note.hidden = false; note.textContent = 'full'; note.className = 'notice gone'"
+        "const note = document.getElementById('notice'); note.hidden = false; note.textContent = 'full';"
+        "note.className = 'notice gone'"
     )
     assert live.js(CONTRAST)[1] == []
 
