@@ -21,7 +21,6 @@ from sandbox.server.app import create_app
 from sandbox.server.page import PATHS
 from sandbox.server.settings import Settings
 
-
 TOKEN = "right-token"
 HOSTILE = "</script><img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 FLAGS = (
