@@ -45,8 +45,10 @@ def create_app(sandbox: Sandbox, settings: Settings, token: str | None) -> FastA
         app.state.service = service
         app.state.paths = frozenset((*app.openapi()["paths"], *page.PATHS))
         sampling = asyncio.create_task(sample_forever(observation.stats, service))
-        yield
-        sampling.cancel()
+        try:
+            yield
+        finally:
+            sampling.cancel()
 
     app = FastAPI(title="qrpo-sandbox", version=version("qrpo-sandbox"), lifespan=lifespan, redoc_url=None)
     app.include_router(health.router)

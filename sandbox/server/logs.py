@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 LogFormat = Literal["text", "json"]
 Value = str | int | float | None
 
-_PLAIN = re.compile(r"[^\s\"=\\\x00-\x20\x7f-\x9f]+", re.ASCII)
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")
+"""Printable ASCII without space, quotes, equal signs and backslashes."""
 _FIELDS = "event_fields"
 _ExcInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 

@@ -9,7 +9,7 @@ from sandbox.server.dispatch import About, Outcome
 from sandbox.server.logs import log_event
 from sandbox.server.metrics import Metrics
 from sandbox.server.outcomes import outcome_of
-from sandbox.server.stats import Stats
+from sandbox.server.stats import MOST_NAME, Stats
 from sandbox.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Observation:
                 "kind": about.kind,
                 "outcome": name,
                 "client": about.client,
-                "problem": about.problem_id,
+                "problem": about.problem_id and about.problem_id[:MOST_NAME],
                 "queue_ms": round(waited_s * 1000, 1),
                 "sandbox_ms": round(took_s * 1000, 1),
                 "message": message if self._logs_messages else None,

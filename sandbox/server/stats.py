@@ -33,6 +33,8 @@ _RATE_S = 10
 """What the current rate is taken over, and how long a server that refused something counts as overloaded."""
 _FAILURES_OF_EACH = 20
 _MOST_MESSAGE = 300
+MOST_NAME = 100
+"""Of a problem's id, which may be of any length."""
 Stage = Literal["queue", "sandbox", "total"]
 """Of a submission: until it is given to the sandbox, from there to its result, and both."""
 _STAGES: tuple[Stage, ...] = ("queue", "sandbox", "total")
@@ -163,11 +165,11 @@ class Stats:
                 number=next(self._numbers),
                 time=self._unix(),
                 outcome=outcome,
-                message=message[:_MOST_MESSAGE].encode("utf-8", "backslashreplace").decode(),
+                message=_shown(message, _MOST_MESSAGE),
                 kind=about.kind,
                 client=about.client,
                 request_id=about.request_id,
-                problem_id=about.problem_id,
+                problem_id=None if about.problem_id is None else _shown(about.problem_id, MOST_NAME),
             )
         )
 
@@ -284,6 +286,11 @@ async def stats(
 
 def _ring(*shape: int) -> NDArray[np.int64]:
     return np.zeros((KEPT_S, *shape), np.int64)
+
+
+def _shown(text: str, most: int) -> str:
+    """The beginning of a text, with lone surrogates, which JSON cannot carry, written as escapes."""
+    return text[:most].encode("utf-8", "backslashreplace").decode()
 
 
 def _bucket(latency_s: float) -> int:

@@ -124,7 +124,8 @@ export class Attempt {
 function summarised(result, what) {
   const used = `${duration(result.cpu_s)} of CPU time, ${mebibytes(result.peak_memory_bytes)}`;
   const lines = [element("p", { class: "summary" }, verdict(result.verdict), ` · ${what} · ${used}`)];
-  if (result.message) lines.push(element("p", { class: "message" }, result.message));
+  const isToldBelow = result.tests?.some((test) => test.message === result.message);
+  if (result.message && !isToldBelow) lines.push(element("p", { class: "message" }, result.message));
   return lines;
 }
 

@@ -229,9 +229,14 @@ def test_a_client_that_leaves_before_the_answer_is_in_the_log(box: Sandbox, capl
 
 
 def test_a_value_cannot_end_a_line_or_look_like_another_field(caplog: pytest.LogCaptureFixture) -> None:
-    log_event(log, logging.WARNING, "request", {"client": 'a b\nid=evil "x"', "empty": "", "none": None, "path": "/v1"})
+    log_event(
+        log,
+        logging.WARNING,
+        "request",
+        {"client": 'a b\nid=evil "x"', "empty": "", "none": None, "path": "/v1", "mark": "\u2028"},
+    )
     text = TextFormatter().format(record_of(caplog))
-    assert text.endswith(r'test request client="a b\nid=evil \"x\"" empty="" path=/v1')
+    assert text.endswith(r'test request client="a b\nid=evil \"x\"" empty="" path=/v1 mark="\u2028"')
     row = json.loads(JsonFormatter().format(record_of(caplog)))
     assert row["client"] == 'a b\nid=evil "x"'
 

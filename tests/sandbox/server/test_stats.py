@@ -144,7 +144,7 @@ def test_only_newer_failures_are_told(stats: Stats) -> None:
 
 
 def test_a_message_is_cut_and_can_be_written_as_json(stats: Stats) -> None:
-    stats.failed("RE", "\ud800" + "x" * 10_000, ABOUT)
+    stats.failed("RE", "\ud800" + "x" * 10_000, ABOUT._replace(problem_id="\ud800" + "y" * 10_000))
     text = stats.failures(0)[0].model_dump_json()
     assert len(text) < 1000
 
