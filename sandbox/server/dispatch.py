@@ -287,13 +287,14 @@ class Dispatcher:
         self._turns.done(turn, spent_s)
         self._share.give_back(request.client, 1)
         request.finish(place, future, outcome)
+        took_s = time.monotonic() - began_s
         if not future.cancelled():
             self._mean_s += _WEIGHT * (spent_s - self._mean_s)
-            now_s = time.monotonic()
-            waited_s = began_s - request.since_s
-            self._observer.finished(outcome, request.about(place), waited_s=waited_s, took_s=now_s - began_s)
         self.pump()
         self._look_idle()
+        if not future.cancelled():  # last: whatever it does, the next has its turn
+            waited_s = began_s - request.since_s
+            self._observer.finished(outcome, request.about(place), waited_s=waited_s, took_s=took_s)
 
     def _look_idle(self) -> None:
         if not self._requests and not self._running:

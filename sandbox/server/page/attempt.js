@@ -18,6 +18,7 @@ export class Attempt {
     this.failed = failed;
     this.form = byId("attempt-form");
     this.mode = "function";
+    this.loading = null;
     byId("code").value = SAMPLES.function;
     byId("asserts").value = SAMPLE_TESTS;
     byId("stdin").value = "world\n";
@@ -30,11 +31,19 @@ export class Attempt {
     });
   }
 
-  /** Offers the languages that the server has. */
-  async load() {
+  /** Offers the languages that the server has, once they are known; asked again where that failed. */
+  load() {
+    this.loading ??= this.offerLanguages().catch((error) => {
+      this.loading = null;
+      this.failed(error);
+    });
+  }
+
+  async offerLanguages() {
     const info = await ask("GET", "/v1/info", undefined, PATIENCE_MS);
+    const chosen = byId("language").value;
     byId("language").replaceChildren(...info.languages.map((name) => element("option", { value: name }, name)));
-    this.choose(this.mode);
+    if (info.languages.includes(chosen)) byId("language").value = chosen;
   }
 
   choose(mode) {

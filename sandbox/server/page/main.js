@@ -62,7 +62,7 @@ async function poll() {
     const seconds = document.querySelector("[name=window]:checked").value;
     const stats = await ask("GET", `/v1/stats?window_s=${seconds}&after=${started === null ? 0 : failures.newest}`);
     goneSince = null;
-    await show(stats);
+    show(stats);
   } catch (error) {
     failed(error);
     if (!(error instanceof Unauthorized || error instanceof Gone)) setState("gone", error.message);
@@ -72,7 +72,7 @@ async function poll() {
   }
 }
 
-async function show(stats) {
+function show(stats) {
   byId("login").hidden = true;
   byId("content").hidden = byId("sections").hidden = false;
   setState(stats.state);
@@ -80,10 +80,11 @@ async function show(stats) {
     const isFirst = started === null;
     started = stats.started;
     failures.clear();
-    attempt.load().catch(failed);
+    attempt.loading = null;
     // Another server: those that it has were asked for from where the last one's numbers ended.
     if (!isFirst) return;
   }
+  attempt.load();
   dashboard.show(stats);
   failures.add(stats.failures);
 }

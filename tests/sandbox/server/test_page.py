@@ -155,7 +155,7 @@ def browser(browser_of_all: Browser) -> Browser:
 def live(browser: Browser, server: Serving) -> Browser:
     """The page with the numbers of a server, the token given in the address."""
     browser.open(f"{server.url}#token={TOKEN}")
-    browser.until(lambda: browser.text("#state") == "Ready" and browser.js("return language.options.length") > 0)
+    browser.until(lambda: browser.text("#state") == "Ready")
     return browser
 
 
@@ -257,6 +257,14 @@ def test_the_form_judges_by_input_and_output(live: Browser) -> None:
     )
     answer = attempt(live)
     assert "WA · 1 of 2 tests passed" in answer
+
+
+def test_the_form_offers_the_languages_that_the_server_has(live: Browser, box: Sandbox) -> None:
+    offered = "return [...language.options].map(option => option.value)"
+    live.until(lambda: live.js(offered) == list(box.languages))
+    assert live.js("return language.disabled")  # asserts are Python
+    live.click("[name=mode][value=stdio]")
+    assert not live.js("return language.disabled")
 
 
 def test_the_form_runs_a_program(live: Browser) -> None:
