@@ -362,7 +362,8 @@ def test_nothing_is_wider_than_a_phone(live: Browser, server: Serving, mode: str
     live.until(lambda: "xxx" in live.text("#failure-rows"))
     assert live.js("return [innerWidth, document.documentElement.scrollWidth]") == [400, 400]
     outside = live.js(
-        "return [...document.querySelectorAll('main :not(textarea, svg, svg *, thead, thead *, .unseen)')].filter(node => "
+        "return [...document.querySelectorAll('main :not(textarea, svg, svg *, thead, thead *, .unseen)')]"
+        ".filter(node => "
         "node.getBoundingClientRect().right > 400 || node.scrollWidth > node.clientWidth + 1 && node.clientWidth)"
         ".map(node => node.outerHTML.slice(0, 80))"
     )
