@@ -22,10 +22,11 @@ from sandbox.server.body import BodyLimit
 from sandbox.server.errors import ServerError
 from sandbox.server.metrics import Metrics
 from sandbox.server.observation import Observation
+from sandbox.server.recent import Recent
 from sandbox.server.request_log import RequestLog
 from sandbox.server.service import Service
 from sandbox.server.settings import Settings
-from sandbox.server.stats import Stats, sample_forever
+from sandbox.server.stats import sample_forever
 from sandbox.wire import ErrorBody
 
 
@@ -39,12 +40,12 @@ def create_app(sandbox: Sandbox, settings: Settings, token: str | None) -> FastA
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        observation = Observation(Metrics(), Stats(), logs_messages=settings.logs_programs)
+        observation = Observation(Metrics(), Recent(), logs_messages=settings.logs_programs)
         service = Service(sandbox, settings, observation)
         app.state.observation = observation
         app.state.service = service
         app.state.paths = frozenset((*app.openapi()["paths"], *page.PATHS))
-        sampling = asyncio.create_task(sample_forever(observation.stats, service))
+        sampling = asyncio.create_task(sample_forever(observation.recent, service))
         try:
             yield
         finally:

@@ -9,7 +9,7 @@ from sandbox.server.dispatch import About, Outcome
 from sandbox.server.logs import log_event
 from sandbox.server.metrics import Metrics
 from sandbox.server.outcomes import outcome_of
-from sandbox.server.stats import MOST_NAME, Stats
+from sandbox.server.recent import MOST_NAME, Recent
 from sandbox.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -19,13 +19,13 @@ class Observation:
     """What one server has done. Lives in one event loop.
 
     Args:
-        stats: takes the time from its clock.
+        recent: takes the time from its clock.
         logs_messages: of verdicts, which can quote programs and tests.
     """
 
-    def __init__(self, metrics: Metrics, stats: Stats, *, logs_messages: bool) -> None:
+    def __init__(self, metrics: Metrics, recent: Recent, *, logs_messages: bool) -> None:
         self.metrics = metrics
-        self.stats = stats
+        self.recent = recent
         self._logs_messages = logs_messages
 
     def finished(self, outcome: Outcome | SandboxError, about: About, *, waited_s: float, took_s: float) -> None:
@@ -33,9 +33,9 @@ class Observation:
         name = outcome_of(outcome)
         message = str(outcome) if isinstance(outcome, SandboxError) else outcome.message
         self.metrics.finished(about.kind, name, waited_s, took_s)
-        self.stats.finished(name, waited_s, took_s)
+        self.recent.finished(name, waited_s, took_s)
         if name != Verdict.AC:
-            self.stats.failed(name, message, about)
+            self.recent.failed(name, message, about)
         if log.isEnabledFor(logging.DEBUG):
             fields = {
                 "request": about.request_id,
@@ -52,4 +52,4 @@ class Observation:
     def answered(self, method: str, route: str, status: int, took_s: float) -> None:
         """An HTTP request is over."""
         self.metrics.answered(method, route, status, took_s)
-        self.stats.answered(status)
+        self.recent.answered(status)

@@ -12,8 +12,8 @@ from sandbox.server.app import create_app
 from sandbox.server.dispatch import About
 from sandbox.server.metrics import Metrics
 from sandbox.server.observation import Observation
+from sandbox.server.recent import Recent
 from sandbox.server.settings import Settings
-from sandbox.server.stats import Stats
 from sandbox.verdict import Verdict
 
 ADD = {"id": "add", "tests": ["assert add(2, 2) == 4"]}
@@ -70,7 +70,7 @@ def test_each_submission_is_in_both_latency_histograms(client: TestClient) -> No
 
 def test_a_failure_of_the_host_counts_as_ie() -> None:
     metrics = Metrics()
-    observation = Observation(metrics, Stats(), logs_messages=False)
+    observation = Observation(metrics, Recent(), logs_messages=False)
     observation.finished(InfrastructureError("no memory"), About("run", "me", "1", None), waited_s=0.0, took_s=0.0)
     assert metrics.registry.get_sample_value("qrpo_sandbox_submissions_total", {"kind": "run", "outcome": "IE"}) == 1
 
@@ -126,7 +126,7 @@ def test_each_server_counts_for_itself(box: Sandbox) -> None:
 
 
 def test_a_submission_costs_less_than_30_us() -> None:
-    observation = Observation(Metrics(), Stats(), logs_messages=False)
+    observation = Observation(Metrics(), Recent(), logs_messages=False)
     result = RunResult(
         verdict=Verdict.WA,  # dearer than AC: it goes to the list of failures
         stdout=b"",
