@@ -1,3 +1,4 @@
+import time
 import timeit
 from collections.abc import Iterator
 
@@ -139,8 +140,11 @@ def test_a_submission_costs_less_than_30_us() -> None:
         enforcement="userns",
     )
     about = About("run", "me", "1", None)
-    count = 2000
-    took_s = timeit.repeat(
-        lambda: observation.finished(result, about, waited_s=0.1, took_s=0.01), number=count, repeat=7
-    )
+    count = 200
+
+    def finish() -> None:
+        observation.finished(result, about, waited_s=0.1, took_s=0.01)
+
+    # CPU time, and the best of many short rounds: other programs on the machine are not what is measured.
+    took_s = timeit.repeat(finish, number=count, repeat=50, timer=time.thread_time)
     assert min(took_s) / count < 30e-6
