@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -15,16 +15,19 @@ from starlette.responses import Response
 
 from sandbox.errors import ProblemError
 from sandbox.pool import Sandbox
-from sandbox.server import health, native
+from sandbox.server import health, metrics, native, page, stats
 from sandbox.server.answers import error_response, plain_error
 from sandbox.server.auth import TokenGuard
 from sandbox.server.body import BodyLimit
 from sandbox.server.errors import ServerError
+from sandbox.server.metrics import Metrics
+from sandbox.server.observation import Observation
+from sandbox.server.recent import Recent
+from sandbox.server.request_log import RequestLog
 from sandbox.server.service import Service
 from sandbox.server.settings import Settings
+from sandbox.server.stats import sample_forever
 from sandbox.wire import ErrorBody
-
-log = logging.getLogger(__name__)
 
 
 def create_app(sandbox: Sandbox, settings: Settings, token: str | None) -> FastAPI:
@@ -37,8 +40,16 @@ def create_app(sandbox: Sandbox, settings: Settings, token: str | None) -> FastA
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.service = Service(sandbox, settings, _Unobserved())
-        yield
+        observation = Observation(Metrics(), Recent(), logs_messages=settings.logs_programs)
+        service = Service(sandbox, settings, observation)
+        app.state.observation = observation
+        app.state.service = service
+        app.state.paths = frozenset((*app.openapi()["paths"], *page.PATHS))
+        sampling = asyncio.create_task(sample_forever(observation.recent, service))
+        try:
+            yield
+        finally:
+            sampling.cancel()
 
     app = FastAPI(
         title="qrpo-sandbox",
@@ -50,18 +61,17 @@ def create_app(sandbox: Sandbox, settings: Settings, token: str | None) -> FastA
     )
     app.include_router(health.router)
     app.include_router(native.router)
+    app.include_router(stats.router)
+    app.include_router(metrics.router)
+    app.include_router(page.router)
     app.add_exception_handler(ServerError, _answer_server_error)
     app.add_exception_handler(ProblemError, _answer_problem_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(HTTPException, _answer_http_error)
-    app.add_exception_handler(Exception, _answer_unforeseen)
     app.add_middleware(BodyLimit, settings=settings)
-    app.add_middleware(TokenGuard, token=token, open_paths=health.PATHS)
+    app.add_middleware(TokenGuard, token=token, open_paths=(*health.PATHS, *page.PATHS))
+    app.add_middleware(RequestLog)
     return app
-
-
-class _Unobserved:
-    def finished(self, outcome: object, *, waited_s: float, took_s: float) -> None: ...
 
 
 async def _answer_server_error(_: Request, error: Exception) -> Response:
@@ -77,7 +87,8 @@ async def _answer_problem_error(_: Request, error: Exception) -> Response:
 async def _answer_invalid(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    # A name that is not known is part of the place, however long.
+    place = ".".join(str(part) for part in first["loc"] if part != "body")[:200]
     message = f"{place}: {first['msg']}" if place else str(first["msg"])
     return plain_error(422, ErrorBody(kind="invalid", message=message, field=place or None))
 
@@ -86,7 +97,3 @@ async def _answer_http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = "not_found" if error.status_code == 404 else "invalid"
     return plain_error(error.status_code, ErrorBody(kind=kind, message=str(error.detail)))
-
-
-async def _answer_unforeseen(_: Request, error: Exception) -> Response:
-    return plain_error(500, ErrorBody(kind="internal", message=f"{type(error).__name__}; the server's log says more"))

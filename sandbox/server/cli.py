@@ -34,6 +34,13 @@ class RuntimeName(StrEnum):
 _RUNTIMES = {RuntimeName.HOST: HostRuntime}
 
 
+class LogForm(StrEnum):
+    """How the log is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 def serve(  # noqa: PLR0913  # a command has the options it has
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -62,6 +69,7 @@ def serve(  # noqa: PLR0913  # a command has the options it has
     problems_mib: Annotated[int, typer.Option(min=1, help="Problems held.")] = _DEFAULTS.problems_bytes // MIB,
     max_cpu_s: Annotated[float, typer.Option(help="CPU time that a request may ask for, s a test.")] = _MAX.cpu_s,
     max_memory_mib: Annotated[int, typer.Option(help="Memory that it may ask for.")] = _MAX.memory_bytes // MIB,
+    log_format: Annotated[LogForm, typer.Option(help="Of a line for each request, on stderr.")] = LogForm.TEXT,
     log_programs: Annotated[
         bool, typer.Option("--log-programs", help="Let the text of programs into the log, where it helps.")
     ] = False,
@@ -70,10 +78,12 @@ def serve(  # noqa: PLR0913  # a command has the options it has
 
     The line it starts with says where it is and which file has the token that clients need.
     """
+    from sandbox.server.logs import configure_logging
     from sandbox.server.serve import ServeOptions  # FastAPI is what the other commands need not wait for
     from sandbox.server.serve import serve as run_server
 
-    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    level_name = "DEBUG" if logging.getLogger().isEnabledFor(logging.DEBUG) else "INFO"
+    configure_logging(log_format.value, level_name, shows_values=log_programs)
     try:
         settings = Settings(
             max_limits=Limits(

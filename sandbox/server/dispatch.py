@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from sandbox.errors import ClosedError, InfrastructureError, SandboxError
 from sandbox.pool import Sandbox
 from sandbox.server.errors import DrainingError, OverloadedError, TooLargeError
 from sandbox.server.fairness import Turn, Turns
+from sandbox.server.request_context import count_submissions, request_id
 from sandbox.server.share import Share
+from sandbox.verdict import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,14 @@ class Outcome(Protocol):
     """What a task ends with: a JudgeResult or a RunResult."""
 
     @property
+    def verdict(self) -> Verdict:
+        """What became of the program."""
+
+    @property
+    def message(self) -> str:
+        """Why."""
+
+    @property
     def wall_s(self) -> float:
         """Time in a slot, s."""
 
@@ -43,10 +53,20 @@ Task = Callable[[], Future[Result]]
 Keep = Callable[[int, Result | SandboxError], None]
 
 
+class About(NamedTuple):
+    """What a submission is, its program apart."""
+
+    kind: Literal["judge", "run"]
+    client: str
+    request_id: str
+    problem_id: str | None
+    """None: a run."""
+
+
 class Observer(Protocol):
     """Is told what becomes of submissions."""
 
-    def finished(self, outcome: Outcome | SandboxError, *, waited_s: float, took_s: float) -> None:
+    def finished(self, outcome: Outcome | SandboxError, about: About, *, waited_s: float, took_s: float) -> None:
         """One is done, after so long in the queue and then in the sandbox."""
 
 
@@ -58,6 +78,8 @@ class Work(Generic[Result]):
     """Each is called when it is its turn."""
     size: Callable[[Result], int]
     """Bytes that a result holds until it is read."""
+    problem_ids: Sequence[str] | None = None
+    """Of the submissions; None where they are runs."""
     keep: Keep[Result] | None = None
     """Is told of each result, also when nobody waits for it any more; then what runs is not cancelled."""
 
@@ -71,6 +93,8 @@ class Request(Generic[Result]):
 
     def __init__(self, dispatcher: Dispatcher, client: str, work: Work[Result]) -> None:
         self.client = client
+        self._id = request_id()
+        self._problem_ids = work.problem_ids
         self._dispatcher = dispatcher
         self._tasks = work.tasks
         self._size = work.size
@@ -110,6 +134,12 @@ class Request(Generic[Result]):
         while self._running:
             self._changed.clear()
             await self._changed.wait()
+
+    def about(self, place: int) -> About:
+        """What the submission at a place is."""
+        if self._problem_ids is None:
+            return About("run", self.client, self._id, None)
+        return About("judge", self.client, self._id, self._problem_ids[place])
 
     def start(self) -> tuple[int, Future[Result]]:
         """Gives the next submission to the sandbox: its place, and the result to come."""
@@ -206,6 +236,11 @@ class Dispatcher:
         return max(ages, default=0.0)
 
     @property
+    def clients(self) -> int:
+        """Of which a request is being served."""
+        return len({request.client for request in self._requests})
+
+    @property
     def is_draining(self) -> bool:
         """Nothing new is taken."""
         return self._is_draining
@@ -230,6 +265,7 @@ class Dispatcher:
         if not self._share.take(client, count):
             raise OverloadedError(self.retry_after_s)
         self._idle.clear()
+        count_submissions(count)
         request = Request(self, client, work)
         self._requests.add(request)
         self._turns.add(request)
@@ -275,12 +311,14 @@ class Dispatcher:
         self._turns.done(turn, spent_s)
         self._share.give_back(request.client, 1)
         request.finish(place, future, outcome)
+        took_s = time.monotonic() - began_s
         if not future.cancelled():
             self._mean_s += _WEIGHT * (spent_s - self._mean_s)
-            now_s = time.monotonic()
-            self._observer.finished(outcome, waited_s=began_s - request.since_s, took_s=now_s - began_s)
         self.pump()
         self._look_idle()
+        if not future.cancelled():  # last: whatever it does, the next has its turn
+            waited_s = began_s - request.since_s
+            self._observer.finished(outcome, request.about(place), waited_s=waited_s, took_s=took_s)
 
     def _look_idle(self) -> None:
         if not self._requests and not self._running:

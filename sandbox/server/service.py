@@ -15,6 +15,7 @@ from sandbox.pool import Program, Sandbox, Submission
 from sandbox.result import JudgeResult, RunResult
 from sandbox.server.dispatch import Dispatcher, Keep, Observer, Request, Work
 from sandbox.server.errors import LimitError
+from sandbox.server.logs import log_programs
 from sandbox.server.problems import Problems
 from sandbox.server.retained import Retained
 from sandbox.server.settings import Settings
@@ -55,7 +56,10 @@ class Service:
         for problem in {id(problem): problem for problem, _ in submissions}.values():
             self.check_limits(problem.limits)
         tasks = [partial(self.sandbox.submit, problem, code, **options) for problem, code in submissions]
-        return self.dispatcher.open(client, Work(tasks=tasks, size=_judge_size, keep=keep))
+        if self.settings.logs_programs:
+            log_programs([code for _, code in submissions])
+        ids = [problem.id for problem, _ in submissions]
+        return self.dispatcher.open(client, Work(tasks=tasks, size=_judge_size, problem_ids=ids, keep=keep))
 
     def run(
         self,
@@ -76,6 +80,8 @@ class Service:
         """
         self.check_limits(limits)
         tasks = [partial(self.sandbox.submit_run, code, stdin, limits, language) for code, stdin in programs]
+        if self.settings.logs_programs:
+            log_programs([code for code, _ in programs])
         return self.dispatcher.open(client, Work(tasks=tasks, size=_run_size, keep=keep))
 
     def check_limits(self, limits: Limits) -> None:

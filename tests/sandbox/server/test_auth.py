@@ -27,7 +27,7 @@ def test_the_token_opens(http: TestClient, header: str) -> None:
     ["", TOKEN, "Bearer", "Bearer ", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x", f"Token {TOKEN}", "Bearer \xe9",
      basic("", ""), basic(TOKEN, ""), "Basic !", "Basic /w=="],
 )  # fmt: skip
-@pytest.mark.parametrize("path", ["/v1/info", "/openapi.json", "/nowhere", "/v1/run/", "//healthz", "/healthz/"])
+@pytest.mark.parametrize("path", ["/v1/info", "/openapi.json", "/nowhere", "/v1/run/", "/healthz/"])
 def test_nothing_else_does(http: TestClient, header: str, path: str) -> None:
     answer = http.get(path, headers={"authorization": header.encode("latin-1")}, follow_redirects=False)
     assert answer.status_code == 401

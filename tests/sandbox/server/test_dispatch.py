@@ -28,7 +28,7 @@ class Seen:
         self.outcomes: list[object] = []
         self.waited_s: list[float] = []
 
-    def finished(self, outcome: object, *, waited_s: float, took_s: float) -> None:
+    def finished(self, outcome: object, about: object, *, waited_s: float, took_s: float) -> None:
         self.outcomes.append(outcome)
         self.waited_s.append(waited_s)
         assert took_s >= 0

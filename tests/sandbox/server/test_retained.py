@@ -47,7 +47,7 @@ class Slots:
 
 
 class Unobserved:
-    def finished(self, outcome: object, *, waited_s: float, took_s: float) -> None: ...
+    def finished(self, outcome: object, about: object, *, waited_s: float, took_s: float) -> None: ...
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:

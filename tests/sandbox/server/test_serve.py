@@ -74,7 +74,8 @@ def test_the_first_line_says_where_it_is_and_what_it_enforces(serve: Serve, endp
     served = serve("--workers", "1")
     with served.client() as client:
         assert client.get("/v1/info").json()["workers"] == 1
-    [line] = served.lines
+    line, *requests = served.lines
+    assert all(" INFO sandbox.server.request_log request id=" in request for request in requests)
     assert "serves at http://127.0.0.1:" in line
     assert "; 1 workers; enforcement userns; token in " in line
     assert line.rstrip().endswith(f"; page {served.url}/")
