@@ -15,6 +15,7 @@ from sandbox.limits import Limits
 from sandbox.pool import Sandbox
 from sandbox.problem import Kind, Problem, StdioTest
 from sandbox.result import JudgeResult, RunResult, TestResult
+from sandbox.surroundings import Surroundings
 from sandbox.verdict import Verdict
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Sandbox",
     "SandboxError",
     "StdioTest",
+    "Surroundings",
     "TestResult",
     "UnsupportedHostError",
     "UnsupportedLanguageError",

@@ -10,6 +10,7 @@ from sandbox.checker import Checker
 from sandbox.limits import Limits
 from sandbox.problem import Kind, Problem, StdioTest
 from sandbox.result import JudgeResult, RunResult, TestResult
+from sandbox.surroundings import NOTHING, Surroundings
 from sandbox.syntax import count_tests
 from sandbox.verdict import Verdict, strongest
 from sandbox.worker.languages import PYTHON
@@ -20,10 +21,24 @@ _GRACE = 1.25
 memory, the other thread of a core. Where it ends in between it is run again, alone, and then its time is its time."""
 
 
-def run_request(code: str, stdin: str | bytes, limits: Limits, language: str = PYTHON) -> Message:
+def run_request(
+    code: str,
+    stdin: str | bytes,
+    limits: Limits,
+    language: str = PYTHON,
+    surroundings: Surroundings = NOTHING,
+) -> Message:
     """Asks for a run."""
-    data = stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin
-    return {"op": "run", "language": language, "code": code, "stdin": data, "limits": _plain_limits(limits)}
+    return {
+        "op": "run",
+        "language": language,
+        "code": code,
+        "stdin": stdin.encode("utf-8", "surrogateescape") if isinstance(stdin, str) else stdin,
+        "limits": _plain_limits(limits),
+        "arguments": surroundings.arguments,
+        "files": dict(surroundings.files),
+        "fetch": surroundings.fetch,
+    }
 
 
 def judge_request(
@@ -68,6 +83,8 @@ def run_result(answer: Message, level: str) -> RunResult:
         stdout=answer["stdout"],
         stderr=answer["stderr"],
         exit_code=answer["exit_code"],
+        signal=answer["signal"],
+        files=answer["files"],
         message=answer["message"],
         cpu_s=answer["cpu_ns"] / 1e9,
         wall_s=answer["wall_ns"] / 1e9,

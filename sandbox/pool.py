@@ -30,6 +30,7 @@ from sandbox.options import Isolation, JudgeOptions, OnHostFailure
 from sandbox.problem import Problem
 from sandbox.result import JudgeResult, RunResult
 from sandbox.slot import Enforcement, Runtime
+from sandbox.surroundings import NOTHING, Surroundings
 from sandbox.syntax import check_entry_point
 from sandbox.worker.languages import PYTHON, check_known
 
@@ -194,19 +195,28 @@ class Sandbox:
         return in_thread(self.judge_as_completed(submissions, **options))
 
     def submit_run(
-        self, code: str, stdin: str | bytes = b"", limits: Limits | None = None, language: str = PYTHON
+        self,
+        code: str,
+        stdin: str | bytes = b"",
+        limits: Limits | None = None,
+        language: str = PYTHON,
+        surroundings: Surroundings = NOTHING,
     ) -> Future[RunResult]:
         """`run`, whose result is waited for elsewhere; waits while the queue is full. Its future raises as `run`.
 
+        Args:
+            surroundings: arguments and files; at level `landlock` there can be no files.
+
         Raises:
             ClosedError: the sandbox is closed.
-            ValueError: there is no such language.
+            ValueError: there is no such language, or a file cannot be given.
         """
         check_known(language)
+        surroundings.check(language, self._level)
         _check_text("code", code)
         if not isinstance(stdin, str | bytes):
             raise TypeError(f"stdin is {stdin!r:.80}; it must be text or bytes")
-        answer = self._crew.submit(run_request(code, stdin, limits or Limits(), language), None)
+        answer = self._crew.submit(run_request(code, stdin, limits or Limits(), language, surroundings), None)
         return then(answer, lambda answer: run_result(answer, self.enforcement.level))
 
     def submit(

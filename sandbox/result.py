@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sandbox.verdict import Verdict
 
@@ -25,6 +26,10 @@ class RunResult:
     peak_memory_bytes: int
     enforcement: str
     """The level of isolation, measured when the slot started."""
+    signal: int | None = None
+    """What killed it, where something did."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Those asked for by `Surroundings.fetch` that it left, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from sandbox.server.body import BodyLimit
 from sandbox.server.errors import ServerError
 from sandbox.server.metrics import Metrics
 from sandbox.server.observation import Observation
+from sandbox.server.peers import authors, open_instruct, piston, sandbox_fusion
 from sandbox.server.recent import Recent
 from sandbox.server.request_log import RequestLog
 from sandbox.server.service import Service
@@ -64,6 +65,8 @@ def create_app(sandbox: Sandbox, settings: Settings, token: str | None) -> FastA
     app.include_router(stats.router)
     app.include_router(metrics.router)
     app.include_router(page.router)
+    for peer in (sandbox_fusion, piston, open_instruct, authors):
+        app.include_router(peer.router)
     app.add_exception_handler(ServerError, _answer_server_error)
     app.add_exception_handler(ProblemError, _answer_problem_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)

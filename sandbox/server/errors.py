@@ -9,6 +9,8 @@ ServerError
 ├── InvalidError           422  a value out of range
 ├── LimitError             422  limits above the server's
 ├── OverloadedError        429  no room now
+├── ClientGoneError        499  nobody reads the answer
+├── HostFailedError        503  the host failed a submission (verdict IE)
 └── DrainingError          503  the server is about to end
 """
 
@@ -117,6 +119,27 @@ class OverloadedError(ServerError):
     def __init__(self, retry_after_s: float) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(f"the queue is full; come again in {retry_after_s:.0f} s")
+
+
+class ClientGoneError(ServerError):
+    """The client has hung up; nobody reads this. Source of the status: nginx."""
+
+    status = 499
+    kind = "gone"
+
+    def __init__(self) -> None:
+        super().__init__("the client has gone")
+
+
+class HostFailedError(ServerError):
+    """The host failed a submission of a request that has one answer for all."""
+
+    status = 503
+    kind = "infrastructure"
+    retry_after_s = 1.0
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the host failed, which says nothing about the programs; send the request again: {why}")
 
 
 class DrainingError(ServerError):

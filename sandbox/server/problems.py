@@ -71,6 +71,14 @@ class Problems:
             self._size -= dropped.size
         return [problem.key for problem in problems]
 
+    def find(self, key: str) -> Problem | None:
+        """The problem of a key; None where it is not here."""
+        held = self._held.get(key)
+        if held is None:
+            return None
+        self._held.move_to_end(key)
+        return held.problem
+
     def get(self, keys: Iterable[str]) -> dict[str, Problem]:
         """Problems by key.
 

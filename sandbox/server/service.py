@@ -14,11 +14,13 @@ from sandbox.options import JudgeOptions
 from sandbox.pool import Program, Sandbox, Submission
 from sandbox.result import JudgeResult, RunResult
 from sandbox.server.dispatch import Dispatcher, Keep, Observer, Request, Work
-from sandbox.server.errors import LimitError
+from sandbox.server.errors import InvalidError, LimitError
 from sandbox.server.logs import log_programs
 from sandbox.server.problems import Problems
 from sandbox.server.retained import Retained
 from sandbox.server.settings import Settings
+from sandbox.server.versions import Versions
+from sandbox.surroundings import NOTHING, Surroundings
 from sandbox.worker.languages import PYTHON
 
 
@@ -34,6 +36,7 @@ class Service:
         self.sandbox = sandbox
         self.settings = settings
         self.problems = Problems(settings.problems_bytes)
+        self.versions = Versions(sandbox)
         self.retained = Retained(settings.retained_bytes, settings.retained_s)
         self.dispatcher = Dispatcher(sandbox, settings.queued, observer)
 
@@ -68,20 +71,28 @@ class Service:
         limits: Limits,
         language: str = PYTHON,
         keep: Keep[RunResult] | None = None,
+        *,
+        surroundings: Surroundings = NOTHING,
     ) -> Request[RunResult]:
-        """Run programs.
+        """Run programs, each in the same surroundings.
 
         Args:
             keep: see `Work`.
 
         Raises:
+            InvalidError: a file cannot be given.
             LimitError: the limits are above the server's.
             OverloadedError, TooLargeError, DrainingError: see `Dispatcher.open`.
         """
         self.check_limits(limits)
-        tasks = [partial(self.sandbox.submit_run, code, stdin, limits, language) for code, stdin in programs]
         if self.settings.logs_programs:
             log_programs([code for code, _ in programs])
+        try:
+            surroundings.check(language, self.sandbox.enforcement.level)
+        except ValueError as error:
+            raise InvalidError(str(error)) from None
+        run = partial(self.sandbox.submit_run, limits=limits, language=language, surroundings=surroundings)
+        tasks = [partial(run, code, stdin) for code, stdin in programs]
         return self.dispatcher.open(client, Work(tasks=tasks, size=_run_size, keep=keep))
 
     def check_limits(self, limits: Limits) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from . import function_judge, linux, root, shared_judge, stdio_judge
 from .codec import unpack
-from .compiler import CompileError, Compiler, Program, UnsupportedLanguage
+from .compiler import CompileError, Compiler, Program, Surroundings, UnsupportedLanguage
 from .frames import MAX_TRUSTED, FrameError, receive_frame, send_frame
 from .languages import NAMES, PYTHON
 from .outcome import Judging, Outcome, Task, outcome_of
@@ -47,7 +47,7 @@ _PREPARE: Dict[str, Callable[[Dict[str, Any]], Task]] = {
 }
 """By kind: what makes a problem ready to judge by; raises TestCodeError."""
 _NOTHING_RAN = {
-    **Report(None, 1, None, 0, 0, 0, 0, is_late=False)._asdict(), "verdict": "CE", "stdout": b"",
+    **Report(None, 1, None, 0, 0, 0, 0, is_late=False)._asdict(), "verdict": "CE", "stdout": b"", "files": {},
 }  # fmt: skip
 _TOO_MUCH = "what the program returned took too much of the judge's memory"
 _DEATHS: Dict[int, Tuple[str, str]] = {
@@ -181,7 +181,9 @@ class Broker:
         except CompileError as error:
             return {**_NOTHING_RAN, "message": str(error), "stderr": str(error).encode("utf-8")}
         limits = program.limits
-        output = run_script(self._zygote, limits, program.payload, request["stdin"], self._pool)
+        output = run_script(
+            self._zygote, limits, program.payload, request["stdin"], self._pool, request.get("fetch", ())
+        )
         outcome = outcome_of(output.report, output.notice)
         report = output.report._asdict()
         return {
@@ -190,11 +192,13 @@ class Broker:
             "message": outcome.message if outcome else "",
             "stdout": output.stdout[: limits["output_bytes"]],
             "stderr": output.stderr[: limits["output_bytes"]],
+            "files": output.files,
         }
 
     def _compiled(self, request: Dict[str, Any]) -> Program:
         """Raises as Compiler.program."""
-        return self._compiler.program(request.get("language", PYTHON), request["code"], request["limits"])
+        surroundings = Surroundings(request.get("arguments", ()), request.get("files", {}))
+        return self._compiler.program(request.get("language", PYTHON), request["code"], request["limits"], surroundings)
 
     def _keep(self, key: str, problem: Dict[str, Any]) -> None:
         self._problems[key] = _PREPARE[problem["kind"]](problem)

@@ -22,11 +22,11 @@ from .callables import serve
 from .cgroup import RunGroup
 from .clock import Clock
 from .codec import pack
-from .commands import compile_source, execute
+from .commands import compile_source, execute, fail
 from .frames import send_frame
 from .languages import STACK_BYTES
 from .probe import measure
-from .program import exit_status, run_program
+from .program import exit_status, run_program, write_files
 from .shared_tests import serve as serve_shared
 
 CONTROL_FD = 3
@@ -148,7 +148,7 @@ def run(
         mode = payload["mode"]
         if mode in _COMMANDS:
             os._exit(_COMMANDS[mode](payload, status))
-        os.close(status)
+        _begin(payload, status)
         control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, CONTROL_FD)
         gc.enable()
         if mode == "probe":
@@ -168,6 +168,15 @@ def run(
         exit_code = 1
     finally:
         os._exit(exit_code)
+
+
+def _begin(payload: Dict[str, Any], status: int) -> None:
+    """The last that can fail for a reason of the host."""
+    try:
+        write_files(payload.pop("files", {}))
+    except OSError as error:
+        os._exit(fail(status, error))
+    os.close(status)
 
 
 def _read_payload() -> bytes:

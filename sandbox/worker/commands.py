@@ -42,12 +42,12 @@ def execute(payload: Dict[str, Any], status: int) -> int:
         for number in _DEFAULT_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
     except OSError as error:
-        return _fail(status, error)
+        return fail(status, error)
     try:
         os.execvpe(argv[0], argv, {**os.environ, **payload["environment"]})  # noqa: S606 - no shell is wanted
     except OSError as error:
         if not payload["is_own"]:
-            return _fail(status, error)
+            return fail(status, error)
         os.close(status)
         sys.stderr.write("the program cannot be executed: %s\n" % os.strerror(error.errno or 0))
         sys.stderr.flush()
@@ -75,7 +75,7 @@ def compile_source(payload: Dict[str, Any], status: int) -> int:
             setsigdef=_DEFAULT_SIGNALS,
         )
     except OSError as error:
-        return _fail(status, error)
+        return fail(status, error)
     os.close(status)
     _, ended = os.waitpid(pid, 0)
     if ended != 0:
@@ -118,6 +118,7 @@ def _send(name: str, is_executable: bool) -> None:
             chunk = chunk[os.write(1, chunk) :]
 
 
-def _fail(status: int, error: OSError) -> int:
+def fail(status: int, error: OSError) -> int:
+    """Say on `status` that the host could not do it; an exit status."""
     os.write(status, marshal.dumps({"failed": str(error)}, 2))
     return 70

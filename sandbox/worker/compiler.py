@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import marshal
 import re
 import shutil
 import socket
-from typing import Any, Dict, NamedTuple, Union
+from typing import Any, Dict, Mapping, NamedTuple, Sequence, Union
 
 from .commands import MAX_PRODUCT
 from .languages import LANGUAGES, PYTHON, Language, limits_of
@@ -28,6 +29,9 @@ _MOST_KEPT = 96 << 20
 _MOST_WORDS, _LAST_WORDS = 4000, 1000
 """Bytes kept of what a compiler says, and those of them that are its last."""
 _PATH = "/usr/local/bin:/usr/bin:/bin"
+_PAGE = 4096
+_TIMES_IN_MEMORY = 3
+"""That files lie there while they are written: as they came, by name, and in the folder."""
 _PASSING_FILE = re.compile(r"\bcc\w{6}\.([os])\b")
 """What gcc calls the program between two of its steps: another name each time."""
 
@@ -42,6 +46,16 @@ class StoppedCompileError(CompileError):
 
 class UnsupportedLanguage(Exception):  # noqa: N818 - `UnsupportedLanguageError` is what the pool makes of it
     """The runtime cannot run programs in a language; the text says what is missing."""
+
+
+class Surroundings(NamedTuple):
+    """What a program is given besides its stdin; see sandbox.surroundings."""
+
+    arguments: Sequence[str] = ()
+    files: Mapping[str, bytes] = {}
+
+
+NOTHING = Surroundings()
 
 
 class Program(NamedTuple):
@@ -68,8 +82,13 @@ class Compiler:
         self._kept_bytes = 0
         self._faults: Dict[str, str] = {}
 
-    def program(self, language: str, source: str, limits: Dict[str, Any]) -> Program:
+    def program(
+        self, language: str, source: str, limits: Dict[str, Any], surroundings: Surroundings = NOTHING
+    ) -> Program:
         """A program ready to be run.
+
+        Args:
+            surroundings: what it is given besides; its files are there when it is compiled, too.
 
         Raises:
             CompileError: it does not compile.
@@ -77,13 +96,14 @@ class Compiler:
             InfrastructureFailure, Abandoned: see run_script.
         """
         if language == PYTHON:
-            return Program(script(source), limits)
+            files = surroundings.files
+            return Program(script(source, surroundings.arguments, files), with_room(limits, files))
         row = LANGUAGES[language]
         missing = self._missing(row)
         if missing:
             raise UnsupportedLanguage("%s: %s" % (language, missing))
         try:
-            return self._program(row, source, limits)
+            return self._program(row, source, limits, surroundings)
         except CompileError:
             fault = self.fault(language)  # or is it the runtime's?
             if fault:
@@ -109,7 +129,7 @@ class Compiler:
         if missing:
             return missing
         try:
-            program = self._program(language, language.sample, _SAMPLE_LIMITS)
+            program = self._program(language, language.sample, _SAMPLE_LIMITS, NOTHING)
         except StoppedCompileError as error:
             raise InfrastructureFailure(
                 "a sample in %s does not compile in time: %s" % (language.name, error)
@@ -121,38 +141,42 @@ class Compiler:
             return ""
         return "a sample does not run: %s" % (output.stderr[-_LAST_WORDS:].decode("utf-8", "replace") or output.report,)
 
-    def _program(self, language: Language, source: str, limits: Dict[str, Any]) -> Program:
-        key = hashlib.blake2b(("%s %s" % (language.name, source)).encode("utf-8", "surrogatepass")).digest()
+    def _program(self, language: Language, source: str, limits: Dict[str, Any], surroundings: Surroundings) -> Program:
+        files = surroundings.files
+        hashed = hashlib.blake2b(("%s %s" % (language.name, source)).encode("utf-8", "surrogatepass"))
+        if files:
+            hashed.update(marshal.dumps(sorted(files.items()), 2))
+        key = hashed.digest()
         found = self._kept.get(key)
         if found is None:
-            found = self._compile(language, source, key)
+            found = self._compile(language, source, files, key)
         else:
             self._kept.move_to_end(key)
         if isinstance(found, str):
             raise CompileError(found)
         payload = {
             "mode": "execute",
-            "files": {language.product or language.source: found},
-            "argv": language.run_command(limits),
+            "files": {**files, language.product or language.source: found},
+            "argv": (*language.run_command(limits), *surroundings.arguments),
             "environment": language.environment_under(limits),
             "is_own": language.is_executable,
             "out_of_memory": language.out_of_memory,
         }
-        return Program(payload, limits_of(language, limits, len(found)))
+        return Program(payload, with_room(limits_of(language, limits, len(found)), files))
 
-    def _compile(self, language: Language, source: str, key: bytes) -> Union[bytes, str]:
+    def _compile(self, language: Language, source: str, files: Mapping[str, bytes], key: bytes) -> Union[bytes, str]:
         """What is to be run, or why it cannot be. Raises StoppedCompileError."""
         content = source.encode("utf-8", "surrogatepass")
         name = language.source_name(source)
         payload = {
             "mode": "compile",
-            "files": {name: content},
+            "files": {name: content, **{other: files[other] for other in files if other != name}},
             "argv": language.compile_command(_LIMITS, name),
             "environment": language.environment_under(_LIMITS),
             "product": language.product,
             "is_own": language.is_executable,
         }
-        output = run_script(self._zygote, limits_of(language, _LIMITS, 0), payload, b"", self._caller)
+        output = run_script(self._zygote, with_room(limits_of(language, _LIMITS, 0), files), payload, b"", self._caller)
         words = _cleaned(output.stderr)
         outcome = outcome_of(output.report, output.notice)
         if output.report.reason is not None:
@@ -171,6 +195,18 @@ class Compiler:
         self._kept_bytes += len(made)
         while self._kept_bytes > _MOST_KEPT and len(self._kept) > 1:
             self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+
+
+def with_room(limits: Dict[str, Any], files: Mapping[str, bytes]) -> Dict[str, Any]:
+    """What a program's process gets so that the files it is given take nothing of what its limits say."""
+    if not files:
+        return limits
+    pages = sum(len(content) // _PAGE + 2 + name.count("/") for name, content in files.items())
+    return {
+        **limits,
+        "memory_bytes": limits["memory_bytes"] + _TIMES_IN_MEMORY * _PAGE * pages,
+        "disk_bytes": limits["disk_bytes"] + _PAGE * pages,
+    }
 
 
 def _cleaned(words: bytes) -> str:

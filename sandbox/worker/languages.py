@@ -56,6 +56,14 @@ class Language(NamedTuple):
         return self.run == ("./" + self.product,)
 
     @property
+    def own_names(self) -> Tuple[str, ...]:
+        """What lies in the working folder of a program that runs or is compiled, besides what it is given."""
+        if self.name == PYTHON:
+            return ("main.py",)
+        names = (self.source, self.product, CLASSES if self.product == JAR else "")
+        return tuple(name for name in names if name)
+
+    @property
     def commands(self) -> Tuple[str, ...]:
         """What must be there."""
         names = [command[0] for command in (self.compile, self.run) if command and "/" not in command[0]]

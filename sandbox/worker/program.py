@@ -31,11 +31,6 @@ def compile_program(source: str, control: socket.socket) -> Any:
 
 def run_program(payload: Dict[str, Any], control: socket.socket) -> int:
     """Run it to its end; its exit status."""
-    try:
-        write_files(payload["files"])
-    except OSError as error:
-        send_frame(control, pack({"no_files": str(error)}))
-        return 1
     code = compile_program(payload["code"], control)
     if code is None:
         return 1
@@ -86,8 +81,10 @@ def _flush() -> bool:
 
 
 def write_files(files: Mapping[str, bytes]) -> None:
-    """What the run was given, into the working folder. Raises OSError."""
+    """What the run was given, into the working folder and folders below it. Raises OSError."""
     for name, content in files.items():
+        if "/" in name:
+            os.makedirs(os.path.dirname(name), exist_ok=True)
         with open(name, "wb") as file:
             file.write(content)
 

@@ -11,6 +11,7 @@ import time
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from .codec import CodecError, unpack
+from .fetching import read_fetched
 from .frames import FrameError, PeerGoneError, receive_frame, sealed_memory
 from .procfs import collect_garbage
 from .zygote import request_run
@@ -49,6 +50,8 @@ class Report(NamedTuple):
     peak_bytes: int
     is_late: bool
     """More time was used than is due, and less than ends a run: to be run again, alone."""
+    fetched: Sequence[int] = ()
+    """Sizes of the files that were asked for; -1 for one that is not there, or is no file, or too large."""
 
 
 class Run:
@@ -58,14 +61,21 @@ class Run:
         zygote: the zygote's socket.
         limits: of this run; see sandbox.limits.
         payload: plain data for the candidate; its `mode` says what to do.
-        descriptors: standard streams by name (stdin, stdout, stderr); the caller's to close.
+        descriptors: standard streams by name (stdin, stdout, stderr); the caller's to close. With `fetched`, a file
+            of memory, comes at the end of the run what is to be fetched.
+        fetch: names of the files to be fetched, one after the other.
 
     Raises:
         InfrastructureFailure: the zygote is gone.
     """
 
     def __init__(
-        self, zygote: socket.socket, limits: Dict[str, Any], payload: Dict[str, Any], descriptors: Dict[str, int]
+        self,
+        zygote: socket.socket,
+        limits: Dict[str, Any],
+        payload: Dict[str, Any],
+        descriptors: Dict[str, int],
+        fetch: Sequence[str] = (),
     ) -> None:
         self._status, status_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control, control_there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -76,7 +86,7 @@ class Run:
         self._poller.register(self.control, select.POLLIN)
         self._poller.register(self._status, select.POLLIN)
         try:
-            _request(zygote, limits, {**there, **descriptors})
+            _request(zygote, limits, {**there, **descriptors}, fetch)
         except OSError as error:
             raise DeathFailure("the zygote is gone: %s" % error) from None
         finally:
@@ -168,12 +178,12 @@ class Run:
         self._status.close()
 
 
-def _request(zygote: socket.socket, limits: Dict[str, Any], descriptors: Dict[str, int]) -> None:
+def _request(zygote: socket.socket, limits: Dict[str, Any], descriptors: Dict[str, int], fetch: Sequence[str]) -> None:
     """Ask for a run. The program before may have left so many descriptors in flight that its user can send no more."""
     end = time.monotonic() + _GARBAGE_S
     while True:
         try:
-            return request_run(zygote, limits, descriptors)
+            return request_run(zygote, limits, descriptors, fetch)
         except OSError as error:
             if error.errno != errno.ETOOMANYREFS or time.monotonic() > end:
                 raise
@@ -192,6 +202,8 @@ class Output(NamedTuple):
     stdout: bytes
     stderr: bytes
     notice: Dict[str, Any]
+    files: Mapping[str, bytes] = {}
+    """Those fetched, by name."""
 
 
 def script(code: str, arguments: Sequence[str] = (), files: Optional[Mapping[str, bytes]] = None) -> Dict[str, Any]:
@@ -210,12 +222,14 @@ def run_script(
     payload: Dict[str, Any],
     stdin: bytes,
     caller: Optional[socket.socket] = None,
+    fetch: Sequence[str] = (),
 ) -> Output:
     """Run a script to its end and collect what it wrote, in memory bounded by `limits`.
 
     Args:
         payload: see `script`.
         caller: whose hanging up ends the run.
+        fetch: names of the files to be fetched at its end, together of `output_bytes` at most.
 
     Raises:
         InfrastructureFailure: see Run.
@@ -228,11 +242,14 @@ def run_script(
         ours.append(read_end)
         theirs.append(write_end)
     standard_input = sealed_memory("stdin", stdin)
+    fetched = os.memfd_create("fetched", os.MFD_CLOEXEC) if fetch else None
     run: Optional[Run] = None
     try:
         names = {"stdin": standard_input, "stdout": theirs[0], "stderr": theirs[1]}
+        if fetched is not None:
+            names["fetched"] = fetched
         try:
-            run = Run(zygote, limits, payload, names)
+            run = Run(zygote, limits, payload, names, fetch)
         finally:
             for descriptor in (standard_input, *theirs):
                 os.close(descriptor)
@@ -243,9 +260,10 @@ def run_script(
         words = payload.get("out_of_memory", ())
         if report.exit_code != 0 and any(word in stderr for word in words):
             return Output(report, stdout, stderr, {"memory_error": True})
-        return Output(report, stdout, stderr, run.notice())
+        files = {} if fetched is None else read_fetched(fetched, fetch, report.fetched)
+        return Output(report, stdout, stderr, run.notice(), files)
     finally:
-        for descriptor in ours:
+        for descriptor in ours if fetched is None else (*ours, fetched):
             os.close(descriptor)
         if run is not None:
             run.close()

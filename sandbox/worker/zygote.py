@@ -17,12 +17,13 @@ import gc
 import marshal
 import os
 import socket
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from . import candidate, linux, procfs
 from .cage import LANDLOCK, Cage, prepare
 from .cgroup import RunGroup
 from .clock import Clock
+from .fetching import copy_files
 from .folder import WorkingFolder
 from .processes import Processes
 from .supervisor import Supervisor
@@ -35,9 +36,15 @@ _BLOCKED = (_SIGCHLD, int(_signal.SIGINT))
 the interpreter gave to SIGINT alone."""
 
 
-def request_run(zygote: socket.socket, limits: Dict[str, Any], descriptors: Dict[str, int]) -> None:
-    """Ask for a run; the descriptors still belong to the caller. Raises OSError when the zygote is gone."""
-    message = marshal.dumps((limits, list(descriptors)), 2)
+def request_run(
+    zygote: socket.socket, limits: Dict[str, Any], descriptors: Dict[str, int], fetch: Sequence[str]
+) -> None:
+    """Ask for a run; the descriptors still belong to the caller. Raises OSError when the zygote is gone.
+
+    Args:
+        fetch: names of the files that are copied into the descriptor `fetched` at its end.
+    """
+    message = marshal.dumps((limits, list(descriptors), list(fetch)), 2)
     rights = array.array("i", descriptors.values())
     zygote.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
 
@@ -84,11 +91,11 @@ def serve(sock: socket.socket, outside: Tuple[int, int], spec: Dict[str, Any], g
         message, received = _receive(sock)
         if not message:
             os._exit(0)
-        limits, names = marshal.loads(message)  # noqa: S302 - from the judge
+        limits, names, fetch = marshal.loads(message)  # noqa: S302 - from the judge
         descriptors = dict(zip(names, received))
         status = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, descriptors["status"])
         try:
-            report = runs.run(limits, descriptors, status)
+            report = runs.run(limits, descriptors, status, fetch)
         except OSError as error:
             report = {"failed": str(error)}
         for name, descriptor in descriptors.items():
@@ -120,7 +127,9 @@ class _Runs:
         self._limits: Dict[str, Any] = {}
         self._bounds: Optional[candidate.Bounds] = None
 
-    def run(self, limits: Dict[str, Any], descriptors: Dict[str, int], status: socket.socket) -> Dict[str, Any]:
+    def run(
+        self, limits: Dict[str, Any], descriptors: Dict[str, int], status: socket.socket, fetch: Sequence[str]
+    ) -> Dict[str, Any]:
         """From the clone to the report. Raises OSError when the host cannot do it."""
         cage, proc = self._cage, self._proc
         procfs.forget_previous_run(proc)
@@ -143,6 +152,9 @@ class _Runs:
                 self._processes.single = pid
             report = supervisor.run(pid)
             self._check_cause(report)
+            if fetch:
+                most = limits["output_bytes"]
+                report["fetched"] = copy_files(self._folder.files, fetch, descriptors["fetched"], most)
             return report
         finally:
             if group is not None:

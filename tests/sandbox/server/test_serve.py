@@ -75,7 +75,7 @@ def test_the_first_line_says_where_it_is_and_what_it_enforces(serve: Serve, endp
     with served.client() as client:
         assert client.get("/v1/info").json()["workers"] == 1
     line, *requests = served.lines
-    assert all(" INFO sandbox.server.request_log request id=" in request for request in requests)
+    assert all("sandbox.server.request_log request id=" in request for request in requests), requests
     assert "serves at http://127.0.0.1:" in line
     assert "; 1 workers; enforcement userns; token in " in line
     assert line.rstrip().endswith(f"; page {served.url}/")
