@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--clients", type=int, default=200)
     options = parser.parse_args()
-    with ServerProcess("--queued", str(QUEUED)) as server:
+    with ServerProcess("--queue", str(QUEUED)) as server:
         report = asyncio.run(overload(server, options.clients, options.seconds))
     with ServerProcess() as server:
         report |= asyncio.run(beside_backlog(server))
