@@ -277,6 +277,7 @@ class Dispatcher:
         """A request is over, of which so many had not been started."""
         self._requests.discard(request)
         self._share.give_back(request.client, waiting)
+        self.pump()  # whose turns forget it
         self._look_idle()
 
     def _start(self, turn: Turn[Request[Any]]) -> None:
