@@ -4,12 +4,11 @@
 
 What the server can do is measured first; then clients ask for twice that, at random times whatever it answers (see
 `Load.run`), in batches of 1 to 32 programs and submissions of which every answer is compared. Meanwhile a small client
-asks for one program at a time, in all for half of its fair share of the slots; `small_` is its latency then over that on
-the idle server. `unnamed_` is the same for a
-fifth of the time when no client says who it is, so that all are one to the server; null where the small one was always
-turned away. `ten_beside_backlog` is the latency of ten programs while another client has 50,000 queued, over that of
-ten on the idle server. Memory is the server's process (RSS), each tenth of the time. Prints one JSON object last; exits
-with 1 where a bar is missed, and names it.
+asks for one program at a time, in all for half of its fair share of the slots; `small_` is its latency then over that
+on the idle server. `unnamed_` is the same for a fifth of the time when no client says who it is, so that all are one to
+the server; null where the small one was turned away. `ten_beside_backlog` is the latency of ten programs while another
+client has 50,000 queued, over that of ten on the idle server. Memory is the server's process (RSS), each tenth of the
+time. Prints one JSON object last; exits with 1 where a bar is missed, and names it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from collections.abc import Awaitable, Sequence
 
 from baselines import PROGRAM
 from http_load import Connection
-from load import Load, single_s
+from offered_load import Load, single_s
 from server_process import ServerProcess
 
 from sandbox.checkup.family import family, launchers

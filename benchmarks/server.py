@@ -3,9 +3,9 @@
     python benchmarks/server.py [--data DIR]
 
 Server, client and embedded sandbox share the same cores; one is idle while the other works, and they alternate in one
-run, so that a ratio holds while the machine's speed drifts. `http_` is through SandboxClient, as users call it, `raw_` a
-client that does next to nothing. With --data, LeetCode completions (v0.3.0-test) are judged by the authors' route and by
-their loop, as many at once as there are cores. Prints one JSON object last; exits with 1 where a bar is missed, and
+run, so that a ratio holds while the machine's speed drifts. `http_` is through SandboxClient, as users call it, `raw_`
+a client that does next to nothing. With --data, LeetCode completions (v0.3.0-test) are judged by the authors' route and
+by their loop, as many at once as there are cores. Prints one JSON object last; exits with 1 where a bar is missed, and
 names it.
 """
 
@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import leetcode
 from baselines import EXPECTED, PROGRAM, authors_loop_s
@@ -40,9 +40,10 @@ AT_LEAST = {
 }
 AT_MOST = {"added_latency_ms": 3}
 _CONNECTIONS = 32
-_COMPLETIONS = 4
-"""Of each problem in a batch of the authors' route."""
 _PROBLEMS = 4
+"""In a request to the authors' route."""
+_COMPLETIONS = 8
+"""Of each; a trainer has more, which share what a problem costs once."""
 _RUN_CODE = {
     "compile_timeout": 10,
     "run_timeout": 10,
@@ -87,7 +88,7 @@ class Raw:
         self._runner = asyncio.Runner()
         self._open = [Connection(server.url, {**server.headers, "accept": NDJSON}) for _ in range(_CONNECTIONS)]
 
-    def __enter__(self) -> Raw:
+    def __enter__(self) -> Self:
         for connection in self._open:
             self._runner.run(connection.__aenter__())
         return self
@@ -171,7 +172,7 @@ def run_code(box: Sandbox, raw: Raw, rounds: int) -> dict[str, float | None]:
 def batch_route(raw: Raw, data: Path | None, rounds: int) -> dict[str, float | None]:
     """Canonical completions by the authors' route, over their loop on the same cores; null without the data set.
 
-    A round is one request: 4 problems that the server has not seen, 4 completions each.
+    A round is one request, with problems that the server has not seen.
     """
     if data is None:
         return {"batch_route_over_authors": None, "batch_route_over_authors_total": None}

@@ -98,7 +98,7 @@ class _RowsResponse(StreamingResponse):
         self._request = rows.request
         self._patience_s = patience_s
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # as ASGI has it
         """Sends the answer. Source: the ASGI specification."""
         # Here and not where rows are read: a client that is gone at once ends this before the first is asked for.
         with self._request or nullcontext():

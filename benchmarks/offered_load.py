@@ -82,7 +82,9 @@ class Load:
         """
         end = asyncio.get_running_loop().time() + seconds
         rate = per_s / MEAN_SIZE / clients
-        await asyncio.gather(*(_Client(self, f"client-{index}", index).at_random(rate, end) for index in range(clients)))
+        await asyncio.gather(
+            *(_Client(self, f"client-{index}", index).at_random(rate, end) for index in range(clients))
+        )
 
     def connection(self, client: str) -> Connection:
         """One of a client's."""
@@ -118,7 +120,7 @@ class _Client:
     def __init__(self, load: Load, name: str, seed: int) -> None:
         self._load = load
         self._name = name
-        self._random = random.Random(seed)  # noqa: S311  # not for secrets
+        self._random = random.Random(seed)
         self._idle: list[Connection] = []
         self._back_s = 0.0
         self._loop = asyncio.get_running_loop()
