@@ -29,7 +29,7 @@ from server_process import ServerProcess
 
 from sandbox.checkup.family import family, launchers
 
-QUEUED = 4000
+QUEUED = 2000
 """Of the server: so that its queue is full after seconds, not minutes."""
 GROWTH = 1.1
 SLOWEST = 10.0
