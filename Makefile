@@ -10,7 +10,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install train test lint format bench soak faults clean
+.PHONY: help install train test lint format bench soak faults overload clean
 
 JOBS ?= 2
 DATA ?= $(or $(QRPO_DATA),../shared/data)
@@ -39,7 +39,7 @@ format: install ## Apply the formatter and the safe fixes
 	@$(VENV_PYTHON) -m ruff format .
 
 bench: install ## Measure verdicts and speed against their bars, with the data sets in DATA (minutes)
-	@failed=; for benchmark in benchmarks/verdicts.py benchmarks/throughput.py; do \
+	@failed=; for benchmark in benchmarks/verdicts.py benchmarks/throughput.py benchmarks/server.py; do \
 	    echo "== $$benchmark"; $(VENV_PYTHON) "$$benchmark" --data "$$DATA" $(ARGS) || failed="$$failed $$benchmark"; \
 	done; \
 	[ -z "$$failed" ] || { echo "missed its bar:$$failed" >&2; exit 1; }
@@ -49,6 +49,9 @@ soak: install ## Run a hundred thousand programs and look for what is left (long
 
 faults: install ## Kill and stop the sandbox's own processes while it judges (long; ARGS='--kills 40' for fewer)
 	@$(VENV_PYTHON) benchmarks/faults.py $(ARGS)
+
+overload: install ## Ask twice of a server what it can do (eight minutes; ARGS='--seconds 60' for less)
+	@$(VENV_PYTHON) benchmarks/overload.py $(ARGS)
 
 clean: ## Remove .venv and every cache (not runs/)
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from sandbox.checker import Checker
@@ -146,7 +148,8 @@ def _plain_checker(checker: Checker) -> dict[str, Any]:
     return {**asdict(checker), "compare": checker.compare.value, "order": checker.order.value}
 
 
-def _plain_limits(limits: Limits) -> dict[str, Any]:
+@lru_cache(maxsize=256)  # a fifth of what a run costs the caller's process
+def _plain_limits(limits: Limits) -> Mapping[str, Any]:
     plain = asdict(limits)
     if plain["total_cpu_s"] is None:
         plain["total_cpu_s"] = 10 * limits.cpu_s

@@ -25,6 +25,8 @@ _RUNNING_PER_SLOT = 2
 _MOST_UNTAKEN = 256
 _MOST_UNTAKEN_BYTES = 1 << 20
 """Results that a slow reader leaves lie before its request gets no further turn."""
+_GATHER_S = 0.01
+"""Results that finish within it are sent together: each part of an answer wakes server and client once."""
 _RETRY_AFTER_S = (1.0, 60.0)
 _FIRST_GUESS_S = 0.01
 _WEIGHT = 0.05
@@ -106,6 +108,8 @@ class Request(Generic[Result]):
         self._taken = 0
         self._is_closed = False
         self._changed = asyncio.Event()
+        self._readable = asyncio.Event()
+        self._gathering: asyncio.TimerHandle | None = None
         self.since_s = time.monotonic()
 
     @property
@@ -121,8 +125,11 @@ class Request(Generic[Result]):
     @property
     def is_ready(self) -> bool:
         """One may run: there is one, and its reader keeps up."""
-        is_behind = len(self._untaken) >= _MOST_UNTAKEN or self._untaken_bytes >= _MOST_UNTAKEN_BYTES
-        return not self.is_over and not is_behind
+        return not self.is_over and not self._is_behind
+
+    @property
+    def _is_behind(self) -> bool:
+        return len(self._untaken) >= _MOST_UNTAKEN or self._untaken_bytes >= _MOST_UNTAKEN_BYTES
 
     @property
     def is_done(self) -> bool:
@@ -164,6 +171,10 @@ class Request(Generic[Result]):
         self._untaken.append((place, outcome))
         if not isinstance(outcome, SandboxError):
             self._untaken_bytes += self._size(outcome)
+        if self._taken + len(self._untaken) == len(self._tasks) or self._is_behind:
+            self._readable.set()
+        elif self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(_GATHER_S, self._readable.set)
 
     def __aiter__(self) -> Self:
         return self
@@ -171,17 +182,22 @@ class Request(Generic[Result]):
     async def __anext__(self) -> list[tuple[int, Result | SandboxError]]:
         if self._taken == len(self._tasks):
             raise StopAsyncIteration
-        while not self._untaken:
-            if self._is_closed:
-                raise ClosedError("the request was given up")
-            self._changed.clear()
-            await self._changed.wait()
+        await self._readable.wait()
+        if self._is_closed:
+            raise ClosedError("the request was given up")
+        self._stop_gathering()
+        self._readable.clear()
         finished = list(self._untaken)
         self._untaken.clear()
         self._untaken_bytes = 0
         self._taken += len(finished)
         self._dispatcher.pump()  # it may have been behind
         return finished
+
+    def _stop_gathering(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
 
     def __enter__(self) -> Self:
         return self
@@ -199,6 +215,8 @@ class Request(Generic[Result]):
                     future.cancel()
             self._untaken.clear()
             self._changed.set()
+            self._stop_gathering()
+            self._readable.set()
             self._dispatcher.dropped(self, dropped)
 
 
@@ -295,6 +313,7 @@ class Dispatcher:
         """A request is over, of which so many had not been started."""
         self._requests.discard(request)
         self._share.give_back(request.client, waiting)
+        self.pump()  # whose turns forget it
         self._look_idle()
 
     def _start(self, turn: Turn[Request[Any]]) -> None:

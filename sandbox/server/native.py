@@ -52,7 +52,13 @@ router = APIRouter(
     dependencies=[Depends(HTTPBearer(auto_error=False))],  # for the description: TokenGuard has asked before
     responses={"4XX": {"model": ErrorAnswer}, 422: {"model": ErrorAnswer}, 503: {"model": ErrorAnswer}},
 )
-Here = Annotated[Service, Depends(service_of)]
+
+
+async def _here(request: HttpRequest) -> Service:
+    return service_of(request)  # FastAPI calls what is not asynchronous in a thread
+
+
+Here = Annotated[Service, Depends(_here)]
 IdempotencyKey = Annotated[str | None, Header(description="A repeated request with the same key runs what is missing.")]
 
 

@@ -1,11 +1,13 @@
 """What the benchmarks rest on, and that they run: not what they measure."""
 
+import asyncio
 import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -22,7 +24,7 @@ def load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)  # where dataclasses look for it
     spec.loader.exec_module(module)
     return module
 
@@ -74,3 +76,89 @@ def test_what_is_not_installed_is_not_compared_with(monkeypatch: pytest.MonkeyPa
     assert (baselines.apptainer(None), baselines.podman(None)) == (None, None)
     for command in (baselines.bubblewrap(), baselines.apptainer(tmp_path), baselines.podman(tmp_path)):
         assert baselines.command_s(command, 1) > 0
+
+
+def test_every_figure_of_the_server_is_printed_and_explained() -> None:
+    report = json.loads(output_of("server.py", "--quick")[-1])
+    explained = (ROOT / "docs" / "performance.md").read_text()
+    assert [name for name in report if f"`{name}`" not in explained] == []
+    assert {"http_over_embedded_256", "http_over_embedded_16", "added_latency_ms", "run_code_per_s"} <= set(report)
+    assert report["batch_route_over_authors"] is None
+
+
+def test_every_figure_of_the_overload_is_printed_and_explained() -> None:
+    command = [sys.executable, str(BENCHMARKS / "overload.py"), "--seconds", "4", "--clients", "20"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    report = json.loads(done.stdout)
+    explained = (ROOT / "docs" / "performance.md").read_text()
+    assert [name for name in report if f"`{name}`" not in explained] == []
+    assert (report["lost"], report["doubled"], report["wrong"], report["errors"]) == (0, 0, 0, {})
+    assert report["accepted"] > 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "counts"),
+    [
+        ([(0, "7\n"), (1, "8\n")], (0, 0, 0)),
+        ([(1, "8\n"), (0, "8\n")], (0, 0, 1)),
+        ([(1, "8\n")], (1, 0, 0)),
+        ([(0, "7\n"), (1, "8\n"), (1, "8\n")], (0, 1, 0)),
+    ],
+    ids=["right", "wrong", "lost", "doubled"],
+)
+def test_what_a_server_answers_is_counted(
+    monkeypatch: pytest.MonkeyPatch, rows: list[tuple[int, str]], counts: tuple[int, int, int]
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    asked = load("offered_load").Load(None, named=True)
+    asked.count([{"index": index, "result": {"stdout": printed}} for index, printed in rows], ["7\n", "8\n"])
+    assert (asked.tally.lost, asked.tally.doubled, asked.tally.wrong) == counts
+
+
+@pytest.mark.parametrize(
+    ("change", "missed"),
+    [
+        ({}, 0),
+        ({"lost": 1}, 1),
+        ({"errors": {"OSError": 1}}, 1),
+        ({"accepted": 0}, 1),
+        ({"memory_growth": 1.2}, 1),
+        ({"small_p95": 10.5}, 1),
+        ({"small_median": None}, 1),
+    ],
+)
+def test_a_missed_bar_of_the_overload_is_named(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], missed: int
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    held = {"lost": 0, "doubled": 0, "wrong": 0, "errors": {}, "accepted": 9, "memory_growth": 1.0}
+    report = {**held, "small_median": 2.0, "small_p95": 9.5, **change}
+    assert len(load("overload").broken_bars(report)) == missed
+
+
+def test_the_load_reads_bodies_of_known_and_unknown_length() -> None:
+    answers = [
+        b"HTTP/1.1 429 Too Many\r\nRetry-After: 2\r\ncontent-length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\n[1]\n\r\n3\r\n[2]\r\n0\r\n\r\n",
+    ]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for one in answers:
+            await reader.readuntil(b"BODY")
+            writer.write(one)
+        writer.close()
+
+    async def ask() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with load("http_load").Connection(f"http://127.0.0.1:{port}", {}) as connection:
+            refused, taken = await connection.post("/", b"BODY"), await connection.post("/", b"BODY")
+            assert (refused.status, refused.headers["retry-after"]) == (429, "2")
+            with pytest.raises(RuntimeError, match="429"):
+                refused.json()
+            assert taken.rows() == [[1], [2]]
+            await asyncio.sleep(0.1)
+            assert connection.is_closed
+        server.close()
+
+    asyncio.run(ask())
