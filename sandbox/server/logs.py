@@ -55,6 +55,8 @@ def configure_logging(log_format: LogFormat = "text", level: str = "INFO", *, sh
         logger.propagate = True
         logger.setLevel(logging.NOTSET)
     logging.getLogger("uvicorn.access").setLevel(logging.CRITICAL)
+    if root.level > logging.DEBUG:  # of its start and end the server tells in words of its own
+        logging.getLogger("uvicorn").setLevel(max(root.level, logging.WARNING))
     # At DEBUG it tells of every step of the event loop.
     logging.getLogger("asyncio").setLevel(max(root.level, logging.INFO))
 
