@@ -159,7 +159,7 @@ class RunRecord(StrictRecord):
     stdout_base64: str | None = None
     stderr: str
     stderr_base64: str | None = None
-    exit_code: int | None
+    exit_code: int | None = None
     message: str
     cpu_s: float
     wall_s: float

@@ -28,6 +28,8 @@ from sandbox.errors import (
 _TRIES = 4
 _TRIED_S = 10.0
 """A submission that servers fail is tried so often and for so long: one that they die of must not take all with it."""
+_REST_S = 0.2
+"""Of a server whose host failed a submission."""
 _HELD_BYTES = 64 << 20
 _LEAST_HELD = 512
 _PARTS = 4
@@ -208,6 +210,8 @@ class Batch(Generic[Source, Result]):
             case ClosedError() | InfrastructureError():
                 if isinstance(row.error, ClosedError):
                     request.server.failed(row.error)
+                else:
+                    request.server.rest(_REST_S, str(row.error))
                 self._count_failure(item, request.server, row.error)
                 self._return(item)
             case _:

@@ -85,7 +85,8 @@ class Exchange(Generic[Result]):
         try:
             row = work.row(line)
         except ValueError as error:
-            raise self.server.connection.incompatible(f"a row of its answer is none ({error!s:.200})") from None
+            reason = " ".join(str(error).split())
+            raise self.server.connection.incompatible(f"a row of its answer is none ({reason:.200})") from None
         if not 0 <= row.place < len(self.items) or (row.result is None) == (row.error is None):
             raise self.server.connection.incompatible(f"a row of its answer makes no sense: {line[:200]!r}")
         return row

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 _MOST = 256
+_QUICK_S = 0.001
 _PATIENCE_S = 0.005
 
 Source = TypeVar("Source")
@@ -35,15 +36,18 @@ class Sources(Generic[Source]):
         self._read = 0
 
     def read(self, most: int) -> Part[Source]:
-        """Reads on: no more than `most`, and of a slow iterable what it gives in a few milliseconds, at least one."""
+        """Reads on: no more than `most`, and of a slow iterable one at a time, so that it can be sent meanwhile."""
         part: list[Source] = []
-        until_s = time.monotonic() + _PATIENCE_S
+        began_s = before_s = time.monotonic()
         while len(part) < min(most, _MOST):
             try:
                 part.append(next(self._rest))
             except StopIteration:
                 return Part(part, are_last=True)
-            if self.may_block and time.monotonic() >= until_s:
-                break
+            if self.may_block:
+                now_s = time.monotonic()
+                if now_s - before_s >= _QUICK_S or now_s - began_s >= _PATIENCE_S:
+                    break
+                before_s = now_s
         self._read += len(part)
         return Part(part, are_last=self._read == self.total)
