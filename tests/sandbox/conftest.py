@@ -153,7 +153,7 @@ StartServer = Callable[..., RunningServer]
 
 @pytest.fixture(scope="module")
 def start_server() -> Iterator[StartServer]:
-    """Starts a server on a free port of the loopback address, or on a given one or a Unix socket; all end with the module.
+    """Starts a server on a free port of the loopback address, a given one, or a Unix socket; all end with the module.
 
     `start_server(token="t", port=0, path=None, workers=1, **settings)`, where `settings` are those of the server.
     """
