@@ -31,7 +31,7 @@ def cut(todo: deque[Item], server: Server, room: int, all_workers: int) -> list[
     size = len(items[0].body)
     while todo and len(items) < most:
         size += len(todo[0].body) + 1
-        if size > most_bytes or todo[0].failed_by is server:
+        if size > most_bytes or (todo[0].failed_by is server) != (items[0].failed_by is server):
             break
         items.append(todo.popleft())
     return items

@@ -6,13 +6,14 @@ import json
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import pytest
 import uvicorn
 
 INFO = {
-    "api": 1, "version": "0", "workers": 2, "enforcement": "userns", "guards": [], "absent": {}, "python": "3", "languages": ["python"],
-    "max_limits": {}, "max_submissions": 1000, "max_body_bytes": 1 << 20,
+    "api": 1, "version": "0", "workers": 2, "enforcement": "userns", "guards": [], "absent": {}, "python": "3",
+    "languages": ["python"], "max_limits": {}, "max_submissions": 1000, "max_body_bytes": 1 << 20,
 }  # fmt: skip
 RUN = {"verdict": "AC", "stdout": "", "stderr": "", "message": "", "cpu_s": 0.0, "wall_s": 0.0}
 RUN |= {"peak_memory_bytes": 0, "enforcement": "userns"}
@@ -84,17 +85,19 @@ class Fake:
         listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         # An application that raises is how a connection is broken off; that is no news.
-        self._server = uvicorn.Server(uvicorn.Config(self._serve, log_level="critical", lifespan="off"))
+        self._server = uvicorn.Server(uvicorn.Config(self._serve, interface="asgi3", log_level="critical"))
         self._thread = threading.Thread(target=self._server.run, args=([listener],))
         self._thread.start()
 
-    async def _serve(self, scope: dict[str, object], receive: Callable[..., Awaitable[dict[str, object]]], send: Callable[..., Awaitable[None]]) -> None:  # fmt: skip
+    async def _serve(self, scope: dict[str, object], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+        if scope["type"] != "http":
+            return
         body = b""
         more = True
         while more:
             message = await receive()
-            body += message.get("body", b"")  # type: ignore[operator]
-            more = bool(message.get("more_body"))
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
         call = Call(scope, body, send)
         self.calls.append(call)
         await self._behaviour(call)

@@ -113,7 +113,7 @@ def test_a_server_that_cannot_be_reached_is_passed_over(fake: Any) -> None:
 
 
 @pytest.mark.parametrize("broken", ["early", "torn", "dropped", "silent", "500", "503", "409", "closed"])
-def test_what_has_no_result_is_sent_again_and_nothing_else(fake: Any, broken: str) -> None:
+def test_a_request_that_fails_costs_one_more_and_no_result(fake: Any, broken: str) -> None:
     async def behave(call: Any) -> None:
         if call.path != "/v1/run" or server.count("/v1/run") > 1:
             await call.answer()
