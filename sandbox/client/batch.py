@@ -32,6 +32,9 @@ _REST_S = 0.2
 """Of a server whose host failed a submission."""
 _HELD_BYTES = 64 << 20
 _LEAST_HELD = 512
+_GATHER_S = 0.005
+"""Results that come within so short a time are given together, as each handing over to another thread costs as much
+as several results; the last ones do not wait."""
 _PARTS = 4
 """Input is read when so large a part of what is held has been given back: not one by one."""
 _LOOKS_PER_HEDGE = 4
@@ -100,9 +103,11 @@ class Batch(Generic[Source, Result]):
             self._todo.append(item)
         self._is_all_taken |= are_last
         self._pump()
-        while not self._found and self._failure is None and not self.is_over and not self.room:
-            self._changed.clear()
+        while self._failure is None and not self.is_over and not self.room:
             await self._changed.wait()
+            self._changed.clear()
+            if self._found:
+                break
         if not self._found and self._failure is not None:
             raise self._failure
         found, self._found = self._found, []
@@ -126,7 +131,7 @@ class Batch(Generic[Source, Result]):
 
     def _pump(self) -> None:
         """Sends what can be sent, and sees to it that it is called again when more may be."""
-        if self._is_closed or self._failure is not None:
+        if self._is_closed or self._failure is not None or not (self._todo or self._hedge_after_s):
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -221,7 +226,10 @@ class Batch(Generic[Source, Result]):
         item.is_done = True
         self._held_bytes -= len(item.body)
         self._found.append((item.index, result))
-        self._changed.set()
+        if self._is_all_taken and self._given + len(self._found) == self._taken:
+            self._changed.set()
+        elif len(self._found) == 1:
+            self._loop.call_later(_GATHER_S, self._changed.set)
         if item.requests:
             self._withdraw()
 

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, Protocol, TypeVar
 
 from pydantic_core import PydanticSerializationError
@@ -158,8 +159,7 @@ class Running:
 
     def __init__(self, limits: Limits | None = None, language: str = PYTHON) -> None:
         check_known(language)
-        record = LimitsRecord.from_limits(limits or Limits())
-        self._options = json.dumps({"language": language, "limits": record.model_dump(exclude_none=True)}).encode()
+        self._options = _run_options(limits or Limits(), language)
 
     def item(self, index: int, source: Program) -> Item:
         """See `Work`."""
@@ -193,6 +193,12 @@ class Running:
         """See `Work`."""
         del item, enforcement
         raise error
+
+
+@lru_cache(maxsize=256)
+def _run_options(limits: Limits, language: str) -> bytes:
+    record = LimitsRecord.from_limits(limits)
+    return json.dumps({"language": language, "limits": record.model_dump(exclude_none=True)}).encode()
 
 
 def _stdin_fields(stdin: bytes) -> dict[str, str]:
