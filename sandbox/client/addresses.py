@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from sandbox.endpoint import Endpoint, check_folder, default_folder, endpoints
+from sandbox.endpoint import UNIX_PREFIX, Endpoint, check_folder, default_folder, endpoints, is_dead
 
 ENVIRONMENT = "QRPO_SANDBOX_SERVERS"
-_SCHEMES = ("http://", "https://", "unix:")
+_SCHEMES = ("http://", "https://", UNIX_PREFIX)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 ServersArgument = str | Path | Sequence[str] | None
 
@@ -28,7 +28,7 @@ class Address(NamedTuple):
     @property
     def socket(self) -> str | None:
         """Path of its Unix socket."""
-        return self.url.removeprefix("unix:") if self.url.startswith("unix:") else None
+        return self.url.removeprefix(UNIX_PREFIX) if self.url.startswith(UNIX_PREFIX) else None
 
 
 class Addresses:
@@ -91,9 +91,9 @@ def _is_url(text: str) -> bool:
 def _parsed(url: str, token: str | None) -> Address:
     if not _is_url(url):
         raise ValueError(f"server {url!r} is no URL; it must be http://:TOKEN@HOST:PORT or unix:/PATH")
-    if url.startswith("unix:"):
-        path = "/" + url.removeprefix("unix:").lstrip("/")
-        return Address(f"unix:{path}", token)
+    if url.startswith(UNIX_PREFIX):
+        path = "/" + url.removeprefix(UNIX_PREFIX).lstrip("/")
+        return Address(UNIX_PREFIX + path, token)
     parts = urlsplit(url)
     if not parts.hostname or parts.query or parts.fragment:
         shown = url if parts.password is None else url.replace(parts.password, "...")
@@ -104,9 +104,11 @@ def _parsed(url: str, token: str | None) -> Address:
 
 
 def _is_within_reach(found: Endpoint, boot_id: str) -> bool:
-    """A socket, and a server that listens on the loopback address, are there for their own node only."""
+    """It lives; and a socket, or a server that listens on the loopback address, is there for its own node only."""
+    if is_dead(found.record):  # another user's process may have its port now, and would be sent the token
+        return False
     url = found.record.url
-    is_local = url.startswith("unix:") or urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
+    is_local = url.startswith(UNIX_PREFIX) or urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
     return not is_local or found.record.boot_id == boot_id
 
 

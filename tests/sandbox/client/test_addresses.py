@@ -10,11 +10,13 @@ from sandbox import SandboxClient, Verdict
 from sandbox.client.addresses import ENVIRONMENT, Address, Addresses
 from sandbox.endpoint import EndpointRecord, default_folder, publish, withdraw
 
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+def here(url: str) -> EndpointRecord:
+    return EndpointRecord.of_this_process(url, 1, "0")
 
 
-def record(url: str, boot_id: str = BOOT_ID) -> EndpointRecord:
-    return EndpointRecord(url=url, host="node", boot_id=boot_id, pid=1, started_ticks=2, workers=1, version="0")
+def far(url: str, pid: int = 1) -> EndpointRecord:
+    return EndpointRecord(url=url, host="far", boot_id="far", pid=pid, started_ticks=2, workers=1, version="0")
 
 
 @pytest.mark.parametrize(
@@ -54,12 +56,13 @@ def test_the_environment_names_urls_or_a_folder(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_folder_says_where_servers_are_and_their_tokens(tmp_path: Path) -> None:
-    publish(tmp_path, "a", record("http://far:1"), "secret")
-    publish(tmp_path, "b", record("unix:/s"), None)
-    publish(tmp_path, "c", record("http://127.0.0.1:1", boot_id="of another node"), "secret")
-    publish(tmp_path, "d", record("http://far:2", boot_id="of another node"), "secret")
+    publish(tmp_path, "a", here("http://here:1"), "secret")
+    publish(tmp_path, "b", here("unix:/s"), None)
+    publish(tmp_path, "c", far("http://127.0.0.1:1"), "secret")
+    publish(tmp_path, "d", far("http://far:2"), "secret")
+    publish(tmp_path, "e", here("http://here:2").model_copy(update={"started_ticks": 1}), "secret")  # it is dead
     found = [(address.url, address.token) for address in Addresses(tmp_path).now()]
-    assert found == [("http://far:1", "secret"), ("unix:/s", None), ("http://far:2", "secret")]
+    assert found == [("http://here:1", "secret"), ("unix:/s", None), ("http://far:2", "secret")]
 
 
 def test_the_folder_that_others_could_guess_must_be_this_users_alone(
@@ -75,22 +78,21 @@ def test_the_folder_that_others_could_guess_must_be_this_users_alone(
 
 
 def test_a_server_that_starts_again_at_its_address_is_another_one(tmp_path: Path) -> None:
-    publish(tmp_path, "a", record("http://far:1"), "x")
+    publish(tmp_path, "a", far("http://far:1"), "x")
     before = Addresses(tmp_path).now()
     withdraw(tmp_path, "a")
-    publish(tmp_path, "a", record("http://far:1").model_copy(update={"pid": 2}), "x")
+    publish(tmp_path, "a", far("http://far:1", pid=2), "x")
     assert Addresses(tmp_path).now() != before
 
 
 def test_servers_of_a_folder_come_and_go(tmp_path: Path, start_server: Any) -> None:
-    dead = record("http://127.0.0.1:9")
-    publish(tmp_path, "dead", dead, "x")
+    publish(tmp_path, "silent", here("http://127.0.0.1:9"), "x")
     first, second = start_server("one"), start_server("two")
     with SandboxClient(tmp_path) as client:
         results = client.run_as_completed((f"print({number})", "") for number in range(120))
-        publish(tmp_path, "first", record(first.address), "one")
+        publish(tmp_path, "first", here(first.address), "one")
         found = [next(results)]
-        publish(tmp_path, "second", record(second.address), "two")
+        publish(tmp_path, "second", here(second.address), "two")
         withdraw(tmp_path, "first")
         time.sleep(1.1)  # the folder is read again
         found += results
@@ -101,7 +103,7 @@ def test_servers_of_a_folder_come_and_go(tmp_path: Path, start_server: Any) -> N
 
 def test_a_unix_socket_needs_no_token(tmp_path: Path, start_server: Any) -> None:
     server = start_server(None, path=tmp_path / "s")
-    publish(tmp_path, "s", record(server.url), None)
+    publish(tmp_path, "s", here(server.url), None)
     for servers in (server.url, tmp_path):
         with SandboxClient(servers) as client:
             assert client.run("print(1)").stdout == b"1\n"
