@@ -13,11 +13,11 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -30,6 +30,7 @@ from sandbox.errors import (
     InfrastructureError,
     ProblemError,
     RecordError,
+    RefusedError,
     UnsupportedHostError,
     UnsupportedLanguageError,
 )
@@ -42,6 +43,9 @@ from sandbox.result import RunResult
 from sandbox.server.cli import serve
 from sandbox.verdict import Verdict
 from sandbox.worker.languages import NAMES, check_known, language_of
+
+if TYPE_CHECKING:
+    from sandbox.client import SandboxClient
 
 BAD_INPUT, HOST_FAILED, INTERRUPTED = 2, 7, 130
 EXIT_CODES = {
@@ -136,7 +140,7 @@ def run(  # noqa: PLR0913  # a command has the options it has
 
 
 @app.command()
-def judge(
+def judge(  # noqa: PLR0913  # as above
     *,
     problems: Annotated[Path, typer.Option(help="Problems, one JSON object a line.", show_default=False)],
     submissions: Annotated[Path, typer.Option(help="Rows of `problem_id` and `code` or `completion`.")],
@@ -144,10 +148,18 @@ def judge(
     workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time (default: one per core).")] = None,
     extract: Annotated[Extract, typer.Option(help="Which block of a completion is its program.")] = Extract.LAST,
     level: LevelOption = Level.USERNS,
+    server: Annotated[
+        list[str] | None,
+        typer.Option(help="Judge there: a URL (repeat for more), or a folder of endpoint files.", show_default=False),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of a table.")] = False,
 ) -> None:
     """Judge all submissions. Interrupted, the same command continues from OUT.partial."""
     started = time.monotonic()
+    if server and (workers is not None or level is not Level.USERNS):
+        raise typer.BadParameter(
+            "it goes with neither --workers nor --level: servers have theirs", param_hint="--server"
+        )
     with reported_errors():
         if out.is_dir():
             raise typer.BadParameter(f"{out} is a folder; name a file", param_hint="--out")
@@ -160,7 +172,7 @@ def judge(
         with JudgingFile(out, inputs=digest, total=len(todo)) as results:
             before = len(results.done)
             try:
-                _judge_rest(todo, results, workers, level)
+                _judge_rest(todo, results, lambda: _judge_of(server, workers, level))
             except KeyboardInterrupt:
                 typer.echo(
                     f"interrupted; {len(results.done)} of {len(todo)} results are in {results.partial}; "
@@ -201,7 +213,7 @@ def reported_errors() -> Iterator[None]:
     except (InfrastructureError, UnsupportedHostError, UnsupportedLanguageError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(HOST_FAILED) from None
-    except (ProblemError, RecordError) as error:
+    except (ProblemError, RecordError, RefusedError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(BAD_INPUT) from None
     except OSError as error:
@@ -250,7 +262,19 @@ def _decoded_output(result: RunResult) -> dict[str, str]:
     return {"stdout": result.stdout.decode(errors="replace"), "stderr": result.stderr.decode(errors="replace")}
 
 
-def _judge_rest(todo: list[Submission], results: JudgingFile, workers: int | None, level: Level) -> None:
+def _judge_of(servers: list[str] | None, workers: int | None, level: Level) -> Sandbox | SandboxClient:
+    """What judges: a sandbox of this process, or servers."""
+    if not servers:
+        return Sandbox(workers=workers, level=level)
+    from sandbox.client import SandboxClient
+
+    try:
+        return SandboxClient(servers[0] if len(servers) == 1 else servers)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--server") from None
+
+
+def _judge_rest(todo: list[Submission], results: JudgingFile, judge_of: Callable[[], Sandbox | SandboxClient]) -> None:
     """Judges what has no result yet, under a progress bar on stderr."""
     rest = [index for index in range(len(todo)) if index not in results.done]
     if not rest:
@@ -262,7 +286,7 @@ def _judge_rest(todo: list[Submission], results: JudgingFile, workers: int | Non
         RateColumn(),
         TimeRemainingColumn(),
     )
-    with Sandbox(workers=workers, level=level) as box, Progress(*columns, console=Console(stderr=True)) as progress:
+    with judge_of() as box, Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("", total=len(todo), completed=len(results.done))
         for place, result in box.judge_as_completed((todo[index].problem, todo[index].code) for index in rest):
             index = rest[place]

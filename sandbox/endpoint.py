@@ -89,6 +89,16 @@ def prepare_folder(folder: Path) -> None:
         OSError: it cannot be made.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_folder(folder)
+
+
+def check_folder(folder: Path) -> None:
+    """Looks whether only this user can have put something into the folder.
+
+    Raises:
+        PermissionError: it is another user's, or others may look into it.
+        OSError: it is not there.
+    """
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise PermissionError(

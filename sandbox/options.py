@@ -1,4 +1,4 @@
-"""How submissions are judged: the keywords that all judging methods of a sandbox and of its clients share."""
+"""How submissions are judged: what all judging methods of a sandbox and of its clients take."""
 
 from __future__ import annotations
 
@@ -19,3 +19,26 @@ class JudgeOptions(TypedDict, total=False):
     on_host_failure: OnHostFailure
     """`raise`, the default: InfrastructureError, which ends a batch; `return`: a result with verdict IE, which is no
     reward, as it says nothing about the program."""
+
+
+def check_options(isolate: object, on_host_failure: object) -> None:
+    """Raises ValueError where an option has no such value."""
+    if isolate not in ("submission", "test"):
+        raise ValueError(f"isolate is {isolate!r}; it must be 'submission' or 'test'")
+    if on_host_failure not in ("raise", "return"):
+        raise ValueError(f"on_host_failure is {on_host_failure!r}; it must be 'raise' or 'return'")
+
+
+def check_text(name: str, value: object) -> None:
+    """Raises TypeError: what is no text would look like a program that fails, or a host that does."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r:.80}; it must be text")
+
+
+def stdin_bytes(stdin: object) -> bytes:
+    """What a program reads; raises TypeError where it is neither text nor bytes."""
+    if isinstance(stdin, str):
+        return stdin.encode("utf-8", "surrogateescape")
+    if isinstance(stdin, bytes):
+        return stdin
+    raise TypeError(f"stdin is {stdin!r:.80}; it must be text or bytes")

@@ -26,7 +26,7 @@ from sandbox.messages import (
     run_request,
     run_result,
 )
-from sandbox.options import Isolation, JudgeOptions, OnHostFailure
+from sandbox.options import Isolation, JudgeOptions, OnHostFailure, check_options, check_text, stdin_bytes
 from sandbox.problem import Problem
 from sandbox.result import JudgeResult, RunResult
 from sandbox.slot import Enforcement, Runtime
@@ -213,10 +213,9 @@ class Sandbox:
         """
         check_known(language)
         surroundings.check(language, self._level)
-        _check_text("code", code)
-        if not isinstance(stdin, str | bytes):
-            raise TypeError(f"stdin is {stdin!r:.80}; it must be text or bytes")
-        answer = self._crew.submit(run_request(code, stdin, limits or Limits(), language, surroundings), None)
+        check_text("code", code)
+        request = run_request(code, stdin_bytes(stdin), limits or Limits(), language, surroundings)
+        answer = self._crew.submit(request, None)
         return then(answer, lambda answer: run_result(answer, self.enforcement.level))
 
     def submit(
@@ -234,12 +233,9 @@ class Sandbox:
             ProblemError: the tests, the prelude or the entry point are no Python.
             ClosedError: the sandbox is closed.
         """
-        if isolate not in ("submission", "test"):
-            raise ValueError(f"isolate is {isolate!r}; it must be 'submission' or 'test'")
-        if on_host_failure not in ("raise", "return"):
-            raise ValueError(f"on_host_failure is {on_host_failure!r}; it must be 'raise' or 'return'")
+        check_options(isolate, on_host_failure)
         if code is not None:
-            _check_text("code", code)
+            check_text("code", code)
         key, plain = self._definition(problem)
         level = self.enforcement.level
         if code is None:
@@ -300,9 +296,3 @@ class Sandbox:
             self._problems.clear()
         self._problems[id(problem)] = (problem, key, plain)
         return key, plain
-
-
-def _check_text(name: str, value: object) -> None:
-    """Raises TypeError: what is no text would look like a program that fails, or a host that does."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} is {value!r:.80}; it must be text")

@@ -3,7 +3,7 @@
     PUT  /v1/problems  ProblemsBody -> ProblemsAnswer   problems, once; each is named by a hash of its content
     POST /v1/judge     JudgeBody -> JudgeRow ...        submissions to problems by those names
     POST /v1/run       RunBody -> RunRow ...            programs with nothing to compare
-    GET  /v1/info      -> Info
+    GET  /v1/info      -> Info                          ?with_languages=false spares measuring them
 
 Rows come as lines of JSON as submissions finish where the request accepts `application/x-ndjson`, otherwise in the
 order of the submissions as {"results": [...]}. What cannot be served is answered by an ErrorAnswer.
@@ -51,6 +51,11 @@ def key_of(problem: ProblemRecord) -> str:
     return hashlib.sha256(judged_by.encode()).hexdigest()
 
 
+def encode_text(text: str) -> str:
+    """Base64 of a text that holds lone surrogates, which UTF-8 cannot carry: of UTF-8 as if it could."""
+    return base64.b64encode(text.encode("utf-8", "surrogatepass")).decode()
+
+
 class ProblemsBody(StrictRecord):
     """Problems to be held."""
 
@@ -68,8 +73,25 @@ class SubmissionBody(StrictRecord):
 
     problem: ProblemKey
     code: str | None = None
+    code_base64: str | None = None
+    """Instead of `code`, where UTF-8 cannot carry that; see `encode_text`."""
     id: str | None = None
     """Comes back in the row."""
+
+    @model_validator(mode="after")
+    def _has_at_most_one_code(self) -> Self:
+        if self.code is not None and self.code_base64 is not None:
+            raise ValueError("a submission has `code` or `code_base64`, not both")
+        self.text()
+        return self
+
+    def text(self) -> str | None:
+        """The program; None: there is none.
+
+        Raises:
+            ValueError: `code_base64` is not base64 of a text.
+        """
+        return self.code if self.code_base64 is None else _decode_text(self.code_base64)
 
 
 class JudgeBody(StrictRecord):
@@ -85,17 +107,30 @@ class JudgeBody(StrictRecord):
 class ProgramBody(StrictRecord):
     """A program and what it reads."""
 
-    code: str
+    code: str = ""
+    code_base64: str | None = None
+    """Instead of `code`, where UTF-8 cannot carry that; see `encode_text`."""
     stdin: str = ""
     stdin_base64: str | None = None
     """Instead of `stdin`, where that is no text."""
 
     @model_validator(mode="after")
-    def _has_one_stdin(self) -> Self:
+    def _has_one_of_each(self) -> Self:
+        if ("code" in self.model_fields_set) == (self.code_base64 is not None):
+            raise ValueError("a program has exactly one of `code` and `code_base64`")
         if self.stdin and self.stdin_base64 is not None:
             raise ValueError("a program has `stdin` or `stdin_base64`, not both")
+        self.text()
         self.stdin_bytes()
         return self
+
+    def text(self) -> str:
+        """The program.
+
+        Raises:
+            ValueError: `code_base64` is not base64 of a text.
+        """
+        return self.code if self.code_base64 is None else _decode_text(self.code_base64)
 
     def stdin_bytes(self) -> bytes:
         """What the program reads.
@@ -124,7 +159,8 @@ class RunRecord(StrictRecord):
     stdout_base64: str | None = None
     stderr: str
     stderr_base64: str | None = None
-    exit_code: int | None
+    exit_code: int | None = None
+    signal: int | None = None
     message: str
     cpu_s: float
     wall_s: float
@@ -143,6 +179,7 @@ class RunRecord(StrictRecord):
             stderr=stderr,
             stderr_base64=stderr_base64,
             exit_code=result.exit_code,
+            signal=result.signal,
             message=result.message.encode("utf-8", "backslashreplace").decode(),
             cpu_s=result.cpu_s,
             wall_s=result.wall_s,
@@ -161,6 +198,7 @@ class RunRecord(StrictRecord):
             stdout=_bytes_of(self.stdout, self.stdout_base64),
             stderr=_bytes_of(self.stderr, self.stderr_base64),
             exit_code=self.exit_code,
+            signal=self.signal,
             message=self.message,
             cpu_s=self.cpu_s,
             wall_s=self.wall_s,
@@ -247,7 +285,12 @@ class Info(StrictRecord):
     workers: int
     enforcement: str
     """The level of isolation, measured."""
-    languages: list[str]
+    guards: list[str]
+    absent: dict[str, str]
+    python: str
+    """These three: see `sandbox.slot.Enforcement`."""
+    languages: list[str] | None
+    """None where `with_languages=false` was asked: the first time they are measured, which takes seconds."""
     max_limits: LimitsRecord
     max_submissions: int
     """In one request."""
@@ -270,6 +313,10 @@ class ErrorAnswer(StrictRecord):
     """The answer to a request that cannot be served."""
 
     error: ErrorBody
+
+
+def _decode_text(encoded: str) -> str:
+    return base64.b64decode(encoded, validate=True).decode("utf-8", "surrogatepass")
 
 
 def _text_of(output: bytes) -> tuple[str, str | None]:

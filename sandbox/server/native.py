@@ -69,15 +69,19 @@ def _lines_of(row: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
 
 
 @router.get("/info")
-async def info(service: Here) -> Info:
+async def info(service: Here, *, with_languages: bool = True) -> Info:
     """What this server is and does."""
     settings = service.settings
+    enforcement = service.sandbox.enforcement
     return Info(
         api=API_VERSION,
         version=version("qrpo-sandbox"),
         workers=service.sandbox.workers,
-        enforcement=service.sandbox.enforcement.level,
-        languages=list(await run_in_threadpool(lambda: service.sandbox.languages)),
+        enforcement=enforcement.level,
+        guards=list(enforcement.guards),
+        absent=dict(enforcement.absent),
+        python=enforcement.python,
+        languages=list(await run_in_threadpool(lambda: service.sandbox.languages)) if with_languages else None,
         max_limits=LimitsRecord.from_limits(settings.max_limits),
         max_submissions=settings.queued // 2,
         max_body_bytes=settings.body_bytes,
@@ -114,7 +118,7 @@ async def judge(
     problems = service.problems.get(submission.problem for submission in body.submissions)
     if body.limits is not None:
         problems = {key: _with_limits(problem, body.limits) for key, problem in problems.items()}
-    submissions = [(problems[submission.problem], submission.code) for submission in body.submissions]
+    submissions = [(problems[submission.problem], submission.text()) for submission in body.submissions]
 
     def start(places: Sequence[int], keep: Keep[JudgeResult] | None) -> Request[JudgeResult]:
         return service.judge(
@@ -145,7 +149,7 @@ async def run(
         limits = body.limits.to_limits()
     except ValueError as error:
         raise InvalidError(str(error)) from None
-    programs = [(program.code, program.stdin_bytes()) for program in body.programs]
+    programs = [(program.text(), program.stdin_bytes()) for program in body.programs]
 
     def start(places: Sequence[int], keep: Keep[RunResult] | None) -> Request[RunResult]:
         return service.run(client_of(request), [programs[place] for place in places], limits, body.language, keep)

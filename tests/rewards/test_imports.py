@@ -8,7 +8,18 @@ import pytest
 import rewards
 import sandbox
 
-HEAVY = ["accelerate", "datasets", "matplotlib", "pyarrow", "scipy", "torch", "transformers", "trl"]
+HEAVY = [
+    "accelerate",
+    "datasets",
+    "fastapi",
+    "httpx2",
+    "matplotlib",
+    "pyarrow",
+    "scipy",
+    "torch",
+    "transformers",
+    "trl",
+]
 
 
 @pytest.mark.parametrize("package", ["sandbox", "sandbox.cli", "rewards"])

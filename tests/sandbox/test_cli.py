@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -280,3 +282,19 @@ def test_help_names_the_commands() -> None:
     done = call("--help")
     assert done.returncode == 0
     assert all(name in done.stdout for name in ("run", "judge", "doctor"))
+
+
+def test_servers_can_judge_instead(tmp_path: Path, start_server: Callable[..., Any]) -> None:
+    problems = write(tmp_path / "p.jsonl", ADD)
+    submissions = write(
+        tmp_path / "s.jsonl", {"problem_id": "add", "code": RIGHT}, {"problem_id": "add", "code": WRONG}
+    )
+    out = tmp_path / "r.jsonl"
+    judge = ("judge", "--problems", problems, "--submissions", submissions, "--out", out)
+    server = start_server()
+    refused = call(*judge, "--server", server.address)
+    assert (refused.returncode, "token" in refused.stderr) == (2, True)
+    assert call(*judge, "--server", server.url).returncode == 0
+    assert [result.verdict for result in results(out)] == [Verdict.AC, Verdict.WA]
+    for options in (["--server", server.url, "--workers", "2"], ["--server", "a", "--server", "b"]):
+        assert call(*judge, *options).returncode == 2

@@ -14,6 +14,7 @@ from sandbox.jsonl import Line, parse_line, write_atomically
 from sandbox.limits import Limits
 from sandbox.problem import Kind, Problem, StdioTest
 from sandbox.records import (
+    LimitsRecord,
     ProblemRecord,
     ResultRecord,
     Submission,
@@ -23,6 +24,7 @@ from sandbox.records import (
 from sandbox.result import JudgeResult
 from sandbox.result import TestResult as CaseResult
 from sandbox.verdict import Verdict
+from sandbox.wire import key_of
 from sandbox.worker.languages import NAMES
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
@@ -33,11 +35,15 @@ LIMITS = st.builds(
     total_cpu_s=st.none() | FINITE,
     idle_s=FINITE,
     memory_bytes=st.integers(32 << 20, 1 << 40),
+    output_bytes=st.integers(1, 1 << 31),
     processes=st.integers(1, 1000),
+    disk_bytes=st.integers(1, 1 << 46),
+    open_files=st.integers(16, 1 << 16),
 )
 COMMON = {
     "id": TEXT.filter(bool),
     "prompt": TEXT,
+    "answer_start": TEXT,
     "limits": LIMITS,
     "meta": st.dictionaries(TEXT, TEXT, max_size=3),
 }
@@ -91,6 +97,22 @@ RESULT = JudgeResult(
     tamper_proof=True,
 )
 
+RESULTS = st.builds(
+    JudgeResult,
+    verdict=st.sampled_from(Verdict),
+    passed=st.integers(0, 9),
+    total=st.integers(1, 9),
+    tests=st.lists(
+        st.builds(CaseResult, verdict=st.sampled_from(Verdict), message=TEXT, wall_s=st.floats(0, 1e6)), max_size=3
+    ).map(tuple),
+    message=TEXT,
+    cpu_s=st.floats(0, 1e6),
+    wall_s=st.floats(0, 1e6),
+    peak_memory_bytes=st.integers(0, 1 << 46),
+    enforcement=st.sampled_from(["userns", "landlock"]),
+    tamper_proof=st.booleans(),
+)
+
 
 def write(path: Path, *rows: object) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -101,6 +123,35 @@ def write(path: Path, *rows: object) -> Path:
 def test_a_problem_comes_back_as_it_was(problem: Problem) -> None:
     text = json.dumps(dataclasses.asdict(problem))
     assert parse_line(ProblemRecord, Line(1, text), Path("p")).to_problem() == problem
+
+
+@given(PROBLEMS)
+def test_a_problem_that_is_sent_comes_back_as_it_was_and_keeps_its_key(problem: Problem) -> None:
+    sent = ProblemRecord.from_problem(problem)
+    for line in (sent.model_dump_json(), sent.model_dump_json(exclude_defaults=True)):
+        received = ProblemRecord.model_validate_json(line)
+        assert received.to_problem() == problem
+        assert key_of(received) == key_of(sent)
+
+
+@given(LIMITS)
+def test_limits_come_back_as_they_were(limits: Limits) -> None:
+    sent = LimitsRecord.from_limits(limits).model_dump_json(exclude_none=True)
+    assert LimitsRecord.model_validate_json(sent).to_limits() == limits
+
+
+def test_whole_seconds_given_as_integers_come_back_equal_and_with_the_same_key() -> None:
+    problem = dataclasses.replace(ADD, limits=Limits(cpu_s=3, idle_s=1))
+    sent = ProblemRecord.from_problem(problem)
+    received = ProblemRecord.model_validate_json(sent.model_dump_json())
+    assert received.to_problem() == problem
+    assert key_of(received) == key_of(sent)
+
+
+@given(RESULTS)
+def test_a_result_comes_back_as_it_was(result: JudgeResult) -> None:
+    line = ResultRecord.from_result(Submission(ADD, "", None), result).model_dump_json(exclude_none=True)
+    assert ResultRecord.model_validate_json(line).to_result() == result
 
 
 def test_problems_are_read_in_order(tmp_path: Path) -> None:
