@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 MOST_CONNECTIONS = 2048
+_FIRST_PATIENCE_S = 75.0
+"""For the first byte of all: clients open connections ahead of need."""
 _HEAD_PATIENCE_S = 10.0
 """For the first line and the headers of a request, from the first byte on."""
 _MOST_HEAD_BYTES = 64 << 10
@@ -37,6 +39,7 @@ class Connection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._head_bytes = 0
+        self._is_new = True
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
 
@@ -46,12 +49,15 @@ class Connection(HttpToolsProtocol):
         if len(self.connections) > MOST_CONNECTIONS:
             self._refuse(503, "overloaded", f"more than {MOST_CONNECTIONS} connections are open; close some")
         else:
-            self._expect_head()
+            self._head_timer = self.loop.call_later(_FIRST_PATIENCE_S, self.transport.close)
 
     def data_received(self, data: bytes) -> None:
         """Something has come."""
         if self.transport.is_closing():
             return
+        if self._is_new:
+            self._is_new = False
+            self._forget_head_timer()
         self._head_bytes += len(data)
         super().data_received(data)
         if self._is_served():

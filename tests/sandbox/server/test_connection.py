@@ -48,6 +48,7 @@ def error_kind(answer: bytes) -> str:
 
 @pytest.fixture
 def hosted(host: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(connection, "_FIRST_PATIENCE_S", 0.5)
     monkeypatch.setattr(connection, "_HEAD_PATIENCE_S", 0.5)
     monkeypatch.setattr(connection, "_LINGER_S", 0.5)
     return host(read_patience_s=0.5, body_bytes=1 << 20, bodies_bytes=1 << 23)
@@ -55,14 +56,20 @@ def hosted(host: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize(
     "sent",
-    [b"", b"\r\n", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "],
-    ids=["nothing", "an empty line", "half a line", "half a head"],
+    [b"\r\n", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: "],
+    ids=["an empty line", "half a line", "half a head"],
 )
 def test_a_head_that_does_not_come_is_given_up(hosted: Any, sent: bytes) -> None:
     with hosted.connect() as sock:
         sock.sendall(sent)
         answer = read_all(sock)
     assert (status(answer), error_kind(answer)) == (408, "too_slow")
+
+
+def test_a_connection_opened_ahead_of_need_is_closed_without_a_word(hosted: Any, eventually: Eventually) -> None:
+    with hosted.connect() as sock:
+        assert read_all(sock) == b""
+    eventually(lambda: not hosted.server.server_state.connections)
 
 
 def test_bytes_that_trickle_do_not_keep_a_head_alive(hosted: Any) -> None:
