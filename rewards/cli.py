@@ -11,15 +11,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from sandbox.checkup.cli import JsonOption, LevelOption
-from sandbox.cli import BAD_INPUT, HOST_FAILED, INTERRUPTED, Extract, RateColumn, app, reported_errors
+from sandbox.cli import BAD_INPUT, HOST_FAILED, Extract, app, reported_errors
+from sandbox.judging_cli import (
+    ServerOption,
+    WorkersOption,
+    check_place,
+    judging_bar,
+    opened_judge,
+    told_of_interruption,
+)
 from sandbox.judging_file import JudgingFile
 from sandbox.level import Level
-from sandbox.pool import Sandbox
 from sandbox.records import ResultRecord, Submission
 
 if TYPE_CHECKING:
@@ -37,9 +43,10 @@ def evaluate(  # noqa: PLR0913  # a command has the options it has
     ],
     out: Annotated[Path | None, typer.Option(help="Folder of what is written (default: SAMPLES.eval).")] = None,
     k: Annotated[str, typer.Option("--k", help="Which pass@k, separated by commas.")] = "1,5,10",
-    workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time (default: one per core).")] = None,
+    workers: WorkersOption = None,
     extract: Annotated[Extract, typer.Option(help="Which block of a text is its program.")] = Extract.LAST,
     level: LevelOption = Level.USERNS,
+    server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Judge samples and report pass@k: OUT/results.jsonl, metrics.json, report.html. Interrupted, it continues.
@@ -49,6 +56,7 @@ def evaluate(  # noqa: PLR0913  # a command has the options it has
     """
     started_s = time.monotonic()
     ks = _parsed_ks(k)
+    check_place(server, workers, level)
     # Only here, so that other commands start as fast as before.
     from rewards.evaluation.judging import digest_of_samples
     from rewards.evaluation.report import Facts, as_data, render
@@ -64,7 +72,7 @@ def evaluate(  # noqa: PLR0913  # a command has the options it has
         folder.mkdir(parents=True, exist_ok=True)
         with JudgingFile(folder / RESULTS, inputs=digest_of_samples(todo), total=len(todo)) as file:
             before = len(file.done)
-            results = _judged(todo, file, workers, level)
+            results = _judged(todo, file, server, workers, level)
             if len(file.done) == len(todo):
                 file.finish()
         summary = summarise([entry.problem for entry in entries], results, ks)
@@ -106,34 +114,21 @@ def _value_errors() -> Iterator[None]:
         raise typer.Exit(BAD_INPUT) from None
 
 
-def _opened_judge(workers: int | None, level: Level) -> Sandbox:
-    """What judges."""
-    return Sandbox(workers=workers, level=level)
-
-
-def _judged(todo: list[Submission], file: JudgingFile, workers: int | None, level: Level) -> list[ResultRecord]:
+def _judged(
+    todo: list[Submission], file: JudgingFile, servers: list[str] | None, workers: int | None, level: Level
+) -> list[ResultRecord]:
     """A result for each, under a progress bar on stderr."""
     from rewards.evaluation.judging import judge_samples
 
     if len(file.done) == len(todo):
         return [file.done[place] for place in range(len(todo))]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
-    with _opened_judge(workers, level) as judge, Progress(*columns, console=Console(stderr=True)) as bar:
+    with opened_judge(servers, workers, level) as judge, judging_bar() as bar, told_of_interruption(file, len(todo)):
         task = bar.add_task("judging", total=len(todo), completed=len(file.done))
 
         def count(failed: int) -> None:
             bar.update(task, advance=1, description=f"judging ({failed} failed by the host)" if failed else "judging")
 
-        try:
-            return judge_samples(judge, todo, file, count)
-        except KeyboardInterrupt:
-            bar.stop()
-            typer.echo(
-                f"interrupted; {len(file.done)} of {len(todo)} results are in {file.partial}; "
-                "run the same command again to continue",
-                err=True,
-            )
-            raise typer.Exit(INTERRUPTED) from None
+        return judge_samples(judge, todo, file, count)
 
 
 def _write(path: Path, text: str) -> None:

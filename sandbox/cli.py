@@ -13,15 +13,14 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -34,6 +33,15 @@ from sandbox.errors import (
     UnsupportedHostError,
     UnsupportedLanguageError,
 )
+from sandbox.judging_cli import (
+    INTERRUPTED,
+    ServerOption,
+    WorkersOption,
+    check_place,
+    judging_bar,
+    opened_judge,
+    told_of_interruption,
+)
 from sandbox.judging_file import JudgingFile, digest_of, partial_of
 from sandbox.level import Level
 from sandbox.limits import MIB, Limits
@@ -44,10 +52,7 @@ from sandbox.server.cli import serve
 from sandbox.verdict import Verdict
 from sandbox.worker.languages import NAMES, check_known, language_of
 
-if TYPE_CHECKING:
-    from sandbox.client import SandboxClient
-
-BAD_INPUT, HOST_FAILED, INTERRUPTED = 2, 7, 130
+BAD_INPUT, HOST_FAILED = 2, 7
 EXIT_CODES = {
     Verdict.AC: 0,
     Verdict.RE: 1,
@@ -145,21 +150,15 @@ def judge(  # noqa: PLR0913  # as above
     problems: Annotated[Path, typer.Option(help="Problems, one JSON object a line.", show_default=False)],
     submissions: Annotated[Path, typer.Option(help="Rows of `problem_id` and `code` or `completion`.")],
     out: Annotated[Path, typer.Option(help="Results, in the order of the submissions.", show_default=False)],
-    workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time (default: one per core).")] = None,
+    workers: WorkersOption = None,
     extract: Annotated[Extract, typer.Option(help="Which block of a completion is its program.")] = Extract.LAST,
     level: LevelOption = Level.USERNS,
-    server: Annotated[
-        list[str] | None,
-        typer.Option(help="Judge there: a URL (repeat for more), or a folder of endpoint files.", show_default=False),
-    ] = None,
+    server: ServerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of a table.")] = False,
 ) -> None:
     """Judge all submissions. Interrupted, the same command continues from OUT.partial."""
     started = time.monotonic()
-    if server and (workers is not None or level is not Level.USERNS):
-        raise typer.BadParameter(
-            "it goes with neither --workers nor --level: servers have theirs", param_hint="--server"
-        )
+    check_place(server, workers, level)
     with reported_errors():
         if out.is_dir():
             raise typer.BadParameter(f"{out} is a folder; name a file", param_hint="--out")
@@ -171,15 +170,8 @@ def judge(  # noqa: PLR0913  # as above
         digest = digest_of(problems, submissions, extract.value)
         with JudgingFile(out, inputs=digest, total=len(todo)) as results:
             before = len(results.done)
-            try:
-                _judge_rest(todo, results, lambda: _judge_of(server, workers, level))
-            except KeyboardInterrupt:
-                typer.echo(
-                    f"interrupted; {len(results.done)} of {len(todo)} results are in {results.partial}; "
-                    "run the same command again to continue",
-                    err=True,
-                )
-                raise typer.Exit(INTERRUPTED) from None
+            with told_of_interruption(results, len(todo)):
+                _judge_rest(todo, results, server, workers, level)
             results.finish()
             judged = [results.done[index] for index in range(len(todo))]
     wall_s = time.monotonic() - started
@@ -262,44 +254,19 @@ def _decoded_output(result: RunResult) -> dict[str, str]:
     return {"stdout": result.stdout.decode(errors="replace"), "stderr": result.stderr.decode(errors="replace")}
 
 
-def _judge_of(servers: list[str] | None, workers: int | None, level: Level) -> Sandbox | SandboxClient:
-    """What judges: a sandbox of this process, or servers."""
-    if not servers:
-        return Sandbox(workers=workers, level=level)
-    from sandbox.client import SandboxClient
-
-    try:
-        return SandboxClient(servers[0] if len(servers) == 1 else servers)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--server") from None
-
-
-def _judge_rest(todo: list[Submission], results: JudgingFile, judge_of: Callable[[], Sandbox | SandboxClient]) -> None:
+def _judge_rest(
+    todo: list[Submission], results: JudgingFile, servers: list[str] | None, workers: int | None, level: Level
+) -> None:
     """Judges what has no result yet, under a progress bar on stderr."""
     rest = [index for index in range(len(todo)) if index not in results.done]
     if not rest:
         return
-    columns = (
-        TextColumn("judging"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        RateColumn(),
-        TimeRemainingColumn(),
-    )
-    with judge_of() as box, Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=len(todo), completed=len(results.done))
+    with opened_judge(servers, workers, level) as box, judging_bar() as progress:
+        task = progress.add_task("judging", total=len(todo), completed=len(results.done))
         for place, result in box.judge_as_completed((todo[index].problem, todo[index].code) for index in rest):
             index = rest[place]
             results.add(index, ResultRecord.from_result(todo[index], result))
             progress.advance(task)
-
-
-class RateColumn(ProgressColumn):
-    """Submissions judged per second."""
-
-    def render(self, task: Task) -> Text:
-        """The rate, blank until it can be known."""
-        return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
 
 def _judge_summary(judged: list[ResultRecord], out: Path) -> dict[str, object]:

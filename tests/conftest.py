@@ -1,6 +1,12 @@
-"""What every test may rely on: a clean environment, one thread, no network, repeatable Hypothesis runs."""
+"""What every test may rely on: a clean environment, one thread, no network, repeatable Hypothesis runs; servers."""
 
+import json
 import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -41,3 +47,85 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data sets at {folder}: set QRPO_DATA to a folder that has them (CONTRIBUTING.md)")
     return folder
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], object]], None]:
+    """Wait until a condition holds; fail after 30 s, which only a hang takes."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        end = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < end, "it did not happen"
+            time.sleep(0.005)
+
+    return wait
+
+
+SERVE = """
+import json, socket, sys
+import uvicorn
+from sandbox import Sandbox
+from sandbox.server.app import create_app
+from sandbox.server.settings import Settings
+
+descriptor, token, workers, settings = json.loads(sys.argv[1])
+with Sandbox(workers=workers) as box:
+    app = create_app(box, Settings(**settings), token)
+    config = uvicorn.Config(app, log_level="warning", loop="uvloop", http="httptools", access_log=False)
+    uvicorn.Server(config).run([socket.socket(fileno=descriptor)])
+"""
+
+
+class RunningServer:
+    """A server in a process of its own."""
+
+    def __init__(
+        self, listener: socket.socket, token: str | None, workers: int, settings: Mapping[str, object]
+    ) -> None:
+        if listener.family == socket.AF_UNIX:
+            self.url = self.address = f"unix:{listener.getsockname()}"
+        else:
+            self.port = listener.getsockname()[1]
+            self.address = f"http://127.0.0.1:{self.port}"
+            self.url = f"http://:{token}@127.0.0.1:{self.port}"
+        self.token = token
+        listener.listen(1024)  # who connects before it is ready waits
+        arguments = json.dumps([listener.fileno(), token, workers, dict(settings)])
+        self.process = subprocess.Popen([sys.executable, "-c", SERVE, arguments], pass_fds=[listener.fileno()])
+        listener.close()
+
+    def kill(self) -> None:
+        """As by `kill -9`."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """In good order."""
+        self.process.terminate()
+        self.process.wait(timeout=30)
+
+
+StartServer = Callable[..., RunningServer]
+
+
+@pytest.fixture(scope="module")
+def start_server() -> Iterator[StartServer]:
+    """Starts a server on a free port of the loopback address, a given one, or a Unix socket; all end with the module.
+
+    `start_server(token="t", port=0, path=None, workers=1, **settings)`, where `settings` are those of the server.
+    """
+    started: list[RunningServer] = []
+
+    def start(
+        token: str | None = "t", *, port: int = 0, path: Path | None = None, workers: int = 1, **settings: object
+    ) -> RunningServer:
+        listener = socket.socket(socket.AF_INET if path is None else socket.AF_UNIX)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port) if path is None else str(path))
+        started.append(RunningServer(listener, token, workers, settings))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()

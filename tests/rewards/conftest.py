@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,16 +13,3 @@ from sandbox import Sandbox
 def box() -> Iterator[Sandbox]:
     with Sandbox(workers=2) as sandbox:
         yield sandbox
-
-
-@pytest.fixture
-def eventually() -> Callable[[Callable[[], object]], None]:
-    """Wait until a condition holds; fail after 30 s, which only a hang takes."""
-
-    def wait(condition: Callable[[], object]) -> None:
-        end = time.monotonic() + 30
-        while not condition():
-            assert time.monotonic() < end, "it did not happen"
-            time.sleep(0.005)
-
-    return wait

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,9 +72,10 @@ def test_json_is_one_object_on_stdout(problems: Path, samples: Path, tmp_path: P
     assert data["report"] == str(tmp_path / "a/b/report.html")
 
 
-def test_an_interrupted_evaluation_continues(problems: Path, tmp_path: Path) -> None:
-    rows = [{"problem_id": "set/inc", "code": f"{INC}\nx = {number}"} for number in range(3)]
-    samples = write(tmp_path / "s.jsonl", *rows, {"problem_id": "set/inc", "code": ENDLESS})
+def test_an_interrupted_evaluation_continues(tmp_path: Path) -> None:
+    problems = write(tmp_path / "p.jsonl", {"id": "inc", "tests": ["assert f(1) == 2"], "limits": {"cpu_s": 3}})
+    rows = [{"problem_id": "inc", "code": f"{INC}\nx = {number}"} for number in range(3)]
+    samples = write(tmp_path / "s.jsonl", *rows, {"problem_id": "inc", "code": ENDLESS})
     out = tmp_path / "out"
     started = subprocess.Popen(
         command("eval", "--problems", problems, "--samples", samples, "--out", out, "--workers", "1"),
@@ -93,6 +96,24 @@ def test_an_interrupted_evaluation_continues(problems: Path, tmp_path: Path) -> 
     data = json.loads(done.stdout)
     assert (data["resumed"], data["verdicts"]) == (3, {"AC": 3, "TLE": 1})
     assert not partial.exists()
+
+
+def test_servers_can_judge_instead(
+    problems: Path, samples: Path, tmp_path: Path, start_server: Callable[..., Any]
+) -> None:
+    server = start_server()
+    evaluate = ("eval", "--problems", problems, "--samples", samples, "--out", tmp_path / "out", "--json")
+    done = call(*evaluate, "--server", server.url)
+    assert json.loads(done.stdout)["verdicts"] == {"AC": 2, "WA": 1, "CE": 1}
+    for options in (["--workers", "2"], ["--level", "landlock"], ["--server", "b"]):
+        assert call(*evaluate, "--server", server.url, *options).returncode == 2
+
+
+def test_a_server_that_refuses_the_token_is_bad_input(
+    problems: Path, samples: Path, start_server: Callable[..., Any]
+) -> None:
+    refused = call("eval", "--problems", problems, "--samples", samples, "--server", start_server().address)
+    assert (refused.returncode, "token" in refused.stderr) == (2, True)
 
 
 def test_results_of_other_samples_are_not_continued(problems: Path, samples: Path, tmp_path: Path) -> None:
