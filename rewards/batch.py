@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol, Unpack
 
 from rewards.verdict_cache import Key, VerdictCache
+from sandbox.futures import Stop, Stoppable
 from sandbox.options import JudgeOptions
 from sandbox.problem import Problem
 from sandbox.result import JudgeResult
@@ -23,14 +24,16 @@ class Judge(Protocol):
     def judge_as_completed(
         self, submissions: Iterable[Submission], /, **options: Unpack[JudgeOptions]
     ) -> Iterator[tuple[int, JudgeResult]]:
-        """Place and result of each submission, as they finish. Dropping the iterator cancels what is pending."""
+        """Place and result of each submission, as they finish.
+
+        Dropping the iterator cancels what is pending; a `Stoppable` lets that be done while a result is waited for.
+        """
 
 
 class Batch:
     """Judges in a thread of its own, until all is done, the time is over or `stop` is called.
 
-    The one who waits is then let go at once. What waits for a slot is cancelled as soon as any result arrives; what
-    runs ends by its own limits.
+    The one who waits is then let go at once, and what waits for a slot is cancelled; what runs ends by its own limits.
 
     Args:
         judge: makes or finds what judges; called in that thread, as it may take a while.
@@ -40,12 +43,12 @@ class Batch:
     def __init__(self, judge: Callable[[], Judge], timeout_s: float | None = None) -> None:
         self._judge = judge
         self._due_s = None if timeout_s is None else time.monotonic() + timeout_s
-        self._stopped = threading.Event()
+        self._stop = Stop()
         self._finished: queue.SimpleQueue[tuple[int, JudgeResult] | BaseException | None] = queue.SimpleQueue()
 
     def stop(self) -> None:
         """Gives the batch up; from any thread."""
-        self._stopped.set()
+        self._stop.set()
         self._finished.put(None)
 
     def results(self, submissions: Sequence[Submission], cache: VerdictCache) -> Iterator[tuple[int, JudgeResult]]:
@@ -83,13 +86,13 @@ class Batch:
             yield again[index], result
 
     def _judged(self, submissions: Sequence[Submission]) -> Iterator[tuple[int, JudgeResult]]:
-        if not submissions or self._stopped.is_set():
+        if not submissions or self._stop.is_set:
             return
         threading.Thread(target=self._work, args=(submissions,), name="reward-batch", daemon=True).start()
         try:
             while True:
                 left_s = None if self._due_s is None else self._due_s - time.monotonic()
-                if left_s is not None and left_s <= 0 and not self._stopped.is_set():
+                if left_s is not None and left_s <= 0 and not self._stop.is_set:
                     self.stop()  # what was finished by now is still taken, up to the None that this puts behind it
                 try:
                     item = self._finished.get(timeout=None if left_s is None else max(0.0, left_s))
@@ -107,8 +110,11 @@ class Batch:
     def _work(self, submissions: Sequence[Submission]) -> None:
         """The thread: hands results over; leaving the loop drops the iterator."""
         try:
-            for item in self._judge().judge_as_completed(self._wanted(submissions), **_OPTIONS):
-                if self._stopped.is_set():
+            results = self._judge().judge_as_completed(self._wanted(submissions), **_OPTIONS)
+            if isinstance(results, Stoppable):
+                self._stop.on(results.stop)
+            for item in results:
+                if self._stop.is_set:
                     break
                 self._finished.put(item)
             self._finished.put(None)
@@ -117,6 +123,6 @@ class Batch:
 
     def _wanted(self, submissions: Sequence[Submission]) -> Iterator[Submission]:
         for submission in submissions:
-            if self._stopped.is_set():
+            if self._stop.is_set:
                 return
             yield submission

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
 from sandbox.errors import InfrastructureError
@@ -62,22 +62,79 @@ def _converted(
         return recover(error)
 
 
-def as_completed(futures: Iterable[concurrent.futures.Future[T]], most: int) -> Iterator[tuple[int, T]]:
+class Stop:
+    """Whether something is to be given up, and what to do about it then. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._action: Callable[[], None] | None = None
+
+    def set(self) -> None:
+        """Gives it up; more than once does no harm."""
+        self.is_set = True
+        if self._action is not None:
+            self._action()
+
+    def on(self, action: Callable[[], None]) -> None:
+        """What to do, in place of what was to be done before; at once where it has been given up. Perhaps twice."""
+        self._action = action
+        if self.is_set:
+            action()
+
+
+class Stoppable(Iterator[T]):
+    """Results of a batch that any thread can give up, whoever waits for them. Dropping them does so, too.
+
+    Args:
+        make: the results, which end early where that is asked for.
+    """
+
+    def __init__(self, make: Callable[[Stop], Generator[T]]) -> None:
+        self._stop = Stop()
+        self._results = make(self._stop)
+
+    def __next__(self) -> T:
+        return next(self._results)
+
+    def stop(self) -> None:
+        """Cancels what is pending; who waits is told that there is no more as soon as nothing runs that cannot be."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """Drops the results, in the thread that reads them."""
+        self._results.close()
+
+
+def as_completed(futures: Iterable[concurrent.futures.Future[T]], most: int) -> Stoppable[tuple[int, T]]:
     """Place and result of each, as they finish; `futures` is read on when fewer than `most` are pending.
 
     What is pending when the caller stops, or when one of them fails, is cancelled.
     """
+    return Stoppable(lambda stop: _completed(futures, most, stop))
+
+
+def _completed(futures: Iterable[concurrent.futures.Future[T]], most: int, stop: Stop) -> Generator[tuple[int, T]]:
     pending: dict[concurrent.futures.Future[T], int] = {}
+
+    def cancel() -> None:
+        for future in list(pending):
+            future.cancel()
+
+    stop.on(cancel)
     try:
         for index, future in enumerate(futures):
             pending[future] = index
+            if stop.is_set:
+                return
             if len(pending) >= most:
                 yield from _take_finished(pending)
         while pending:
             yield from _take_finished(pending)
+    except concurrent.futures.CancelledError:
+        if not stop.is_set:
+            raise
     finally:
-        for future in pending:
-            future.cancel()
+        cancel()
 
 
 def _take_finished(pending: dict[concurrent.futures.Future[T], int]) -> Iterator[tuple[int, T]]:
@@ -93,7 +150,10 @@ def in_order(results: Iterable[tuple[int, T]]) -> list[T]:
     return [found[index] for index in range(len(found))]
 
 
-async def in_thread(results: Iterator[T]) -> AsyncIterator[T]:
+async def in_thread(results: Stoppable[T]) -> AsyncIterator[T]:
     """The same, each waited for in a thread; None must not be among them."""
-    while (following := await asyncio.to_thread(next, results, None)) is not None:
-        yield following
+    try:
+        while (following := await asyncio.to_thread(next, results, None)) is not None:
+            yield following
+    finally:
+        results.stop()  # the thread may still wait

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import Future
 from functools import cached_property
 from types import TracebackType
@@ -13,7 +13,7 @@ from typing import Self, Unpack
 from containers.host import HostRuntime
 from sandbox.crew import QUEUED_PER_SLOT, Activity, Crew
 from sandbox.errors import ProblemError
-from sandbox.futures import as_completed, in_order, in_thread, then
+from sandbox.futures import Stoppable, as_completed, in_order, in_thread, then
 from sandbox.level import Level
 from sandbox.limits import Limits
 from sandbox.messages import (
@@ -103,7 +103,7 @@ class Sandbox:
 
     def run_as_completed(
         self, programs: Iterable[Program], limits: Limits | None = None, language: str = PYTHON
-    ) -> Iterator[tuple[int, RunResult]]:
+    ) -> Stoppable[tuple[int, RunResult]]:
         """Run many programs; (input index, result) as they finish. Input is read as slots get free. Raises as `run`."""
         check_known(language)
         return as_completed((self.submit_run(code, stdin, limits, language) for code, stdin in programs), self._most)
@@ -141,7 +141,7 @@ class Sandbox:
         self,
         submissions: Iterable[Submission],
         **options: Unpack[JudgeOptions],
-    ) -> Iterator[tuple[int, JudgeResult]]:
+    ) -> Stoppable[tuple[int, JudgeResult]]:
         """Judge many, in parallel; (input index, result) as they finish. Input is read as slots get free.
 
         Raises as `judge`.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Generator, Iterable
 from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from sandbox.client.addresses import Addresses, ServersArgument
+from sandbox.client.batch import Batch
 from sandbox.client.core import ClientSettings, Core
 from sandbox.client.loop_thread import LoopThread
 from sandbox.client.problem_keys import ProblemKeys
@@ -19,7 +20,7 @@ from sandbox.client.progress import progress_bar
 from sandbox.client.sources import Sources
 from sandbox.client.work import Judging, Running, Work
 from sandbox.errors import ClosedError
-from sandbox.futures import in_order, in_thread
+from sandbox.futures import Stop, Stoppable, in_order, in_thread
 from sandbox.limits import Limits
 from sandbox.options import JudgeOptions
 from sandbox.pool import Program, Submission
@@ -38,6 +39,11 @@ class _Engine:
     def __init__(self, settings: ClientSettings) -> None:
         self.thread = LoopThread()
         self.core = self.thread.call(_made(settings))
+
+    def give_up(self, batch: Batch[Any, Any]) -> None:
+        """Ends a batch that another thread may wait for."""
+        with suppress(ClosedError):
+            self.thread.start(self.core.give_up(batch))
 
     def close(self) -> None:
         self.thread.call(self.core.close())
@@ -122,7 +128,7 @@ class SandboxClient:
 
     def run_as_completed(
         self, programs: Iterable[Program], limits: Limits | None = None, language: str = PYTHON
-    ) -> Iterator[tuple[int, RunResult]]:
+    ) -> Stoppable[tuple[int, RunResult]]:
         """See `Sandbox.run_as_completed`. Input is read as servers have room."""
         return self._as_completed(Running(limits, language), programs)
 
@@ -136,7 +142,7 @@ class SandboxClient:
 
     def judge_as_completed(
         self, submissions: Iterable[Submission], **options: Unpack[JudgeOptions]
-    ) -> Iterator[tuple[int, JudgeResult]]:
+    ) -> Stoppable[tuple[int, JudgeResult]]:
         """See `Sandbox.judge_as_completed`. Input is read as servers have room."""
         return self._as_completed(Judging(self._keys, **options), submissions)
 
@@ -219,10 +225,16 @@ class SandboxClient:
         engine = self._live()
         return engine.thread.call(engine.core.one(work, source))
 
-    def _as_completed(self, work: Work[Source, Result], sources: Iterable[Source]) -> Iterator[tuple[int, Result]]:
+    def _as_completed(self, work: Work[Source, Result], sources: Iterable[Source]) -> Stoppable[tuple[int, Result]]:
+        return Stoppable(lambda stop: self._completed(work, sources, stop))
+
+    def _completed(
+        self, work: Work[Source, Result], sources: Iterable[Source], stop: Stop
+    ) -> Generator[tuple[int, Result]]:
         engine = self._live()
         reader = Sources(sources)
         batch = engine.thread.call(engine.core.open(work))
+        stop.on(lambda: engine.give_up(batch))
         try:
             with progress_bar(is_shown=self._settings.progress, total=reader.total) as advance:
                 while not batch.is_over:
@@ -230,6 +242,9 @@ class SandboxClient:
                     found = engine.thread.call(batch.step(part.sources, are_last=part.are_last))
                     advance(len(found))
                     yield from found
+        except ClosedError:
+            if not stop.is_set:
+                raise
         finally:
             with suppress(ClosedError):
                 engine.thread.call(engine.core.end(batch))

@@ -63,6 +63,11 @@ class Core:
         self._batches.discard(batch)
         await batch.close()
 
+    async def give_up(self, batch: Batch[Any, Any]) -> None:
+        """Ends it, whoever waits for it."""
+        batch.stop()
+        await self.end(batch)
+
     async def one(self, work: Work[Source, Result], source: Source) -> Result:
         """A batch of one. Raises as `Batch.step`."""
         batch = await self.open(work)
@@ -92,8 +97,7 @@ class Core:
     async def close(self) -> None:
         """Makes all that waits raise ClosedError, and ends the connections."""
         for batch in list(self._batches):
-            batch.stop()
-            await batch.close()
+            await self.give_up(batch)
         await self._servers.close()
 
 

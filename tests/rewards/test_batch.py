@@ -6,12 +6,13 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Unpack
+from typing import Any, Unpack
 
+import httpx2
 import pytest
 
 from rewards.execution import ExecutionReward
-from sandbox import Checker, JudgeResult, Limits, Problem, ProblemError, Sandbox, StdioTest, Verdict
+from sandbox import Checker, JudgeResult, Limits, Problem, ProblemError, Sandbox, SandboxClient, StdioTest, Verdict
 from sandbox.options import JudgeOptions
 
 ONE = Problem(id="one", tests=("assert one() == 1",), limits=Limits(cpu_s=0.2))
@@ -157,14 +158,53 @@ def test_what_is_not_judged_in_time_has_no_reward_and_the_time_is_kept() -> None
 
 
 def test_what_waits_when_the_time_is_over_is_cancelled(eventually: Callable[[Callable[[], object]], None]) -> None:
-    tired = Problem(id="tired", tests=("assert f() == 1",), limits=Limits(cpu_s=1.5))
+    tired = Problem(id="tired", tests=("assert f() == 1",), limits=Limits(cpu_s=0.6))
     with Sandbox(workers=1) as own:
         judge = Counting(own)
-        reward = ExecutionReward([tired], sandbox=judge, timeout_s=0.5, cache_size=0)
+        reward = ExecutionReward([tired], sandbox=judge, timeout_s=0.3, cache_size=0)
         reward.score([("tired", block("def f():\n    while True: pass"))] * 100)
         eventually(lambda: own.activity.busy == own.activity.waiting == 0)
     assert len(judge.asked) < 10
     assert judge.answered == 1
+
+
+@pytest.mark.parametrize("is_asynchronous", [False, True], ids=["sync", "async"])
+def test_what_servers_hold_when_the_time_is_over_is_dropped_though_no_result_comes(
+    start_server: Callable[..., Any], is_asynchronous: bool
+) -> None:
+    asleep = Problem(id="asleep", tests=("assert f() == 1",), limits=Limits(idle_s=6))
+    named = [("asleep", block("import time\ndef f(): time.sleep(60)"))] * 40
+    server = start_server()
+
+    def depth() -> int:
+        headers = {"authorization": f"Bearer {server.token}"}
+        depth: int = httpx2.get(f"{server.address}/v1/stats", headers=headers, trust_env=False).json()["depth"]
+        return depth
+
+    with SandboxClient(server.url) as client:
+        reward = ExecutionReward([asleep], sandbox=client, timeout_s=1.0, cache_size=0)
+        began_s = time.monotonic()
+        scored = asyncio.run(reward.score_async(named)) if is_asynchronous else reward.score(named)
+        assert time.monotonic() - began_s < 2
+        assert [item.reward for item in scored] == [None] * 40
+        while depth() > 1:  # what runs cannot be cancelled
+            assert time.monotonic() - began_s < 4
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("is_asynchronous", [False, True], ids=["sync", "async"])
+def test_servers_give_the_rewards_that_a_sandbox_gives(start_server: Callable[..., Any], is_asynchronous: bool) -> None:
+    named = [("one", block(code)) for code in (AC, WA, RE, CE, TLE, AC)] + [("one", "I cannot.")]
+    with SandboxClient(start_server().url) as client, ExecutionReward([ONE], sandbox=client) as reward:
+        scored = asyncio.run(reward.score_async(named)) if is_asynchronous else reward.score(named)
+    assert [item.reward for item in scored] == [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    assert [item.result.verdict.value for item in scored] == ["AC", "WA", "RE", "CE", "TLE", "AC", "NO_CODE"]
+
+
+def test_servers_that_cannot_be_reached_are_no_reward() -> None:
+    with SandboxClient("http://127.0.0.1:9", patience_s=0.2) as client:
+        (scored,) = ExecutionReward([ONE], sandbox=client).score([("one", block(AC))])
+    assert (scored.reward, scored.result.verdict) == (None, Verdict.IE)
 
 
 def test_a_judge_that_never_answers_keeps_nobody_waiting() -> None:
