@@ -40,6 +40,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._head_bytes = 0
         self._is_new = True
+        self._is_in_head = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
 
@@ -58,20 +59,27 @@ class Connection(HttpToolsProtocol):
         if self._is_new:
             self._is_new = False
             self._forget_head_timer()
-        self._head_bytes += len(data)
+        if self._is_in_head:
+            self._head_bytes += len(data)
         super().data_received(data)
         if self._is_served():
             return
-        if self._head_bytes > _MOST_HEAD_BYTES:
+        if self._is_in_head and self._head_bytes > _MOST_HEAD_BYTES:
             self._refuse(431, "too_large", f"the head of a request may have {_MOST_HEAD_BYTES} bytes")
         elif self._head_timer is None:
             self._expect_head()
 
+    def on_message_begin(self) -> None:
+        """The head of a request begins; what has come with its beginning does not count, as a body may have, too."""
+        self._is_in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """The head of a request is there."""
+        self._is_in_head = False
         if self.transport.is_closing():
             return
-        self._head_bytes = 0
         self._forget_head_timer()
         super().on_headers_complete()
         if len(self.pipeline) > _MOST_AHEAD:
@@ -115,12 +123,19 @@ class Connection(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle  # None until the first
         return cycle is not None and not cycle.response_complete
 
+    def _cycle_is_answered(self) -> bool:
+        """There was a request, and the last one has its answer."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and cycle.response_complete
+
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(_HEAD_PATIENCE_S, self._give_up_head)
 
     def _give_up_head(self) -> None:
         self._head_timer = None
-        if not self.transport.is_closing():
+        if self._cycle_is_answered() and not self._is_in_head:
+            self.transport.close()  # it sends the rest of a request that was answered, or nothing at all
+        elif not self.transport.is_closing():
             self._refuse(408, "too_slow", f"no request came within {_HEAD_PATIENCE_S:g} s")
 
     def _forget_head_timer(self) -> None:

@@ -204,3 +204,28 @@ def test_a_body_both_chunked_and_measured_smuggles_nothing(hosted: Any) -> None:
         )
         answer = read_all(sock)
     assert not re.search(rb'"enforcement"', answer)
+
+
+def test_the_body_of_a_request_is_no_part_of_the_next_head(hosted: Any) -> None:
+    body = b"x" * 200_000
+    post = head("POST", "/v1/run", AUTH, JSON, f"Content-Length: {len(body)}\r\n")
+    get = head("GET", "/healthz")
+    with hosted.connect() as sock:
+        for start in range(0, len(post + body), 50_000):
+            sock.sendall((post + body)[start : start + 50_000])
+            time.sleep(0.02)  # so that it comes in parts
+        assert status(sock.recv(65536)) == 422
+        sock.sendall(get[:10])
+        time.sleep(0.05)
+        sock.sendall(get[10:])
+        assert status(sock.recv(65536)) == 200
+
+
+def test_the_rest_of_a_body_that_was_refused_is_passed_over(hosted: Any) -> None:
+    body = b"x" * 400_000
+    with hosted.connect() as sock:
+        sock.sendall(head("POST", "/v1/run", JSON, f"Content-Length: {len(body)}\r\n"))
+        assert status(sock.recv(65536)) == 401
+        sock.sendall(body)
+        sock.sendall(head("GET", "/healthz"))
+        assert status(sock.recv(65536)) == 200
