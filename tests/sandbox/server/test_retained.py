@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections import OrderedDict
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
 from typing import Any
 from weakref import ref
@@ -192,5 +193,29 @@ def test_what_was_not_used_for_long_is_forgotten_unless_it_is_at_work(monkeypatc
         now_s = 122.0
         await retained.claim("newer", b"")
         assert sorted(retained._held) == ["newer"]
+
+    run(test())
+
+
+def test_a_claim_does_not_look_at_all_that_is_kept() -> None:
+    class Counted(OrderedDict[Any, Any]):
+        seen = 0
+
+        def __iter__(self) -> Iterator[Any]:
+            for key in super().__iter__():
+                self.seen += 1
+                yield key
+
+        def items(self) -> Any:
+            return ((key, self[key]) for key in self)
+
+    async def test() -> None:
+        kept = Retained(1 << 30, 60)
+        for number in range(100):
+            await kept.claim(str(number), b"")
+        counted = kept._held = Counted(kept._held)
+        counted.seen = 0
+        await kept.claim("another", b"")
+        assert counted.seen < 3
 
     run(test())
