@@ -39,6 +39,7 @@ def decode(text: str, most: int) -> list[object]:
         raise ValueError("nested too deep") from None
     except ValueError:
         found = _unpickled(_decompressed(text, most))
+        _check_size(found, most)
     if not isinstance(found, list):
         raise ValueError(f"a {type(found).__name__} where a list of tests should be")
     return found
@@ -74,3 +75,18 @@ def _unpickled(data: bytes) -> object:
         OverflowError,
     ) as error:
         raise ValueError(f"no pickle: {error}") from None
+
+
+def _check_size(value: object, most: int) -> None:
+    """Raises ValueError where values and characters are too many: a pickle can hold one a thousand times, or itself."""
+    size = 0
+    rest = [value]
+    while rest:
+        inner = rest.pop()
+        size += len(inner) if isinstance(inner, str) else 1
+        if isinstance(inner, dict):
+            rest += [*inner.keys(), *inner.values()]
+        elif isinstance(inner, list | tuple):
+            rest += inner
+        if size + len(rest) > most:
+            raise ValueError(f"more than {most} values and characters when written out")
