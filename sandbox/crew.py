@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TypeVar
+from weakref import ref
 
 from sandbox.errors import ClosedError, InfrastructureError, ProblemError, UnsupportedLanguageError
 from sandbox.level import Level
@@ -41,7 +42,7 @@ class Activity:
     """Programs run again alone, because beside others their time had run out."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class _Job:
     """A request on its way to a slot."""
 
@@ -103,8 +104,13 @@ class Crew:
         job = _Job(request, problem, Future())
         if not self._schedule.put(job):
             raise ClosedError("this Sandbox is closed; make a new one")
-        job.future.add_done_callback(lambda done: self._schedule.withdraw(job) if done.cancelled() else None)
+        waiting = ref(job)  # a future must not hold its job, which holds it
+        job.future.add_done_callback(lambda done: self._withdraw(waiting()) if done.cancelled() else None)
         return job.future
+
+    def _withdraw(self, job: _Job | None) -> None:
+        if job is not None:
+            self._schedule.withdraw(job)
 
     @property
     def activity(self) -> Activity:

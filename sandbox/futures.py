@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sandbox.errors import InfrastructureError
 
@@ -28,7 +28,9 @@ def then(
     def finish(done: concurrent.futures.Future[S]) -> None:
         if done.cancelled():
             target.cancel()
-        if not target.set_running_or_notify_cancel():
+        is_wanted = target.set_running_or_notify_cancel()
+        target.let_go()
+        if not is_wanted:
             return
         try:
             target.set_result(_converted(done, convert, recover))
@@ -42,13 +44,18 @@ def then(
 class _Following(concurrent.futures.Future[T]):
     """The future of what another will be converted to."""
 
-    def __init__(self, source: concurrent.futures.Future[S]) -> None:
+    def __init__(self, source: concurrent.futures.Future[Any]) -> None:
         super().__init__()
-        self._source = source
+        self._source: concurrent.futures.Future[Any] | None = source
 
     def cancel(self) -> bool:
         """False once the source runs: who counts what runs must not take it for ended."""
-        return self._source.cancel() and super().cancel()
+        source = self._source
+        return (source is None or source.cancel()) and super().cancel()
+
+    def let_go(self) -> None:
+        """The source is done: the two must not hold each other, or large results would wait for the collector."""
+        self._source = None
 
 
 def _converted(

@@ -1,5 +1,7 @@
+import gc
 import threading
 from concurrent.futures import CancelledError, Future
+from weakref import ref
 
 import pytest
 
@@ -54,3 +56,18 @@ def test_a_batch_of_which_one_was_cancelled_elsewhere_fails() -> None:
     future.cancel()
     with pytest.raises(CancelledError):
         list(as_completed([then(future, int)], most=10))
+
+
+def test_what_was_converted_is_gone_with_its_future() -> None:
+    class Result: ...
+
+    source: Future[int] = Future()
+    target = then(source, lambda _: Result())
+    source.set_result(1)
+    result = ref(target.result())
+    gc.disable()  # large results must not wait for it
+    try:
+        del source, target
+        assert result() is None
+    finally:
+        gc.enable()
