@@ -140,14 +140,19 @@ async def _as_lines(rows: Rows[Result]) -> AsyncIterator[bytes]:
 
 async def _in_order(rows: Rows[Result]) -> AsyncIterator[bytes]:
     early: dict[int, bytes] = {}
+    early_bytes = 0
     place = 0
     yield b'{"results":['
     async for lines in rows:
         early.update(lines)
+        early_bytes += sum(len(line.text) for line in lines)
         ready: list[bytes] = []
         while (text := early.pop(place, None)) is not None:
             ready.append(b"," + text if place else text)
+            early_bytes -= len(text)
             place += 1
+        if rows.request is not None:
+            rows.request.hold_back(early_bytes)
         if ready:
             yield b"".join(ready)
     yield b"]}"

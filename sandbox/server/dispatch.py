@@ -25,6 +25,8 @@ _RUNNING_PER_SLOT = 2
 _MOST_UNTAKEN = 256
 _MOST_UNTAKEN_BYTES = 1 << 20
 """Results that a slow reader leaves lie before its request gets no further turn."""
+MOST_HELD_BACK_BYTES = 16 << 20
+"""Likewise of results that its answer must hold back, for the sake of their order."""
 _GATHER_S = 0.01
 """Results that finish within it are sent together: each part of an answer wakes server and client once."""
 _RETRY_AFTER_S = (1.0, 60.0)
@@ -105,6 +107,7 @@ class Request(Generic[Result]):
         self._running: set[Future[Result]] = set()
         self._untaken: list[tuple[int, Result | SandboxError]] = []
         self._untaken_bytes = 0
+        self._held_back_bytes = 0
         self._taken = 0
         self._is_closed = False
         self._changed = asyncio.Event()
@@ -129,7 +132,16 @@ class Request(Generic[Result]):
 
     @property
     def _is_behind(self) -> bool:
-        return len(self._untaken) >= _MOST_UNTAKEN or self._untaken_bytes >= _MOST_UNTAKEN_BYTES
+        return (
+            len(self._untaken) >= _MOST_UNTAKEN
+            or self._untaken_bytes >= _MOST_UNTAKEN_BYTES
+            or self._held_back_bytes >= MOST_HELD_BACK_BYTES
+        )
+
+    def hold_back(self, size: int) -> None:
+        """So many bytes of what was taken cannot be sent yet. What they wait for runs already, as it comes before."""
+        self._held_back_bytes = size
+        self._dispatcher.pump()
 
     @property
     def is_done(self) -> bool:

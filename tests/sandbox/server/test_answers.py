@@ -21,6 +21,10 @@ class Finishing:
         self._parts = parts
         self._hangs = hangs
         self.was_left = False
+        self.held_back: list[int] = []
+
+    def hold_back(self, size: int) -> None:
+        self.held_back.append(size)
 
     def __enter__(self) -> Finishing:  # noqa: PYI034
         return self
@@ -100,3 +104,10 @@ def test_errors_say_what_a_client_needs_to_go_on() -> None:
     assert error_response(TooSlowError(3)).headers["connection"] == "close"
     body = json.loads(bytes(error_response(UnknownProblemsError(["a", "b"])).body))
     assert body["error"]["problems"] == ["a", "b"]
+
+
+def test_what_is_held_for_the_order_is_told_to_the_request() -> None:
+    request = Finishing([1, 2], [0], [4], [3])
+    answered(request, is_streamed=False)
+    size = len(line(1, 1).text)
+    assert request.held_back == [2 * size, 0, size, 0]

@@ -219,3 +219,17 @@ def test_what_is_to_be_kept_is_told_also_when_nobody_waits_any_more(box: Sandbox
         await run.is_idle()
 
     go(test())
+
+
+def test_a_request_whose_reader_holds_much_back_starts_no_more(box: Sandbox) -> None:
+    async def test() -> None:
+        run = Run(box)
+        with run.open("a", *(f"print({number})" for number in range(20))) as request:
+            request.hold_back(dispatch.MOST_HELD_BACK_BYTES)
+            await asyncio.wait_for(request.settled(), 30)
+            assert request.waiting > 0
+            request.hold_back(0)
+            assert run.dispatcher._running
+        await run.is_idle()
+
+    go(test())
