@@ -20,6 +20,7 @@ from sandbox.client.failures import (
     RequestFailure,
     UnknownFailure,
 )
+from sandbox.client.line_splitter import LineSplitter
 from sandbox.errors import IncompatibleServerError, LimitsRefusedError, SandboxError, TokenRefusedError
 from sandbox.wire import (
     API_VERSION,
@@ -38,8 +39,8 @@ _ANSWER_S = 60.0
 _SILENCE_S = 10.0
 """Without a row, before the server is asked whether it lives."""
 _PING_S = 5.0
-_IDLE_S = 4.0
-"""An unused connection is kept for less than the 5 s after which a server ends it, so that none is met half closed."""
+_IDLE_S = 30.0
+"""An unused connection is kept for less than the 75 s after which a server ends it, so that none is met half closed."""
 _KEEPALIVE = [
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20),
@@ -116,13 +117,12 @@ class Connection:
         ):
             if response.status_code != 200:
                 raise self._failure(response, await response.aread())
-            rest = b""
+            splitter = LineSplitter()
             async for part in response.aiter_raw():
                 heard.set()
-                *lines, rest = (rest + part).split(b"\n")
-                if lines:
+                if lines := splitter.lines_with(part):
                     yield lines
-            if rest:
+            if splitter.has_rest:
                 raise LostFailure("the answer ended in the middle of a row", was_sent=True)
 
     async def close(self) -> None:

@@ -1,0 +1,25 @@
+"""Lines from parts of any size."""
+
+from __future__ import annotations
+
+
+class LineSplitter:
+    """Joins a line's parts when its end has come, not one by one: output of a program may make it 100 MB long."""
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []
+
+    @property
+    def has_rest(self) -> bool:
+        """A line has begun that has no end yet."""
+        return any(self._rest)
+
+    def lines_with(self, part: bytes) -> list[bytes]:
+        """The lines that a part ends, without their ends."""
+        first, *others = part.split(b"\n")
+        self._rest.append(first)
+        if not others:
+            return []
+        lines = [b"".join(self._rest), *others[:-1]]
+        self._rest = [others[-1]]
+        return lines
