@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sandbox.checker import Compare
 from sandbox.limits import Limits
 from sandbox.messages import definition
+from sandbox.per_problem import PerProblem
 from sandbox.problem import Problem
 from sandbox.result import JudgeResult
 from sandbox.verdict import Verdict
@@ -45,7 +46,7 @@ class VerdictCache:
             raise ValueError(f"cache_size is {size}; it must be at least 0, which turns it off")
         self._size = size
         self._results: OrderedDict[Key, JudgeResult] = OrderedDict()
-        self._digests: dict[int, tuple[Problem, str]] = {}
+        self._digests = PerProblem(lambda problem: definition(problem)[0])  # of many tests, and asked for often
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[VerdictCache], tuple[int]]:
@@ -62,7 +63,7 @@ class VerdictCache:
         if not self._size or (problem.checker is not None and problem.checker.compare is Compare.PROGRAM):
             return None
         program = None if code is None else hashlib.sha256(code.encode("utf-8", "surrogatepass")).digest()
-        return Key(program, self._digest(problem), problem.language, problem.limits)
+        return Key(program, self._digests.of(problem), problem.language, problem.limits)
 
     def get(self, key: Key | None) -> JudgeResult | None:
         """The result known for a key."""
@@ -84,17 +85,6 @@ class VerdictCache:
             if len(self._results) > self._size:
                 self._results.popitem(last=False)
         return True
-
-    def _digest(self, problem: Problem) -> str:
-        """Of what the problem is judged by; remembered, as it may have many tests and be asked for often."""
-        with self._lock:
-            known = self._digests.get(id(problem))
-            if known is not None and known[0] is problem:
-                return known[1]
-        digest, _ = definition(problem)
-        with self._lock:
-            self._digests[id(problem)] = (problem, digest)  # with the problem, so that its id stays its own
-        return digest
 
 
 def is_deterministic(result: JudgeResult) -> bool:

@@ -151,6 +151,7 @@ class Crew:
                     self._do(index, turn)
             finally:
                 self._schedule.done(turn)
+                del turn  # or what it was about would live until there is another
         slot = self._slots.pop(index, None)
         if slot is not None:
             slot.close()

@@ -27,6 +27,7 @@ from sandbox.messages import (
     run_result,
 )
 from sandbox.options import Isolation, JudgeOptions, OnHostFailure, check_options, check_text, stdin_bytes
+from sandbox.per_problem import PerProblem
 from sandbox.problem import Problem
 from sandbox.result import JudgeResult, RunResult
 from sandbox.slot import Enforcement, Runtime
@@ -69,7 +70,7 @@ class Sandbox:
         self._level = Level(level)
         self._crew = Crew(self._runtime, self._level, self.workers)
         self.enforcement: Enforcement = self._crew.enforcement
-        self._problems: dict[int, tuple[Problem, str, Message]] = {}
+        self._definitions = PerProblem(self._defined)
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
@@ -236,7 +237,7 @@ class Sandbox:
         check_options(isolate, on_host_failure)
         if code is not None:
             check_text("code", code)
-        key, plain = self._definition(problem)
+        key, plain = self._definitions.of(problem)
         level = self.enforcement.level
         if code is None:
             future: Future[JudgeResult] = Future()
@@ -282,17 +283,10 @@ class Sandbox:
         """Of one batch's programs that run or wait at a time."""
         return self.workers * QUEUED_PER_SLOT
 
-    def _definition(self, problem: Problem) -> tuple[str, Message]:
-        """`definition`, remembered while the object lives. Raises ProblemError where the entry point is of no use."""
-        known = self._problems.get(id(problem))
-        if known is not None and known[0] is problem:
-            return known[1], known[2]
+    def _defined(self, problem: Problem) -> tuple[str, Message]:
+        """`definition`. Raises ProblemError where the entry point is of no use."""
         check_entry_point(problem)
         if self._level is Level.LANDLOCK and problem.checker is not None and problem.checker.program is not None:
             reason = "a checker program reads files, which no program at level 'landlock' can be given"
             raise ProblemError(problem.id, "checker", reason)
-        key, plain = definition(problem)
-        if len(self._problems) >= 4096:
-            self._problems.clear()
-        self._problems[id(problem)] = (problem, key, plain)
-        return key, plain
+        return definition(problem)

@@ -39,7 +39,7 @@ class StdioTest:
                 raise ValueError(f"StdioTest.{name} is {getattr(self, name)!r:.80}; it must be text")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, kw_only=True)
 class Problem:
     """A problem as the judge needs it, with its prompt.
 

@@ -1,6 +1,7 @@
 import asyncio
 import dataclasses
 import errno
+import gc
 import inspect
 import os
 import signal
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -673,3 +675,12 @@ def test_what_is_no_text_is_the_callers_error(box: Sandbox) -> None:
         box.run("pass", stdin=5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="code is 5; it must be text"):
         box.judge(ADD, 5)  # type: ignore[arg-type]
+
+
+def test_a_sandbox_does_not_keep_problems_alive(eventually: Callable[[Callable[[], object]], None]) -> None:
+    with Sandbox(workers=1) as own:
+        problem = Problem(id="p", tests=("assert f() == 1",))
+        alive = ref(problem)
+        assert own.judge(problem, "def f(): return 1").verdict is Verdict.AC
+        del problem
+        eventually(lambda: gc.collect() is not None and alive() is None)
