@@ -15,8 +15,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from sandbox.errors import ClosedError, SandboxError
-from sandbox.server.dispatch import Outcome, Request
+from sandbox.server.dispatch import Request
 from sandbox.server.errors import ServerError, UnknownProblemsError
+from sandbox.server.work import Outcome
 from sandbox.wire import NDJSON, ErrorAnswer, ErrorBody
 
 log = logging.getLogger(__name__)

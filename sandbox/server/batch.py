@@ -14,10 +14,11 @@ from starlette.responses import Response
 
 from sandbox.errors import SandboxError
 from sandbox.server.answers import Line, Rows, encoded, rows_response
-from sandbox.server.dispatch import Keep, Outcome, Request
+from sandbox.server.dispatch import Request
 from sandbox.server.errors import DrainingError
 from sandbox.server.retained import Kept, Retained
 from sandbox.server.service import service_of
+from sandbox.server.work import Keep, Outcome
 from sandbox.wire import NDJSON
 
 Result = TypeVar("Result", bound=Outcome)

@@ -23,11 +23,12 @@ from sandbox.records import Submission as SubmissionOf
 from sandbox.result import JudgeResult, RunResult
 from sandbox.server.batch import Batch, answer
 from sandbox.server.body import client_of
-from sandbox.server.dispatch import Keep, Request
+from sandbox.server.dispatch import Request
 from sandbox.server.errors import InvalidError
 from sandbox.server.json_route import JsonRoute
 from sandbox.server.problems import check
 from sandbox.server.service import Service, service_of
+from sandbox.server.work import Keep
 from sandbox.wire import (
     API_VERSION,
     NDJSON,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 
 from sandbox.errors import SandboxError
-from sandbox.server.dispatch import About, Outcome
 from sandbox.server.logs import log_event
 from sandbox.server.metrics import Metrics
 from sandbox.server.outcomes import outcome_of
 from sandbox.server.recent import MOST_NAME, Recent
+from sandbox.server.work import About, Outcome
 from sandbox.verdict import Verdict
 
 log = logging.getLogger(__name__)

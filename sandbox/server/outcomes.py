@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sandbox.errors import SandboxError
-from sandbox.server.dispatch import Outcome
+from sandbox.server.work import Outcome
 from sandbox.verdict import Verdict
 from sandbox.wire import RowError
 

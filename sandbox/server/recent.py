@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandbox.records import StrictRecord
-from sandbox.server.dispatch import About
 from sandbox.server.outcomes import OUTCOMES, REFUSALS
+from sandbox.server.work import About
 
 KEPT_S = 900
 POINTS = 60

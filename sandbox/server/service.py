@@ -13,13 +13,14 @@ from sandbox.limits import Limits
 from sandbox.options import JudgeOptions
 from sandbox.pool import Program, Sandbox, Submission
 from sandbox.result import JudgeResult, RunResult
-from sandbox.server.dispatch import Dispatcher, Keep, Observer, Request, Work
+from sandbox.server.dispatch import Dispatcher, Request
 from sandbox.server.errors import InvalidError, LimitError
 from sandbox.server.logs import log_programs
 from sandbox.server.problems import Problems
 from sandbox.server.retained import Retained
 from sandbox.server.settings import Settings
 from sandbox.server.versions import Versions
+from sandbox.server.work import Keep, Observer, Work
 from sandbox.surroundings import NOTHING, Surroundings
 from sandbox.worker.languages import PYTHON
 

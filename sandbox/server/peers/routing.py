@@ -19,12 +19,13 @@ from sandbox.errors import ProblemError, SandboxError
 from sandbox.limits import Limits
 from sandbox.problem import Problem
 from sandbox.records import ProblemRecord
-from sandbox.server.dispatch import Outcome, Request
+from sandbox.server.dispatch import Request
 from sandbox.server.errors import ClientGoneError, HostFailedError, InvalidError, ServerError
 from sandbox.server.json_route import JsonRoute
 from sandbox.server.problems import check
 from sandbox.server.service import Service
 from sandbox.server.settings import Settings
+from sandbox.server.work import Outcome
 
 Result = TypeVar("Result", bound=Outcome)
 ErrorShape = Callable[[str], Mapping[str, object]]

@@ -15,8 +15,9 @@ from sandbox.limits import Limits
 from sandbox.pool import Sandbox
 from sandbox.result import RunResult
 from sandbox.server import dispatch
-from sandbox.server.dispatch import Dispatcher, Request, Work
+from sandbox.server.dispatch import Dispatcher, Request
 from sandbox.server.errors import DrainingError, OverloadedError, TooLargeError
+from sandbox.server.work import Work
 
 LIMITS = Limits(idle_s=20)
 

@@ -10,11 +10,11 @@ from sandbox import Sandbox
 from sandbox.errors import InfrastructureError
 from sandbox.result import RunResult
 from sandbox.server.app import create_app
-from sandbox.server.dispatch import About
 from sandbox.server.metrics import Metrics
 from sandbox.server.observation import Observation
 from sandbox.server.recent import Recent
 from sandbox.server.settings import Settings
+from sandbox.server.work import About
 from sandbox.verdict import Verdict
 
 ADD = {"id": "add", "tests": ["assert add(2, 2) == 4"]}

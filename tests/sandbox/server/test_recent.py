@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.server.dispatch import About
 from sandbox.server.recent import POINTS, Recent
+from sandbox.server.work import About
 
 ABOUT = About("judge", "me", "r1", "add")
 

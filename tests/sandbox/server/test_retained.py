@@ -11,9 +11,10 @@ import pytest
 
 from sandbox.result import RunResult
 from sandbox.server import retained as module
-from sandbox.server.dispatch import Dispatcher, Request, Work
+from sandbox.server.dispatch import Dispatcher, Request
 from sandbox.server.errors import ConflictError, InvalidError
 from sandbox.server.retained import Retained
+from sandbox.server.work import Work
 from sandbox.verdict import Verdict
 
 RESULT = RunResult(
