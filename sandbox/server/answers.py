@@ -150,7 +150,7 @@ def _parts(message: Message) -> Iterator[Message]:
     for start in range(0, len(body), _PART_BYTES):
         is_last = start + _PART_BYTES >= len(body)
         part = body[start : start + _PART_BYTES]
-        yield message | {"body": part, "more_body": message.get("more_body", False) or not is_last}
+        yield {**message, "body": part, "more_body": message.get("more_body", False) or not is_last}
 
 
 async def _as_lines(rows: Rows[Result]) -> AsyncIterator[bytes]:
