@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from itertools import count
 from typing import TYPE_CHECKING, cast
 
@@ -28,6 +29,11 @@ _MOST_AHEAD = 32
 _LINGER_S = 30.0
 """For a client to read the end of an answer that is otherwise done with."""
 _NUMBERS = count()
+
+
+def most_connections() -> int:
+    """That may be open: slots need descriptors, too, and without one left nobody can be refused or let in."""
+    return min(MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
 class Connection(HttpToolsProtocol):
@@ -56,8 +62,8 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A client has come."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS and not self._displace_stranger():
-            self._refuse(503, "overloaded", f"more than {MOST_CONNECTIONS} connections are open; close some")
+        if len(self.connections) > (most := most_connections()) and not self._displace_stranger():
+            self._refuse(503, "overloaded", f"more than {most} connections are open; close some")
         else:
             self._head_timer = self.loop.call_later(_FIRST_PATIENCE_S, self.transport.close)
 

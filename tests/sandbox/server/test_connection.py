@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import resource
 import socket
 import time
 from collections.abc import Callable
@@ -136,6 +137,22 @@ def test_requests_may_be_sent_ahead_but_not_without_bound(hosted: Any) -> None:
         except OSError:
             pass  # it has closed
         assert read_all(sock).count(b"HTTP/1.1 200") <= 1
+
+
+def test_connections_leave_descriptors_for_slots(serve: Callable[..., Any]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, before[1]))
+    try:
+        served = serve("--workers", 1)
+        resource.prlimit(served.pid, resource.RLIMIT_NOFILE, (128, 128))  # before it can raise it
+        port = int(served.url.rpartition(":")[2])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with contextlib.ExitStack() as stack:
+        for _ in range(150):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        with served.client() as client:
+            assert client.post("/v1/run", json={"programs": [{"code": "1"}]}).status_code == 200
 
 
 def test_who_has_no_token_cannot_hold_all_connections(
