@@ -106,7 +106,7 @@ class ProblemRecord(StrictRecord):
     prompt: str = ""
     answer_start: str = ""
     kind: Literal["function", "stdio", "shared"] = "function"
-    tests: list[str | StdioTestRecord] = Field(min_length=1)
+    tests: list[str | StdioTestRecord] = Field(min_length=1, fail_fast=True)
     prelude: str = ""
     language: str = PYTHON
     entry_point: str | None = None

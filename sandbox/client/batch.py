@@ -276,6 +276,8 @@ class Batch(Generic[Source, Result]):
             self._fail(OversizedError(request.server.address.url, f"one submission is too large: {failure}"))
         size = len(self._work.body(request.items))
         request.server.most_bytes = min(request.server.most_bytes, size)
+        # What all requests have in common can be larger than what differs: fewer bytes may be as many submissions.
+        request.server.most_items = min(request.server.most_items, max(1, len(request.items) // 2))
 
     def _hedge(self, after_s: float) -> None:
         """Sends what has been under way for too long to a second server."""

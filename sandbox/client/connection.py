@@ -47,6 +47,10 @@ _KEEPALIVE = [
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 ]
+_MOST_BYTES = 1 << 30
+"""Of a row: more than the output that any server lets a program have."""
+_MOST_ANSWER_BYTES = 64 << 20
+"""Of everything else: keys of all problems of a request are 7 MB."""
 _JSON = {"content-type": "application/json"}
 
 
@@ -116,13 +120,15 @@ class Connection:
             self._http.stream("POST", path, content=body, headers=headers, timeout=timeout) as response,
         ):
             if response.status_code != 200:
-                raise self._failure(response, await response.aread())
+                raise self._failure(response, await self._whole(response))
             splitter = LineSplitter()
             async for part in response.aiter_raw():
                 heard.set()
                 if lines := splitter.lines_with(part):
                     yield lines
-            if splitter.has_rest:
+                if splitter.rest_bytes > _MOST_BYTES:
+                    raise self.incompatible(f"a row of its answer has more than {_MOST_BYTES} bytes")
+            if splitter.rest_bytes:
                 raise LostFailure("the answer ended in the middle of a row", was_sent=True)
 
     async def close(self) -> None:
@@ -135,10 +141,28 @@ class Connection:
 
     async def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         async with self._translated():
-            response = await self._http.request(method, path, content=body, headers=_JSON if body else None)
+            request = self._http.build_request(method, path, content=body, headers=_JSON if body else None)
+            response = await self._http.send(request, stream=True)
+            try:
+                content = await self._whole(response)
+            finally:
+                await response.aclose()
         if response.status_code != 200:
-            raise self._failure(response, response.content)
-        return response.content
+            raise self._failure(response, content)
+        return content
+
+    async def _whole(self, response: httpx2.Response) -> bytes:
+        """A body that has to be short, as it was sent: what is compressed may be of any size."""
+        content = bytearray()
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                async for part in response.aiter_raw():
+                    content += part
+                    if len(content) > _MOST_ANSWER_BYTES:
+                        raise self.incompatible(f"it answers with more than {_MOST_ANSWER_BYTES} bytes")
+        except TimeoutError:
+            raise LostFailure(f"no whole answer for {_ANSWER_S:g} s", was_sent=True) from None
+        return bytes(content)
 
     @asynccontextmanager
     async def _translated(self) -> AsyncIterator[None]:

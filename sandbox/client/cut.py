@@ -25,7 +25,7 @@ def cut(todo: deque[Item], server: Server, room: int, all_workers: int) -> list[
         all_workers: slots of all servers.
     """
     share = math.ceil(len(todo) * server.workers / all_workers)
-    most = min(room, share, _MOST)
+    most = min(room, share, _MOST, server.most_items)
     most_bytes = min(_MOST_BYTES, server.most_bytes // 2)
     items = [todo.popleft()]
     size = len(items[0].body)

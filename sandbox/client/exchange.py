@@ -14,6 +14,8 @@ from sandbox.client.work import Item, Row, Work
 
 _AGAIN = 2
 """Times that a request is sent again to the same server."""
+_MOST_OF_EACH = 2
+"""Rows in one answer for each submission; one that comes twice counts once."""
 
 Result = TypeVar("Result")
 
@@ -56,7 +58,11 @@ class Exchange(Generic[Result]):
             try:
                 await self.server.hold(item.problem for item in self.items if item.problem is not None)
                 async with aclosing(self.server.connection.rows(work.path, body, key)) as parts:
+                    come = 0
                     async for lines in parts:
+                        come += len(lines)
+                        if come > _MOST_OF_EACH * len(self.items):
+                            raise self.server.connection.incompatible("its answer repeats rows without end")
                         yield self._new(work, lines)
                 if not self.left:
                     return

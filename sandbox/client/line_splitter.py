@@ -8,18 +8,17 @@ class LineSplitter:
 
     def __init__(self) -> None:
         self._rest: list[bytes] = []
-
-    @property
-    def has_rest(self) -> bool:
-        """A line has begun that has no end yet."""
-        return any(self._rest)
+        self.rest_bytes = 0
+        """Of a line that has no end yet."""
 
     def lines_with(self, part: bytes) -> list[bytes]:
         """The lines that a part ends, without their ends."""
         first, *others = part.split(b"\n")
         self._rest.append(first)
+        self.rest_bytes += len(first)
         if not others:
             return []
         lines = [b"".join(self._rest), *others[:-1]]
         self._rest = [others[-1]]
+        self.rest_bytes = len(others[-1])
         return lines

@@ -41,6 +41,7 @@ class Server:
         self.failure = ""
         self.rest_until_s = 0.0
         self.most_bytes = 1 << 40
+        self.most_items = 1 << 40
         self._failures = 0
         self._held: set[str] = set()
         self._uploading = asyncio.Lock()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
@@ -22,6 +22,8 @@ from sandbox.wire import NDJSON, ErrorAnswer, ErrorBody
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result", bound=Outcome)
+_PART_BYTES = 1 << 20
+"""Of an answer, given to a connection at a time."""
 
 
 class Line(NamedTuple):
@@ -71,6 +73,11 @@ class Rows(Generic[Result]):
         if self.request is not None:
             async for finished in self.request:
                 yield [self.to_line(index, outcome) for index, outcome in finished]
+
+    def sent(self) -> None:
+        """All that has come so far is no longer held."""
+        if self.request is not None:
+            self.request.sent()
 
 
 def rows_response(rows: Rows[Result], *, is_streamed: bool, patience_s: float) -> Response:
@@ -122,8 +129,9 @@ class _RowsResponse(StreamingResponse):
 
         async def send_in_time(message: Message) -> None:
             try:
-                async with asyncio.timeout(self._patience_s):
-                    await send(message)
+                for part in _parts(message):
+                    async with asyncio.timeout(self._patience_s):
+                        await send(part)
             except TimeoutError:
                 log.warning("a client has not read its answer for %g s: given up", self._patience_s)
                 raise ClientDisconnect from None
@@ -134,26 +142,36 @@ class _RowsResponse(StreamingResponse):
             raise ClientDisconnect from None  # another request has taken this one's place
 
 
+def _parts(message: Message) -> Iterator[Message]:
+    """Those that it is given in: uvicorn takes each into a connection's buffer, and waits only before it takes more."""
+    body: bytes = message.get("body", b"")
+    if len(body) <= _PART_BYTES:
+        yield message
+        return
+    for start in range(0, len(body), _PART_BYTES):
+        is_last = start + _PART_BYTES >= len(body)
+        part = body[start : start + _PART_BYTES]
+        yield {**message, "body": part, "more_body": message.get("more_body", False) or not is_last}
+
+
 async def _as_lines(rows: Rows[Result]) -> AsyncIterator[bytes]:
     async for lines in rows:
         yield b"".join(line.text + b"\n" for line in lines)
+        rows.sent()
 
 
 async def _in_order(rows: Rows[Result]) -> AsyncIterator[bytes]:
     early: dict[int, bytes] = {}
-    early_bytes = 0
     place = 0
     yield b'{"results":['
     async for lines in rows:
         early.update(lines)
-        early_bytes += sum(len(line.text) for line in lines)
         ready: list[bytes] = []
         while (text := early.pop(place, None)) is not None:
             ready.append(b"," + text if place else text)
-            early_bytes -= len(text)
             place += 1
-        if rows.request is not None:
-            rows.request.hold_back(early_bytes)
         if ready:
             yield b"".join(ready)
+        if not early:  # that which it waits for has been started before all that is held: it comes in any case
+            rows.sent()
     yield b"]}"

@@ -13,6 +13,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sandbox.server.answers import error_response
 from sandbox.server.errors import UnauthorizedError
 
+LET_IN = "sandbox.let_in"
+"""In a scope: what to call when its request has shown the token."""
+
 
 class TokenGuard:
     """Middleware that lets nobody in without the token.
@@ -22,7 +25,7 @@ class TokenGuard:
 
     Args:
         token: None lets everybody in, as on a Unix socket, whose folder says who may connect.
-        open_paths: what needs none.
+        open_paths: what needs none, unless it has a body: nobody without the token gets memory.
     """
 
     def __init__(self, app: ASGIApp, token: str | None, open_paths: Collection[str]) -> None:
@@ -32,7 +35,15 @@ class TokenGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request. Source: the ASGI specification; RFC 6750 and 7617 for the header."""
-        if scope["type"] == "lifespan" or scope["path"] in self._open_paths or self._may_enter(Headers(scope=scope)):
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        if self._may_enter(headers):
+            if (let_in := scope.get(LET_IN)) is not None:
+                let_in()
+            await self._app(scope, receive, send)
+        elif scope["path"] in self._open_paths and not _has_body(headers):
             await self._app(scope, receive, send)
         else:
             await error_response(UnauthorizedError())(scope, receive, send)
@@ -46,6 +57,10 @@ class TokenGuard:
         elif scheme.lower() != "bearer":
             return False
         return hmac.compare_digest(given.strip().encode(), self._token.encode())
+
+
+def _has_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
 def _password(credentials: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import resource
+from itertools import count
+from typing import TYPE_CHECKING, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from sandbox.server.auth import LET_IN
 from sandbox.wire import ErrorAnswer, ErrorBody
 
 if TYPE_CHECKING:
@@ -25,10 +28,21 @@ _MOST_AHEAD = 32
 """Requests sent before earlier ones of the connection were answered."""
 _LINGER_S = 30.0
 """For a client to read the end of an answer that is otherwise done with."""
+_NUMBERS = count()
+
+
+def most_connections() -> int:
+    """That may be open: slots need descriptors, too, and without one left nobody can be refused or let in."""
+    return min(MOST_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
 class Connection(HttpToolsProtocol):
-    """See uvicorn; overrides what it calls when something happens to a connection."""
+    """See uvicorn; overrides what it calls when something happens to a connection.
+
+    Attributes:
+        is_stranger: none of its requests has shown the token.
+        number: grows with each connection.
+    """
 
     def __init__(
         self,
@@ -41,14 +55,16 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._is_new = True
         self._is_in_head = False
+        self.is_stranger = True
+        self.number = next(_NUMBERS)
         self._head_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """A client has come."""
         super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            self._refuse(503, "overloaded", f"more than {MOST_CONNECTIONS} connections are open; close some")
+        if len(self.connections) > (most := most_connections()) and not self._displace_stranger():
+            self._refuse(503, "overloaded", f"more than {most} connections are open; close some")
         else:
             self._head_timer = self.loop.call_later(_FIRST_PATIENCE_S, self.transport.close)
 
@@ -87,6 +103,7 @@ class Connection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         async def answer(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+            cast("dict[str, object]", scope)[LET_IN] = self._let_in
             try:
                 await app(scope, receive, send)
             finally:
@@ -114,6 +131,18 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What came is no HTTP."""
         self._refuse(400, "invalid", msg)
+
+    def _let_in(self) -> None:
+        self.is_stranger = False
+
+    def _displace_stranger(self) -> bool:
+        """Ends the oldest connection that has never shown the token: another user must not hold all there are."""
+        others = cast("set[Connection]", self.connections) - {self}
+        strangers = [other for other in others if other.is_stranger and not other.transport.is_closing()]
+        if not strangers:
+            return False
+        min(strangers, key=lambda other: other.number).transport.abort()
+        return True
 
     def _unsupported_upgrade_warning(self) -> None:
         """Not worth a line: the request is answered as if it had not asked for another protocol."""

@@ -23,8 +23,6 @@ _RUNNING_PER_SLOT = 2
 _MOST_UNTAKEN = 256
 _MOST_UNTAKEN_BYTES = 1 << 20
 """Results that a slow reader leaves lie before its request gets no further turn."""
-MOST_HELD_BACK_BYTES = 16 << 20
-"""Likewise of results that its answer must hold back, for the sake of their order."""
 _GATHER_S = 0.01
 """Results that finish within it are sent together: each part of an answer wakes server and client once."""
 _RETRY_AFTER_S = (1.0, 60.0)
@@ -37,7 +35,8 @@ class Request(Generic[Result]):
     """What one HTTP request has to do.
 
     An asynchronous iterator of what has finished since it was last asked: lists of (index, result or error). And a
-    context manager: leaving it, for whatever reason, drops what has not been done.
+    context manager: leaving it, for whatever reason, drops what has not been done. What it has given is held until it
+    is told that it is `sent`: it does no more while its client has too much of that.
     """
 
     def __init__(self, dispatcher: Dispatcher, client: str, work: Work[Result]) -> None:
@@ -52,7 +51,7 @@ class Request(Generic[Result]):
         self._running: set[Future[Result]] = set()
         self._untaken: list[tuple[int, Result | SandboxError]] = []
         self._untaken_bytes = 0
-        self._held_back_bytes = 0
+        self._unsent_bytes = 0
         self._taken = 0
         self._is_closed = False
         self._changed = asyncio.Event()
@@ -73,20 +72,11 @@ class Request(Generic[Result]):
     @property
     def is_ready(self) -> bool:
         """One may run: there is one, and its reader keeps up."""
-        return not self.is_over and not self._is_behind
+        return not self.is_over and not self._is_behind and not self._dispatcher.unsent.is_full_for(self.client)
 
     @property
     def _is_behind(self) -> bool:
-        return (
-            len(self._untaken) >= _MOST_UNTAKEN
-            or self._untaken_bytes >= _MOST_UNTAKEN_BYTES
-            or self._held_back_bytes >= MOST_HELD_BACK_BYTES
-        )
-
-    def hold_back(self, size: int) -> None:
-        """So many bytes of what was taken cannot be sent yet. What they wait for runs already, as it comes before."""
-        self._held_back_bytes = size
-        self._dispatcher.pump()
+        return len(self._untaken) >= _MOST_UNTAKEN or self._untaken_bytes >= _MOST_UNTAKEN_BYTES
 
     @property
     def is_done(self) -> bool:
@@ -127,7 +117,10 @@ class Request(Generic[Result]):
             return
         self._untaken.append((place, outcome))
         if not isinstance(outcome, SandboxError):
-            self._untaken_bytes += self._size(outcome)
+            size = self._size(outcome)
+            self._untaken_bytes += size
+            self._unsent_bytes += size
+            self._dispatcher.unsent.put(self.client, size)
         if self._taken + len(self._untaken) == len(self._tasks) or self._is_behind:
             self._readable.set()
         elif self._gathering is None:
@@ -151,6 +144,13 @@ class Request(Generic[Result]):
         self._dispatcher.pump()  # it may have been behind
         return finished
 
+    def sent(self) -> None:
+        """All that it has given so far is no longer held."""
+        if self._unsent_bytes > self._untaken_bytes:
+            self._dispatcher.unsent.give_back(self.client, self._unsent_bytes - self._untaken_bytes)
+            self._unsent_bytes = self._untaken_bytes
+            self._dispatcher.pump()
+
     def _stop_gathering(self) -> None:
         if self._gathering is not None:
             self._gathering.cancel()
@@ -171,6 +171,7 @@ class Request(Generic[Result]):
                 for future in self._running:
                     future.cancel()
             self._untaken.clear()
+            self._dispatcher.unsent.give_back(self.client, self._unsent_bytes)
             self._changed.set()
             self._stop_gathering()
             self._readable.set()
@@ -184,13 +185,16 @@ class Dispatcher:
         sandbox: runs them; nobody else gives it work.
         queued: submissions that may wait or run at a time, over all clients.
         observer: is told of each that is done.
+        unsent_bytes: results of all requests that may be held until they are sent.
     """
 
-    def __init__(self, sandbox: Sandbox, queued: int, observer: Observer) -> None:
+    def __init__(self, sandbox: Sandbox, queued: int, observer: Observer, unsent_bytes: int) -> None:
         self._sandbox = sandbox
         self._observer = observer
         self._turns: Turns[Request[Any]] = Turns()
         self._share = Share(queued)
+        self.unsent = Share(unsent_bytes)
+        """Bytes of results; a client that lets too many lie gets no further turn."""
         self._requests: set[Request[Any]] = set()
         self._running = 0
         self._mean_s = _FIRST_GUESS_S

@@ -39,7 +39,7 @@ class Service:
         self.problems = Problems(settings.problems_bytes)
         self.versions = Versions(sandbox)
         self.retained = Retained(settings.retained_bytes, settings.retained_s)
-        self.dispatcher = Dispatcher(sandbox, settings.queued, observer)
+        self.dispatcher = Dispatcher(sandbox, settings.queued, observer, settings.unsent_bytes)
 
     def judge(
         self,

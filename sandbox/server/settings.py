@@ -34,6 +34,8 @@ class Settings:
     """Of one request. Nothing else is answered while one is read as JSON, about 10 ms for a MiB of short programs."""
     bodies_bytes: int = 1024 * MIB
     """Of all requests that are being served."""
+    unsent_bytes: int = 256 * MIB
+    """Of results that wait for their clients to read, of all requests; beside them, those of the slots."""
     problems_bytes: int = 1024 * MIB
     """Of the problems that are held; those used longest ago make room for new ones."""
     read_patience_s: float = 60.0
@@ -50,6 +52,7 @@ class Settings:
             "queued",
             "body_bytes",
             "bodies_bytes",
+            "unsent_bytes",
             "problems_bytes",
             "read_patience_s",
             "retained_bytes",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+_MOST_OVER = 4
+"""Clients of many names can hold so many times the capacity, where it is only known afterwards what they hold."""
+
 
 class Share:
     """A capacity that clients share: each may hold as much as it leaves free, so that there is always room for another.
@@ -36,6 +39,18 @@ class Share:
         self._held[client] += amount
         self._total += amount
         return True
+
+    def put(self, client: str, amount: int) -> None:
+        """The client holds so much more, whether there is room for it or not."""
+        self._held[client] += amount
+        self._total += amount
+
+    def is_full_for(self, client: str) -> bool:
+        """Whether the client holds more than what it leaves free.
+
+        One that holds nothing is stopped by others only when they have `put` several times as much as there is.
+        """
+        return self._held[client] > max(0, self.capacity - self._total) or self._total > _MOST_OVER * self.capacity
 
     def give_back(self, client: str, amount: int) -> None:
         """The client no longer holds it."""

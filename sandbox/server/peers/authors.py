@@ -26,6 +26,7 @@ from sandbox.problem import Problem
 from sandbox.records import LimitsRecord, ProblemRecord
 from sandbox.server.body import client_of
 from sandbox.server.errors import InvalidError
+from sandbox.server.json_route import FAIL_FAST
 from sandbox.server.native import Here
 from sandbox.server.peers.routing import (
     Detail,
@@ -71,9 +72,9 @@ class BatchBody(BaseModel):
 
     pre_code: str
     """Runs before each program."""
-    batch_ref_model_completions: list[list[str]]
-    batch_entrypoints: list[str]
-    batch_tests: list[str]
+    batch_ref_model_completions: Annotated[list[Annotated[list[str], FAIL_FAST]], FAIL_FAST]
+    batch_entrypoints: Annotated[list[str], FAIL_FAST]
+    batch_tests: Annotated[list[str], FAIL_FAST]
     """Texts of `def check(candidate)`."""
     config: Config
 
@@ -123,7 +124,8 @@ async def execute_batch_code(
         raise InvalidError(
             f"{sizes[0]} lists of completions, {sizes[1]} entry points and {sizes[2]} tests: not one each"
         )
-    problems = [await _problem(service, body, place) for place in range(sizes[0])]
+    common = hashlib.sha256(json.dumps([body.pre_code, body.config.model_dump_json()]).encode())  # once: it may be long
+    problems = [await _problem(service, body, place, common.copy()) for place in range(sizes[0])]
     submissions = [
         (problem, code_of(completion))
         for problem, completions in zip(problems, body.batch_ref_model_completions, strict=True)
@@ -168,11 +170,14 @@ def _asserts(statement: ast.stmt) -> bool:
     return any(isinstance(node, ast.Assert) for node in ast.walk(statement))
 
 
-async def _problem(service: Service, body: BatchBody, place: int) -> Problem:
-    """One of a batch, made when it is first seen. Raises ProblemError, InvalidError."""
+async def _problem(service: Service, body: BatchBody, place: int, key: hashlib._Hash) -> Problem:
+    """One of a batch, made when it is first seen. Raises ProblemError, InvalidError.
+
+    Args:
+        key: of what all have in common; goes on with what is its own.
+    """
     tests, entry_point, config = body.batch_tests[place], body.batch_entrypoints[place], body.config
-    parts = [body.pre_code, tests, entry_point, config.model_dump_json()]
-    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    key.update(json.dumps([tests, entry_point]).encode())
 
     def make() -> ProblemRecord:
         limits = limits_under(
@@ -193,7 +198,7 @@ async def _problem(service: Service, body: BatchBody, place: int) -> Problem:
             limits=LimitsRecord.from_limits(limits),
         )
 
-    return await problem_of(service, key, make)
+    return await problem_of(service, key.hexdigest(), make)
 
 
 def _rows(values: Iterator[float], body: BatchBody) -> list[list[float]]:

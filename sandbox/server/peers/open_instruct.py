@@ -123,7 +123,11 @@ async def _judged(service: Service, request: HttpRequest, body: TestsBody, read:
     if not tests:
         return _answer(TestsAnswer(results=[], runtimes=[]))
     limits = limits_under(service.settings, timeout_s=body.max_execution_time, tests=len(tests))
-    key = hashlib.sha256(json.dumps([read.__name__, body.tests, body.max_execution_time]).encode()).hexdigest()
+    try:
+        content = json.dumps([read.__name__, body.tests, body.max_execution_time])
+    except RecursionError:  # where they were decoded, the stack was shorter
+        raise InvalidError("tests: nested too deep") from None
+    key = hashlib.sha256(content.encode()).hexdigest()
     problem = await problem_of(
         service, key, lambda: read(tests).model_copy(update={"limits": LimitsRecord.from_limits(limits)})
     )

@@ -21,6 +21,7 @@ from sandbox.limits import Limits
 from sandbox.result import RunResult
 from sandbox.server.body import client_of
 from sandbox.server.errors import InvalidError
+from sandbox.server.json_route import FAIL_FAST
 from sandbox.server.native import Here
 from sandbox.server.peers.routing import collected, limits_under, results_of, route_class
 from sandbox.server.peers.semver import satisfies
@@ -103,9 +104,9 @@ class ExecuteBody(BaseModel):
 
     language: str
     version: str
-    files: list[File]
+    files: Annotated[list[File], FAIL_FAST]
     stdin: str = ""
-    args: list[str] = Field(default_factory=list)
+    args: Annotated[list[str], FAIL_FAST] = Field(default_factory=list)
     run_timeout: float | None = Field(None, description="ms; ours is CPU time, and as much idle time")
     run_cpu_time: float | None = Field(None, description="ms")
     run_memory_limit: int | None = Field(None, description="bytes; below 0: the default of `sandbox.Limits`")

@@ -162,7 +162,10 @@ def limits_under(settings: Settings, *, timeout_s: float, tests: int = 1, memory
 
 
 async def _in_order(work: Request[Result]) -> list[Result | SandboxError]:
-    found = [entry async for finished in work for entry in finished]
+    found: list[tuple[int, Result | SandboxError]] = []
+    async for finished in work:
+        found += finished
+        work.sent()  # there is no answer before all are there
     return [outcome for _, outcome in sorted(found, key=lambda entry: entry[0])]
 
 

@@ -22,6 +22,7 @@ from sandbox.limits import MIB
 from sandbox.result import RunResult
 from sandbox.server.body import client_of
 from sandbox.server.errors import InvalidError, LimitError
+from sandbox.server.json_route import FAIL_FAST
 from sandbox.server.native import Here
 from sandbox.server.peers.routing import Detail, collected, limits_under, route_class, with_detail
 from sandbox.server.service import Service
@@ -60,7 +61,7 @@ class RunCodeBody(BaseModel):
     """MiB; below 0: the default of `sandbox.Limits`."""
     files: dict[str, str | None] = Field(default_factory=dict)
     """Contents in base64 by path, relative to the program's folder or below /tmp."""
-    fetch_files: list[str] = Field(default_factory=list)
+    fetch_files: Annotated[list[str], FAIL_FAST] = Field(default_factory=list)
 
 
 class CommandStatus(StrEnum):

@@ -216,6 +216,59 @@ def test_a_request_too_large_for_a_server_is_cut(fake: Any) -> None:
         assert len(client.run_batch([("x" * 100, "")] * 100)) == 100
 
 
+def test_a_server_that_takes_no_size_is_not_asked_forever(fake: Any) -> None:
+    async def behave(call: Any) -> None:
+        if call.path == "/v1/run":
+            await call.error(413, "too_large")
+        else:
+            await call.answer()
+
+    server = fake(behave)
+    with SandboxClient(server.url) as client, pytest.raises(OversizedError):
+        client.run_batch([("1", "")] * 8)
+    assert server.count("/v1/run") < 20
+
+
+def test_a_row_repeated_without_end_is_said(fake: Any) -> None:
+    async def behave(call: Any) -> None:
+        if call.path != "/v1/run":
+            await call.answer()
+            return
+        await call.begin()
+        for _ in range(1000):
+            await call.rows([0])
+
+    with SandboxClient(fake(behave).url) as client, pytest.raises(IncompatibleServerError, match="without end"):
+        client.run_batch([("1", "")] * 2)
+
+
+def test_a_row_without_end_is_said(fake: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("sandbox.client.connection._MOST_BYTES", 1 << 22)
+
+    async def behave(call: Any) -> None:
+        if call.path != "/v1/run":
+            await call.answer()
+            return
+        await call.begin()
+        for _ in range(1000):
+            await call.part(b"x" * 65536)
+
+    with SandboxClient(fake(behave).url) as client, pytest.raises(IncompatibleServerError, match="more than 4194304"):
+        client.run_batch([("1", "")])
+
+
+def test_an_answer_without_end_is_said(fake: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("sandbox.client.connection._MOST_ANSWER_BYTES", 1 << 20)
+
+    async def behave(call: Any) -> None:
+        await call.begin()
+        for _ in range(1000):
+            await call.part(b" " * 65536)
+
+    with SandboxClient(fake(behave).url) as client, pytest.raises(IncompatibleServerError, match="more than 1048576"):
+        client.run("1")
+
+
 @pytest.mark.parametrize(
     ("error", "raised"),
     [

@@ -12,7 +12,7 @@ def test_lines_are_those_of_the_whole_however_it_is_cut(parts: list[bytes]) -> N
     lines = [line for part in parts for line in splitter.lines_with(part)]
     *expected, rest = b"".join(parts).split(b"\n")
     assert lines == expected
-    assert splitter.has_rest == bool(rest)
+    assert splitter.rest_bytes == len(rest)
 
 
 def test_a_line_of_many_parts_takes_time_in_proportion() -> None:

@@ -21,10 +21,8 @@ class Finishing:
         self._parts = parts
         self._hangs = hangs
         self.was_left = False
-        self.held_back: list[int] = []
-
-    def hold_back(self, size: int) -> None:
-        self.held_back.append(size)
+        self.sent_after: list[int] = []
+        self._given = 0
 
     def __enter__(self) -> Finishing:  # noqa: PYI034
         return self
@@ -32,8 +30,12 @@ class Finishing:
     def __exit__(self, *_: object) -> None:
         self.was_left = True
 
+    def sent(self) -> None:
+        self.sent_after.append(self._given)
+
     async def __aiter__(self) -> AsyncIterator[list[tuple[int, int]]]:
         for part in self._parts:
+            self._given += len(part)
             yield [(place, place) for place in part]
         if self._hangs:
             await asyncio.sleep(60)
@@ -106,8 +108,30 @@ def test_errors_say_what_a_client_needs_to_go_on() -> None:
     assert body["error"]["problems"] == ["a", "b"]
 
 
-def test_what_is_held_for_the_order_is_told_to_the_request() -> None:
-    request = Finishing([1, 2], [0], [4], [3])
+def test_rows_that_wait_for_an_earlier_one_are_held_and_others_are_not() -> None:
+    request = Finishing([1, 2], [0], [3])
     answered(request, is_streamed=False)
-    size = len(line(1, 1).text)
-    assert request.held_back == [2 * size, 0, size, 0]
+    assert request.sent_after == [3, 4]
+    request = Finishing([1, 2], [0], [3])
+    answered(request, is_streamed=True)
+    assert request.sent_after == [2, 3, 4]
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_long_row_is_sent_in_parts(is_streamed: bool) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        await asyncio.sleep(60)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    row = b"x" * 3_000_000
+    rows: Rows[Any] = Rows(request=None, to_line=line, ready={0: row})
+    asyncio.run(rows_response(rows, is_streamed=is_streamed, patience_s=5)({"type": "http"}, receive, send))
+    bodies = [message["body"] for message in sent[1:]]
+    assert max(map(len, bodies)) <= 1 << 20
+    assert b"".join(bodies) == (row + b"\n" if is_streamed else b'{"results":[' + row + b"]}")
+    assert [message["more_body"] for message in sent[1:]] == [True] * (len(bodies) - 1) + [False]

@@ -43,3 +43,10 @@ def test_health_needs_none(http: TestClient) -> None:
 def test_without_a_token_everybody_may_enter(box: Sandbox) -> None:
     with TestClient(create_app(box, Settings(), None)) as http:
         assert http.get("/v1/info").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("path", ["/healthz", "/"])
+def test_what_needs_no_token_takes_no_body_without_one(http: TestClient, method: str, path: str) -> None:
+    assert http.request(method, path, content=b"a body", headers={"authorization": ""}).status_code == 401
+    assert http.request(method, path, content=iter([b"a body"]), headers={"authorization": ""}).status_code == 401

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import resource
 import socket
 import time
 from collections.abc import Callable
@@ -138,12 +139,48 @@ def test_requests_may_be_sent_ahead_but_not_without_bound(hosted: Any) -> None:
         assert read_all(sock).count(b"HTTP/1.1 200") <= 1
 
 
+def test_connections_leave_descriptors_for_slots(serve: Callable[..., Any]) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (128, before[1]))
+    try:
+        served = serve("--workers", 1)
+        resource.prlimit(served.pid, resource.RLIMIT_NOFILE, (128, 128))  # before it can raise it
+        port = int(served.url.rpartition(":")[2])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    with contextlib.ExitStack() as stack:
+        for _ in range(150):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        with served.client() as client:
+            assert client.post("/v1/run", json={"programs": [{"code": "1"}]}).status_code == 200
+
+
+def test_who_has_no_token_cannot_hold_all_connections(
+    host: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MOST_CONNECTIONS", 3)
+    hosted = host()
+    with contextlib.ExitStack() as stack:
+        strangers = [stack.enter_context(hosted.connect()) for _ in range(3)]
+        for stranger in strangers:
+            stranger.sendall(head("GET", "/healthz"))
+            assert status(stranger.recv(1000)) == 200
+        known = stack.enter_context(hosted.connect())
+        known.sendall(head("GET", "/v1/info?with_languages=false", AUTH))
+        assert status(known.recv(10000)) == 200
+        assert read_all(strangers[0]) == b""  # the oldest has made room
+        stack.enter_context(hosted.connect())
+        assert read_all(strangers[1]) == b""
+        known.sendall(head("GET", "/v1/info?with_languages=false", AUTH))
+        assert status(known.recv(10000)) == 200
+
+
 def test_more_connections_than_allowed_are_refused(hosted: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MOST_CONNECTIONS", 3)
     socks = [hosted.connect() for _ in range(3)]
     try:
         for sock in socks:
-            sock.sendall(head("GET", "/healthz"))
+            sock.sendall(head("GET", "/healthz", AUTH))
             assert status(sock.recv(1000)) == 200
         with hosted.connect() as one_more:
             answer = read_all(one_more)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -38,10 +39,10 @@ class Seen:
 class Run:
     """A dispatcher before a sandbox, in an event loop."""
 
-    def __init__(self, box: Sandbox, queued: int = 1000) -> None:
+    def __init__(self, box: Sandbox, queued: int = 1000, unsent_bytes: int = 1 << 28) -> None:
         self.box = box
         self.seen = Seen()
-        self.dispatcher = Dispatcher(box, queued, self.seen)
+        self.dispatcher = Dispatcher(box, queued, self.seen, unsent_bytes)
 
     def open(self, client: str, *codes: str, **work: Any) -> Request[RunResult]:
         tasks = [partial(self.box.submit_run, code, b"", LIMITS) for code in codes]
@@ -222,15 +223,33 @@ def test_what_is_to_be_kept_is_told_also_when_nobody_waits_any_more(box: Sandbox
     go(test())
 
 
-def test_a_request_whose_reader_holds_much_back_starts_no_more(box: Sandbox) -> None:
+def test_a_client_that_lets_results_lie_in_many_requests_gets_no_turn_and_others_do(box: Sandbox) -> None:
     async def test() -> None:
-        run = Run(box)
-        with run.open("a", *(f"print({number})" for number in range(20))) as request:
-            request.hold_back(dispatch.MOST_HELD_BACK_BYTES)
-            await asyncio.wait_for(request.settled(), 30)
-            assert request.waiting > 0
-            request.hold_back(0)
-            assert run.dispatcher._running
-        await run.is_idle()
+        run = Run(box, unsent_bytes=100_000)
+        with contextlib.ExitStack() as stack:
+            requests = [stack.enter_context(run.open("slow", *["print('x' * 40_000)"] * 3)) for _ in range(5)]
+            await asyncio.sleep(0.1)
+            for _ in range(1000):
+                if not run.dispatcher._running:
+                    break
+                await asyncio.sleep(0.01)
+            assert 50_000 < run.dispatcher.unsent.total <= 50_000 + 5 * 40_001  # and those that ran meanwhile
+            assert len(await results(run.open("other", "print(1)"))) == 1
+        assert all(request.is_over for request in requests)
+        assert not run.dispatcher.unsent.total
+
+    go(test())
+
+
+def test_what_is_sent_makes_room_again(box: Sandbox) -> None:
+    async def test() -> None:
+        run = Run(box, unsent_bytes=100_000)
+        taken = 0
+        with run.open("reader", *["print('x' * 40_000)"] * 20) as request:
+            async for finished in request:
+                taken += len(finished)
+                request.sent()
+        assert taken == 20
+        assert not run.dispatcher.unsent.total
 
     go(test())

@@ -62,7 +62,7 @@ async def settle() -> None:
 
 
 def opened(slots: Slots, kept: Any, retained: Retained, names: str) -> Request[RunResult]:
-    dispatcher = Dispatcher(slots, 100, Unobserved())  # type: ignore[arg-type]
+    dispatcher = Dispatcher(slots, 100, Unobserved(), 1 << 28)  # type: ignore[arg-type]
     request = dispatcher.open(
         "me",
         Work(

@@ -46,6 +46,39 @@ def test_a_pickle_cannot_ask_for_memory_by_numbering_values() -> None:
         decode(packed(b"]r\xff\xff\xff\x7f."), MOST)
 
 
+def in_itself() -> list[object]:
+    found: list[object] = []
+    found.append(found)
+    return found
+
+
+def doubled(times: int) -> list[object]:
+    found: list[object] = []
+    for _ in range(times):
+        found = [found, found]
+    return found
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [in_itself(), doubled(60), [{1: "a"}], [{(1, 2): "a"}], [("a",)], [1 << 40000], ["a" * 1000] * 2000],
+    ids=["in itself", "doubled", "a number as name", "a tuple as name", "a tuple", "a long number", "repeated"],
+)
+def test_a_pickle_of_what_json_cannot_be_or_not_so_small_is_refused(tests: list[object]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # the message is Python's for some
+        decode(packed(pickle.dumps(tests)), MOST)
+
+
+def test_a_pickle_that_is_nested_deep_is_refused() -> None:
+    with pytest.raises(ValueError, match="nested too deep"):
+        decode(packed(b"]" * 3000 + b"a" * 2999 + b"."), MOST)
+
+
+def test_a_pickle_of_too_many_steps_is_refused_before_it_is_made() -> None:
+    with pytest.raises(ValueError, match="steps"):
+        decode(packed(b"](" + b"}" * 1_000_001 + b"e."), 2 * MOST)
+
+
 def test_what_is_too_large_decompressed_is_refused() -> None:
     with pytest.raises(ValueError, match="more than 1048576 bytes"):
         decode(packed(b"0" * (MOST + 1)), MOST)

@@ -123,3 +123,10 @@ def test_a_failure_of_the_host_is_no_result(failing_client: TestClient) -> None:
 
 def test_the_server_says_that_it_is_there(client: TestClient) -> None:
     assert client.get("/health").json() == {"status": "healthy"}
+
+
+def test_tests_of_any_depth_are_refused_in_its_words(client: TestClient) -> None:
+    for depth in range(880, 1000, 4):
+        answer = client.post("/test_program", json={"program": "1", "tests": "[" * depth + "]" * depth})
+        assert answer.status_code == 422
+        assert set(answer.json()) == {"detail"}

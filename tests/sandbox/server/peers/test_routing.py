@@ -5,6 +5,7 @@ import json
 
 import pytest
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.testclient import TestClient
 from starlette.types import Message
 
@@ -86,3 +87,23 @@ def test_a_wall_time_is_cpu_time_and_idle_time_within_the_servers() -> None:
 def test_a_time_that_is_none_is_refused(timeout_s: float) -> None:
     with pytest.raises(InvalidError):
         limits_under(Settings(), timeout_s=timeout_s, tests=3)
+
+
+FAULTY = {
+    "/run_code": ("files", {f"f{number}": 1 for number in range(1500)}),
+    "/api/v2/execute": ("args", [1] * 1500),
+    "/execute_batch_code/": ("batch_ref_model_completions", [[1]] * 1500),
+}
+
+
+@pytest.mark.parametrize("path", FAULTY)
+def test_not_every_fault_of_a_body_is_listed(client: TestClient, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = []
+    monkeypatch.setattr(
+        "sandbox.server.json_route.RequestValidationError",
+        lambda faults: listed.append(len(faults)) or RequestValidationError(faults),
+    )
+    name, value = FAULTY[path]
+    answer = client.post(path, json={**BODIES[path], name: value})
+    assert answer.status_code in (400, 422)
+    assert listed == [1]
