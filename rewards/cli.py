@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,14 +16,26 @@ from rich.table import Table
 from rich.text import Text
 
 from sandbox.checkup.cli import JsonOption, LevelOption
-from sandbox.cli import BAD_INPUT, HOST_FAILED, INTERRUPTED, Extract, RateColumn, app, reported_errors
+from sandbox.cli import (
+    BAD_INPUT,
+    HOST_FAILED,
+    INTERRUPTED,
+    Extract,
+    RateColumn,
+    ServerOption,
+    app,
+    check_server_alone,
+    judge_of,
+    reported_errors,
+)
 from sandbox.judging_file import JudgingFile
 from sandbox.level import Level
-from sandbox.pool import Sandbox
 from sandbox.records import ResultRecord, Submission
 
 if TYPE_CHECKING:
     from rewards.evaluation.summary import Estimate, Group, Summary
+    from sandbox.client import SandboxClient
+    from sandbox.pool import Sandbox
 
 RESULTS, METRICS, REPORT = "results.jsonl", "metrics.json", "report.html"
 
@@ -40,6 +52,7 @@ def evaluate(  # noqa: PLR0913  # a command has the options it has
     workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time (default: one per core).")] = None,
     extract: Annotated[Extract, typer.Option(help="Which block of a text is its program.")] = Extract.LAST,
     level: LevelOption = Level.USERNS,
+    server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Judge samples and report pass@k: OUT/results.jsonl, metrics.json, report.html. Interrupted, it continues.
@@ -49,6 +62,12 @@ def evaluate(  # noqa: PLR0913  # a command has the options it has
     """
     started_s = time.monotonic()
     ks = _parsed_ks(k)
+    check_server_alone(server, workers, level)
+    if samples.is_dir():
+        raise typer.BadParameter(f"{samples} is a folder; name a file", param_hint="--samples")
+    folder = out if out is not None else samples.with_name(f"{samples.name}.eval")
+    if folder.is_file():
+        raise typer.BadParameter(f"{folder} is a file; name a folder", param_hint="--out")
     # Only here, so that other commands start as fast as before.
     from rewards.evaluation.judging import digest_of_samples
     from rewards.evaluation.report import Facts, as_data, render
@@ -60,11 +79,10 @@ def evaluate(  # noqa: PLR0913  # a command has the options it has
         with _value_errors():
             entries = load_problems(problems)
             todo = read_samples(samples, entries, extract.value)
-        folder = out if out is not None else samples.with_name(f"{samples.name}.eval")
         folder.mkdir(parents=True, exist_ok=True)
         with JudgingFile(folder / RESULTS, inputs=digest_of_samples(todo), total=len(todo)) as file:
             before = len(file.done)
-            results = _judged(todo, file, workers, level)
+            results = _judged(todo, file, lambda: judge_of(server, workers, level))
             if len(file.done) == len(todo):
                 file.finish()
         summary = summarise([entry.problem for entry in entries], results, ks)
@@ -106,19 +124,16 @@ def _value_errors() -> Iterator[None]:
         raise typer.Exit(BAD_INPUT) from None
 
 
-def _opened_judge(workers: int | None, level: Level) -> Sandbox:
-    """What judges."""
-    return Sandbox(workers=workers, level=level)
-
-
-def _judged(todo: list[Submission], file: JudgingFile, workers: int | None, level: Level) -> list[ResultRecord]:
+def _judged(
+    todo: list[Submission], file: JudgingFile, opened: Callable[[], Sandbox | SandboxClient]
+) -> list[ResultRecord]:
     """A result for each, under a progress bar on stderr."""
     from rewards.evaluation.judging import judge_samples
 
     if len(file.done) == len(todo):
         return [file.done[place] for place in range(len(todo))]
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
-    with _opened_judge(workers, level) as judge, Progress(*columns, console=Console(stderr=True)) as bar:
+    with opened() as judge, Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("judging", total=len(todo), completed=len(file.done))
 
         def count(failed: int) -> None:

@@ -59,6 +59,11 @@ EXIT_CODES = {
 }
 _DEFAULTS = Limits()
 
+ServerOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Judge there: a URL (repeat for more), or a folder of endpoint files.", show_default=False),
+]
+
 app = typer.Typer(
     help="Run and judge untrusted programs without root.",
     add_completion=False,
@@ -148,18 +153,12 @@ def judge(  # noqa: PLR0913  # as above
     workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time (default: one per core).")] = None,
     extract: Annotated[Extract, typer.Option(help="Which block of a completion is its program.")] = Extract.LAST,
     level: LevelOption = Level.USERNS,
-    server: Annotated[
-        list[str] | None,
-        typer.Option(help="Judge there: a URL (repeat for more), or a folder of endpoint files.", show_default=False),
-    ] = None,
+    server: ServerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of a table.")] = False,
 ) -> None:
     """Judge all submissions. Interrupted, the same command continues from OUT.partial."""
     started = time.monotonic()
-    if server and (workers is not None or level is not Level.USERNS):
-        raise typer.BadParameter(
-            "it goes with neither --workers nor --level: servers have theirs", param_hint="--server"
-        )
+    check_server_alone(server, workers, level)
     with reported_errors():
         if out.is_dir():
             raise typer.BadParameter(f"{out} is a folder; name a file", param_hint="--out")
@@ -172,7 +171,7 @@ def judge(  # noqa: PLR0913  # as above
         with JudgingFile(out, inputs=digest, total=len(todo)) as results:
             before = len(results.done)
             try:
-                _judge_rest(todo, results, lambda: _judge_of(server, workers, level))
+                _judge_rest(todo, results, lambda: judge_of(server, workers, level))
             except KeyboardInterrupt:
                 typer.echo(
                     f"interrupted; {len(results.done)} of {len(todo)} results are in {results.partial}; "
@@ -262,7 +261,15 @@ def _decoded_output(result: RunResult) -> dict[str, str]:
     return {"stdout": result.stdout.decode(errors="replace"), "stderr": result.stderr.decode(errors="replace")}
 
 
-def _judge_of(servers: list[str] | None, workers: int | None, level: Level) -> Sandbox | SandboxClient:
+def check_server_alone(servers: list[str] | None, workers: int | None, level: Level) -> None:
+    """Raises BadParameter for --server beside what is a server's own."""
+    if servers and (workers is not None or level is not Level.USERNS):
+        raise typer.BadParameter(
+            "it goes with neither --workers nor --level: servers have theirs", param_hint="--server"
+        )
+
+
+def judge_of(servers: list[str] | None, workers: int | None, level: Level) -> Sandbox | SandboxClient:
     """What judges: a sandbox of this process, or servers."""
     if not servers:
         return Sandbox(workers=workers, level=level)

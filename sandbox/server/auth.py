@@ -32,20 +32,22 @@ class TokenGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request. Source: the ASGI specification; RFC 6750 and 7617 for the header."""
-        if scope["type"] == "lifespan" or scope["path"] in self._open_paths or self._may_enter(Headers(scope=scope)):
+        if scope["type"] == "lifespan" or scope["path"] in self._open_paths or self._token is None:
+            await self._app(scope, receive, send)
+            return
+        given = _given_token(Headers(scope=scope))
+        if hmac.compare_digest(given.encode(), self._token.encode()):
             await self._app(scope, receive, send)
         else:
-            await error_response(UnauthorizedError())(scope, receive, send)
+            await error_response(UnauthorizedError(was_given=bool(given)))(scope, receive, send)
 
-    def _may_enter(self, headers: Headers) -> bool:
-        if self._token is None:
-            return True
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            given = _password(given)
-        elif scheme.lower() != "bearer":
-            return False
-        return hmac.compare_digest(given.strip().encode(), self._token.encode())
+
+def _given_token(headers: Headers) -> str:
+    """That of a request; empty where it has none."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        return _password(given).strip()
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def _password(credentials: str) -> str:
