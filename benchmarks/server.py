@@ -5,8 +5,7 @@
 Server, client and embedded sandbox share the same cores; one is idle while the other works, and they alternate in one
 run, so that a ratio holds while the machine's speed drifts. `http_` is through SandboxClient, as users call it, `raw_`
 a client that does next to nothing. With --data, LeetCode completions (v0.3.0-test) are judged by the authors' route and
-by their loop, as many at once as there are cores. Prints one JSON object last; exits with 1 where a bar is missed, and
-names it.
+by their loop. Prints one JSON object last; exits with 1 where a bar is missed, and names it.
 """
 
 from __future__ import annotations

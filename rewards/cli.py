@@ -57,6 +57,11 @@ def evaluate(  # noqa: PLR0913  # a command has the options it has
     started_s = time.monotonic()
     ks = _parsed_ks(k)
     check_place(server, workers, level)
+    if samples.is_dir():
+        raise typer.BadParameter(f"{samples} is a folder; name a file", param_hint="--samples")
+    folder = out if out is not None else samples.with_name(f"{samples.name}.eval")
+    if folder.is_file():
+        raise typer.BadParameter(f"{folder} is a file; name a folder", param_hint="--out")
     # Only here, so that other commands start as fast as before.
     from rewards.evaluation.judging import digest_of_samples
     from rewards.evaluation.report import Facts, as_data, render
@@ -68,7 +73,6 @@ def evaluate(  # noqa: PLR0913  # a command has the options it has
         with _value_errors():
             entries = load_problems(problems)
             todo = read_samples(samples, entries, extract.value)
-        folder = out if out is not None else samples.with_name(f"{samples.name}.eval")
         folder.mkdir(parents=True, exist_ok=True)
         with JudgingFile(folder / RESULTS, inputs=digest_of_samples(todo), total=len(todo)) as file:
             before = len(file.done)

@@ -54,7 +54,7 @@ class Addresses:
             servers = urls if urls and _is_url(urls[0]) else named or None
         if servers is None:
             self.folder, self._is_private = default_folder(), True
-        elif isinstance(servers, Path) or (isinstance(servers, str) and not _is_url(servers)):
+        elif isinstance(servers, Path) or (isinstance(servers, str) and _names_a_folder(servers)):
             self.folder = Path(servers)
         else:
             urls = [servers] if isinstance(servers, str) else list(servers)
@@ -86,6 +86,11 @@ class Addresses:
 
 def _is_url(text: str) -> bool:
     return text.startswith(_SCHEMES)
+
+
+def _names_a_folder(text: str) -> bool:
+    """HOST:PORT without its scheme is none, unless there is one: it would be waited for in vain."""
+    return bool(text) and not _is_url(text) and (":" not in text or Path(text).is_dir())
 
 
 def _parsed(url: str, token: str | None) -> Address:

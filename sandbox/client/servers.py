@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 
 _REREAD_S = 1.0
 _LEAST_PAUSE_S = 0.01
+_SILENCE_S = 5.0
+"""Without a server, until the caller is told what is waited for."""
 
 
 class Servers:
@@ -40,6 +42,7 @@ class Servers:
         self._listeners: set[Callable[[], None]] = set()
         self._read_s = float("-inf")
         self._folder_failure = ""
+        self._has_warned = False
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Calls it whenever a server has become usable, or has not."""
@@ -92,7 +95,7 @@ class Servers:
         if servers and all(server.refusal is not None for server in servers):
             return servers[0].refusal
         waited_s = time.monotonic() - since_s
-        if waited_s < self._patience_s:
+        if waited_s < min(_SILENCE_S, self._patience_s):
             return None
         failures = {server.address.url: server.failure for server in servers}
         said = [f"{url}: {failure}" for url, failure in failures.items()]
@@ -100,8 +103,13 @@ class Servers:
             said.append(self._folder_failure)
         if not said:
             said.append("none is known; start one with `qrpo-sandbox serve`, or set QRPO_SANDBOX_SERVERS")
-        where = f"no server of {self._addresses} for {waited_s:.0f} s"
-        return UnreachableError(f"{where}: {'; '.join(said)}", failures)
+        message = f"no server of {self._addresses} for {waited_s:.0f} s: {'; '.join(said)}"
+        if waited_s >= self._patience_s:
+            return UnreachableError(message, failures)
+        if not self._has_warned:
+            self._has_warned = True
+            log.warning("%s; waiting up to %g s", message, self._patience_s)
+        return None
 
     async def infos(self) -> dict[Server, Info]:
         """What the servers say of themselves that answer, at least one.

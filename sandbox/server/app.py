@@ -92,11 +92,17 @@ async def _answer_invalid(_: Request, error: Exception) -> Response:
     first = error.errors()[0]
     # A name that is not known is part of the place, however long.
     place = ".".join(str(part) for part in first["loc"] if part != "body")[:200]
-    message = f"{place}: {first['msg']}" if place else str(first["msg"])
+    what = "there is no such field" if first["type"] == "extra_forbidden" else str(first["msg"])
+    message = f"{place}: {what}" if place else what
     return plain_error(422, ErrorBody(kind="invalid", message=message, field=place or None))
 
 
-async def _answer_http_error(_: Request, error: Exception) -> Response:
+async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    message = str(error.detail)
+    if error.status_code in (404, 405):
+        asked = f"{request.method} {request.url.path[:200]}"
+        allowed = (error.headers or {}).get("Allow")
+        message = f"there is no {asked}; " + (f"use {allowed}" if allowed else "GET /openapi.json lists all routes")
     kind = "not_found" if error.status_code == 404 else "invalid"
-    return plain_error(error.status_code, ErrorBody(kind=kind, message=str(error.detail)))
+    return plain_error(error.status_code, ErrorBody(kind=kind, message=message))

@@ -39,24 +39,23 @@ class TokenGuard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        if self._may_enter(headers):
+        given = _given_token(headers)
+        if self._token is None or hmac.compare_digest(given.encode(), self._token.encode()):
             if (let_in := scope.get(LET_IN)) is not None:
                 let_in()
             await self._app(scope, receive, send)
         elif scope["path"] in self._open_paths and not _has_body(headers):
             await self._app(scope, receive, send)
         else:
-            await error_response(UnauthorizedError())(scope, receive, send)
+            await error_response(UnauthorizedError(was_given=bool(given)))(scope, receive, send)
 
-    def _may_enter(self, headers: Headers) -> bool:
-        if self._token is None:
-            return True
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "basic":
-            given = _password(given)
-        elif scheme.lower() != "bearer":
-            return False
-        return hmac.compare_digest(given.strip().encode(), self._token.encode())
+
+def _given_token(headers: Headers) -> str:
+    """That of a request; empty where it has none."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        return _password(given).strip()
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def _has_body(headers: Headers) -> bool:

@@ -34,14 +34,21 @@ class ServerError(Exception):
 
 
 class UnauthorizedError(ServerError):
-    """The request has no token, or a wrong one."""
+    """The request has no token, or a wrong one.
+
+    Args:
+        was_given: the latter.
+    """
 
     status = 401
     kind = "unauthorized"
 
-    def __init__(self) -> None:
+    def __init__(self, *, was_given: bool = False) -> None:
         super().__init__(
-            "a token is needed: send `Authorization: Bearer TOKEN`, or put it into the URL as a password: "
+            "this token is not the server's, which may have made a new one when it started; its first line says which "
+            "file holds it"
+            if was_given
+            else "a token is needed: send `Authorization: Bearer TOKEN`, or put it into the URL as a password: "
             "http://:TOKEN@HOST:PORT/; the server's first line says which file holds it"
         )
 

@@ -143,6 +143,27 @@ def test_bad_input_is_one_message_and_exit_code_2(
     assert "Traceback" not in done.stderr
 
 
+def test_folders_and_files_in_each_others_place_are_said(problems: Path, samples: Path, tmp_path: Path) -> None:
+    taken = write(tmp_path / "taken", {})
+    for arguments in (("--samples", tmp_path), ("--samples", samples, "--out", taken)):
+        done = call("eval", "--problems", problems, *arguments)
+        assert (done.returncode, "; name a fi" in done.stderr or "; name a fo" in done.stderr) == (2, True)
+
+
+def test_a_server_can_judge_instead(problems: Path, samples: Path, tmp_path: Path) -> None:
+    path = tmp_path / "private" / "socket"
+    server = subprocess.Popen(command("serve", "--uds", path, "--endpoint-dir", path.parent, "--workers", "1"))
+    try:
+        evaluate = ("eval", "--problems", problems, "--samples", samples)
+        there = call(*evaluate, "--json", "--server", f"unix:{path}", "--out", tmp_path / "there")
+        here = call(*evaluate, "--json", "--out", tmp_path / "here")
+        assert json.loads(there.stdout)["pass_at"] == json.loads(here.stdout)["pass_at"]
+        assert call(*evaluate, "--server", f"unix:{path}", "--workers", "2").returncode == 2
+    finally:
+        server.terminate()
+        assert server.wait() == 0
+
+
 def test_a_file_of_no_known_kind_is_said_to_be_one(problems: Path, tmp_path: Path) -> None:
     done = call("eval", "--problems", problems, "--samples", write(tmp_path / "s.csv", {}))
     assert done.returncode == 2

@@ -37,7 +37,8 @@ def test_a_url_is_a_server_and_may_hold_its_token(url: str, address: Address) ->
 
 
 @pytest.mark.parametrize(
-    "servers", [[], [""], ["h:1"], ["http://"], "http://h:1?x=1", ["/a/folder"], "http://:secret@"]
+    "servers",
+    [[], "", [""], "h:1", "ftp://h:1", ["h:1"], ["http://"], "http://h:1?x=1", ["/a/folder"], "http://:secret@"],
 )
 def test_what_is_no_server_is_said(servers: Any) -> None:
     with pytest.raises(ValueError, match=r"server") as caught:

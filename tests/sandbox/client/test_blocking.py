@@ -360,3 +360,13 @@ def test_without_a_server_it_says_what_to_do(tmp_path: Path) -> None:
     ):
         client.run("pass")
     assert not os.path.lexists(tmp_path / "none")
+
+
+def test_it_says_that_it_waits_for_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sandbox.client.servers._SILENCE_S", 0.1)
+    with SandboxClient(tmp_path / "none", patience_s=1.5) as client, pytest.raises(UnreachableError):
+        client.run("pass")
+    [said] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said.endswith("set QRPO_SANDBOX_SERVERS; waiting up to 1.5 s")

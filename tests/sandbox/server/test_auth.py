@@ -35,6 +35,17 @@ def test_nothing_else_does(http: TestClient, header: str, path: str) -> None:
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
+def test_a_wrong_token_is_told_from_none(http: TestClient) -> None:
+    said = [
+        http.get("/v1/info", headers={"authorization": header}).json()["error"]["message"]
+        for header in ("", "Bearer of-yesterday", basic("", "of-yesterday"))
+    ]
+    assert "a token is needed" in said[0]
+    assert "this token is not the server's" in said[1]
+    assert said[1] == said[2]
+    assert "of-yesterday" not in said[1]
+
+
 def test_health_needs_none(http: TestClient) -> None:
     for path in ("/healthz", "/readyz"):
         assert http.get(path, headers={"authorization": ""}).text == "ok\n"

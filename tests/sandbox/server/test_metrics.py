@@ -52,6 +52,17 @@ def judge(client: TestClient, *codes: str) -> None:
     assert client.post("/v1/judge", json=body).status_code == 200
 
 
+def test_all_that_is_told_has_a_type_a_unit_in_its_name_and_a_sentence_of_help(client: TestClient) -> None:
+    judge(client, "def add(a, b): return a + b")
+    families = list(text_string_to_metric_families(client.get("/metrics").text))
+    assert len({family.name for family in families}) == len(families)
+    for family in families:
+        assert family.type in ("counter", "gauge", "histogram")
+        assert family.documentation.endswith(".")
+        assert family.type != "histogram" or family.name.endswith("_seconds")
+        assert not family.name.endswith(("_created", "_ms", "_mb"))
+
+
 def test_submissions_are_counted_by_kind_and_outcome(client: TestClient) -> None:
     judge(client, "def add(a, b): return a + b", "def add(a, b): return a + b", "def add(a, b): return 5")
     client.post("/v1/run", json={"programs": [{"code": "pass"}]})

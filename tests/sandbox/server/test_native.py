@@ -163,10 +163,18 @@ def test_the_last_of_equal_keys_counts(http: TestClient) -> None:
 def test_what_is_not_there_is_answered_in_the_shape_of_all_errors(
     http: TestClient, method: str, path: str, status: int
 ) -> None:
+    hint = "use POST" if path == "/v1/run" else "GET /openapi.json lists all routes"
     answer = http.request(method, path)
     assert answer.status_code == status
     if method != "HEAD":
-        assert answer.json()["error"]["kind"] in ("not_found", "invalid")
+        error = answer.json()["error"]
+        assert error["kind"] in ("not_found", "invalid")
+        assert error["message"] == f"there is no {method} {path}; {hint}"
+
+
+def test_a_misspelt_field_is_said_to_be_none(http: TestClient) -> None:
+    answer = http.post("/v1/run", json={"programs": [{"kode": "pass", "code": "pass"}]})
+    assert error_of(answer, 422, "invalid")["message"] == "programs.0.kode: there is no such field"
 
 
 def test_a_repeated_request_gets_the_rows_that_it_had(held: TestClient) -> None:
