@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from containers.runtime import interpreter_environment, interpreter_options
+
 _SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/alternatives")
 _TOOL_FILES = ("java*",)
@@ -59,18 +61,27 @@ class HostRuntime:
             binds |= _package_binds(name)
         return {"binds": binds, "links": links, "hidden": _site_folders(), "path": [_PACKAGES_INSIDE]}
 
-    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start Python with `program` as arguments, one descriptor kept, its number appended, stderr to `log`.
+    def inside(self, folder: str) -> str:
+        """See `Runtime.inside`: where it is."""
+        return folder
 
-        The environment is empty but for where the interpreter's own libraries lie (programs do not get that
-        either), and hashing is fixed so that the order of a set is the same in every run.
+    def start(
+        self,
+        program: Sequence[str],
+        descriptor: int,
+        log: IO[bytes],
+        folders: Sequence[str],  # noqa: ARG002  # they are there
+    ) -> subprocess.Popen[bytes]:
+        """See `Runtime.start`.
+
+        The environment is empty but for where the interpreter's own libraries lie; programs do not get that either.
         """
-        environment = {"PYTHONHASHSEED": "0", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        environment = interpreter_environment()
         if "LD_LIBRARY_PATH" in os.environ:
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         python = getattr(sys, "_base_executable", None) or sys.executable
         return subprocess.Popen(
-            [python, "-S", "-s", "-B", "-X", "utf8", *program, str(descriptor)],
+            [python, *interpreter_options(), *program, str(descriptor)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 from weakref import ref
 
+from containers.runtime import Runtime
 from sandbox.errors import ClosedError, InfrastructureError, ProblemError, UnsupportedLanguageError
 from sandbox.level import Level
 from sandbox.messages import Message, alone
 from sandbox.schedule import Schedule, Turn
-from sandbox.slot import Enforcement, Runtime, Slot
+from sandbox.slot import Enforcement, Slot
 
 T = TypeVar("T")
 QUEUED_PER_SLOT = 4

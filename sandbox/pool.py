@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self, Unpack
 
 from containers.host import HostRuntime
+from containers.runtime import Runtime
 from sandbox.crew import QUEUED_PER_SLOT, Activity, Crew
 from sandbox.errors import ProblemError
 from sandbox.futures import Stoppable, as_completed, in_order, in_thread, then
@@ -30,7 +31,7 @@ from sandbox.options import Isolation, JudgeOptions, OnHostFailure, check_option
 from sandbox.per_problem import PerProblem
 from sandbox.problem import Problem
 from sandbox.result import JudgeResult, RunResult
-from sandbox.slot import Enforcement, Runtime
+from sandbox.slot import Enforcement
 from sandbox.surroundings import NOTHING, Surroundings
 from sandbox.syntax import check_entry_point
 from sandbox.worker.languages import PYTHON, check_known

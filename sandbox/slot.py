@@ -7,16 +7,18 @@ import marshal
 import os
 import select
 import socket
+import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, Protocol
+from typing import Any
 
+from containers.runtime import Runtime
 from sandbox.control_group import SlotGroup, find
 from sandbox.errors import InfrastructureError, UnsupportedHostError
 from sandbox.level import Level
@@ -24,28 +26,15 @@ from sandbox.slot_processes import SlotProcesses, has_ended
 from sandbox.worker import linux
 from sandbox.worker.frames import FrameError, PeerGoneError, Wait, receive_frame, send_frame
 
-_SANDBOX_FOLDER = str(Path(__file__).parent)
-_BOOT = f"import sys; sys.path.insert(0, {_SANDBOX_FOLDER!r}); from worker.main import main; main()"
+_WORKER_FOLDER = str(Path(__file__).parent / "worker")
+_CREDENTIALS = struct.Struct("iII")
+"""pid, uid, gid; unix(7)."""
 _START_TIMEOUT_S = 60.0
 _END_TIMEOUT_S = 10.0
 _LAST_WORDS = 2000
 _LOOK_EVERY_S = 0.5
 """At the slot's processes, while its broker is waited for."""
 log = logging.getLogger(__name__)
-
-
-class Runtime(Protocol):
-    """A place to run in; see `containers`."""
-
-    @property
-    def preload(self) -> tuple[str, ...]:
-        """Modules imported once, before any program."""
-
-    def root(self) -> dict[str, object]:
-        """The root file system to build."""
-
-    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start Python in it, with its stderr to `log`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,23 +70,46 @@ class Slot:
             try:
                 self._sock, theirs = socket.socketpair()
                 stack.callback(self._sock.close)
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
                 with theirs:
                     self._log = stack.enter_context(tempfile.TemporaryFile())
-                    self._process = runtime.start(["-c", _BOOT], theirs.fileno(), self._log)
+                    code_folder = str(Path(runtime.inside(_WORKER_FOLDER)).parent)
+                    boot = f"import sys; sys.path.insert(0, {code_folder!r}); from worker.main import main; main()"
+                    self._process = runtime.start(["-c", boot], theirs.fileno(), self._log, [_WORKER_FOLDER])
             except OSError as error:
                 raise InfrastructureError(f"a slot could not be started: {error}") from error
             stack.pop_all()
-            self._processes = SlotProcesses(self._process.pid, is_broker=level is Level.LANDLOCK)
+            stack.callback(self._end_process)
+            self._processes = SlotProcesses(self._first_pid(), is_broker=level is Level.LANDLOCK)
+            stack.pop_all()
             stack.callback(self.kill)
-            self.enforcement = self._begin(runtime, level, core)
+            self.enforcement = self._begin(runtime, level, core, code_folder)
             stack.pop_all()
 
-    def _begin(self, runtime: Runtime, level: Level, core: int | None) -> Enforcement:
-        self._group, why_none = _group(self._process.pid)
+    def _first_pid(self) -> int:
+        """Of the slot's first process, as this host counts: what started it may stay its parent.
+
+        Raises:
+            InfrastructureError: it did not start.
+        """
+        try:
+            self._sock.settimeout(_START_TIMEOUT_S)
+            said, ancillary, _, _ = self._sock.recvmsg(1, socket.CMSG_SPACE(_CREDENTIALS.size))
+            self._sock.settimeout(None)
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+        except OSError as error:
+            raise InfrastructureError(f"a slot did not start: {error}{self._last_words()}") from error
+        if not said:
+            raise InfrastructureError(f"a slot did not start: its Python is gone{self._last_words()}")
+        pid, _, _ = _CREDENTIALS.unpack(ancillary[0][2])
+        return int(pid)
+
+    def _begin(self, runtime: Runtime, level: Level, core: int | None, code_folder: str) -> Enforcement:
+        self._group, why_none = _group(self._processes.first)
         spec = {
             **runtime.root(),
             "preload": list(runtime.preload),
-            "remove_from_path": ["", _SANDBOX_FOLDER],
+            "remove_from_path": ["", code_folder],
             "level": level.value,
             "core": core,
             "namespaces": linux.namespaces(),
@@ -108,7 +120,7 @@ class Slot:
     @property
     def pid(self) -> int:
         """Of the slot's first process, whose descendants all its others are."""
-        return self._process.pid
+        return self._processes.first
 
     @property
     def judge_pid(self) -> int | None:
@@ -175,6 +187,13 @@ class Slot:
         self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - _LAST_WORDS))
         words = self._log.read().decode("utf-8", "replace").strip()
         return f"; it said: {words}" if words else ""
+
+    def _end_process(self) -> None:
+        """End what never became a slot; it ends by itself when its socket does, unless it hangs."""
+        self._sock.close()
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
 
     def interrupt(self) -> None:
         """Make a pending request fail and end the slot; may be called from another thread."""

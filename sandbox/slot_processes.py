@@ -22,7 +22,7 @@ class SlotProcesses:
     """
 
     def __init__(self, first: int, is_broker: bool) -> None:
-        self._first = first
+        self.first = first
         self._is_broker = is_broker
 
     def stopped(self) -> list[int]:
@@ -40,16 +40,16 @@ class SlotProcesses:
         doomed = [*trusted, *(child for pid in trusted for child in _children(pid))]
         for pid in self._brokers():
             _signal(pid, signal.SIGKILL)
-        _signal(self._first, signal.SIGCONT)
+        _signal(self.first, signal.SIGCONT)
         return doomed
 
     def _trusted(self) -> list[int]:
         brokers = self._brokers()
-        return [self._first, *brokers, *(child for broker in brokers for child in _children(broker))]
+        return [self.first, *brokers, *(child for broker in brokers for child in _children(broker))]
 
     def _brokers(self) -> list[int]:
         """The broker; nothing once it has ended."""
-        return [self._first] if self._is_broker else _children(self._first)
+        return [self.first] if self._is_broker else _children(self.first)
 
 
 def _children(pid: int) -> list[int]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from containers.host import HostRuntime
+from containers.runtime import Runtime
 from sandbox.checkup.guards import MACHINE_GUARDS
 from sandbox.errors import InfrastructureError, UnsupportedHostError
 from sandbox.level import Level
-from sandbox.slot import Runtime, Slot
+from sandbox.slot import Slot
 from sandbox.worker.languages import LANGUAGES
 
 _OLDEST_KERNEL = (5, 14)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from containers.runtime import Runtime
 from sandbox.checkup.corpus import ANSWERS, Program
 from sandbox.errors import InfrastructureError
 from sandbox.level import Level
@@ -21,7 +22,7 @@ from sandbox.limits import Limits
 from sandbox.messages import definition, judge_request, judge_result, run_request, run_result
 from sandbox.problem import Kind, Problem, StdioTest
 from sandbox.result import JudgeResult
-from sandbox.slot import Runtime, Slot
+from sandbox.slot import Slot
 from sandbox.verdict import Verdict
 
 _PATIENCE_S = 60.0

@@ -18,6 +18,7 @@ import uvloop
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect
 
+from containers.runtime import Runtime
 from sandbox.endpoint import EndpointRecord, prepare_folder, publish, token_path, withdraw
 from sandbox.level import Level
 from sandbox.pool import Sandbox
@@ -27,7 +28,6 @@ from sandbox.server.leftovers import sweep
 from sandbox.server.listening import Listening
 from sandbox.server.service import Service
 from sandbox.server.settings import Settings
-from sandbox.slot import Runtime
 
 log = logging.getLogger(__name__)
 

@@ -27,6 +27,8 @@ from .run import DeathFailure, InfrastructureFailure
 
 HOST_NAME = "sandbox"
 _NOBODY = 65534
+_ALL_USERS = 2**32 - 1
+"""How many the first user namespace maps; user_namespaces(7)."""
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _OOM_SCORE = "1000"
 """Of all processes of a slot: when the machine is out of memory, those with the most memory among them go first;
@@ -59,6 +61,7 @@ def main() -> None:
     """
     linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
     pool = socket.socket(fileno=int(sys.argv[-1]))
+    pool.send(b".")  # with it the pool is told this process's id
     frame = receive_frame(pool)
     if frame is None:
         return
@@ -89,8 +92,7 @@ def _prepare_interpreter(spec: Dict[str, Any]) -> None:
     sys.path[:] = [path for path in sys.path if path not in spec["remove_from_path"]]
     if spec["level"] == LANDLOCK:
         sys.meta_path.append(package_finder(spec))
-    else:
-        sys.path += spec["path"]
+    sys.path += spec["path"]
     site.setquit()  # -S leaves out exit() and quit(), which programs use
     site.setcopyright()
     site.sethelper()
@@ -142,8 +144,9 @@ def _take_place(core: Optional[int]) -> None:
 
 
 def _is_real_root() -> bool:
+    """Not only of a user namespace, in which a container may have made it root."""
     with open("/proc/self/uid_map") as file:
-        return file.read().split()[:2] == ["0", "0"]
+        return file.read().split() == ["0", "0", str(_ALL_USERS)]
 
 
 def _socket_bytes() -> int:

@@ -21,7 +21,7 @@ def answer(program: str, runtime: HostRuntime | None = None) -> str:
     ours, theirs = socket.socketpair()
     with ours:
         with theirs, tempfile.TemporaryFile() as log:
-            process = (runtime or HostRuntime()).start(["-c", program], theirs.fileno(), log)
+            process = (runtime or HostRuntime()).start(["-c", program], theirs.fileno(), log, [])
         said = b"".join(iter(lambda: ours.recv(1 << 16), b""))
         assert process.wait(timeout=30) == 0
     return said.decode()

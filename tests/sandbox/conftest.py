@@ -9,7 +9,7 @@ from typing import IO
 import pytest
 
 from containers.host import HostRuntime
-from sandbox.slot import Runtime
+from containers.runtime import Runtime
 from sandbox.worker import landlock
 
 MODULES = (
@@ -28,13 +28,18 @@ class PatchedHost:
         self._patch = patch
         self._host = HostRuntime()
 
+    def inside(self, folder: str) -> str:
+        return self._host.inside(folder)
+
     def root(self) -> dict[str, object]:
         return self._host.root()
 
-    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def start(
+        self, program: Sequence[str], descriptor: int, log: IO[bytes], folders: Sequence[str]
+    ) -> subprocess.Popen[bytes]:
         boot = program[1].replace("; main()", f"\n{MODULES}{self._patch}\nmain.main()")
         assert boot != program[1]
-        return self._host.start([program[0], boot], descriptor, log)
+        return self._host.start([program[0], boot], descriptor, log, folders)
 
 
 @pytest.fixture(scope="session")

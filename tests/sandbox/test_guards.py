@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from containers.host import HostRuntime
+from containers.runtime import Runtime
 from sandbox import ClosedError, Level, Limits, Problem, Sandbox, UnsupportedHostError, Verdict
-from sandbox.slot import Runtime, Slot
+from sandbox.slot import Slot
 from sandbox.worker import landlock, linux
 
 WITH_OPTIONS = "mount = linux.mount\nlinux.mount = lambda s, t, k, f, d='': mount(s, t, k, f, "

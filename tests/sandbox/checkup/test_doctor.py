@@ -2,10 +2,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from containers.runtime import Runtime
 from sandbox import Level
 from sandbox.checkup.doctor import Check, examine
 from sandbox.checkup.guards import MACHINE_GUARDS
-from sandbox.slot import Runtime
 
 FORBIDDEN = """
 def unshare(flags):

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from containers.host import HostRuntime
+from containers.runtime import Runtime
 from sandbox import InfrastructureError, Level, UnsupportedHostError
 from sandbox.checkup.corpus import Program, load
 from sandbox.checkup.selftest import selftest
-from sandbox.slot import Runtime
 
 PACKAGES = ("numpy", "sortedcontainers")
 GROUPS = sorted({program.name.split("/")[0] for program in load()})

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from containers.runtime import Runtime
 from sandbox import (
     InfrastructureError,
     Kind,
@@ -20,7 +21,7 @@ from sandbox import (
 )
 from sandbox.level import Level
 from sandbox.messages import run_request
-from sandbox.slot import Runtime, Slot
+from sandbox.slot import Slot
 
 AC, CE, RE = Verdict.AC, Verdict.CE, Verdict.RE
 # A compiler that does what its source, a script, says.
