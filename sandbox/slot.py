@@ -64,6 +64,16 @@ class Slot:
     """
 
     def __init__(self, runtime: Runtime, level: Level = Level.USERNS, core: int | None = None) -> None:
+        code_folder = str(Path(runtime.inside(_WORKER_FOLDER)).parent)
+        boot = f"import sys; sys.path.insert(0, {code_folder!r}); from worker.main import main; main()"
+        spec = {
+            **runtime.root(),  # before anything starts: it says what is wrong with an image
+            "preload": list(runtime.preload),
+            "remove_from_path": ["", code_folder],
+            "level": level.value,
+            "core": core,
+            "namespaces": linux.namespaces(),
+        }
         self._known: set[str] = set()
         self._group: SlotGroup | None = None
         with ExitStack() as stack:
@@ -73,8 +83,6 @@ class Slot:
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
                 with theirs:
                     self._log = stack.enter_context(tempfile.TemporaryFile())
-                    code_folder = str(Path(runtime.inside(_WORKER_FOLDER)).parent)
-                    boot = f"import sys; sys.path.insert(0, {code_folder!r}); from worker.main import main; main()"
                     self._process = runtime.start(["-c", boot], theirs.fileno(), self._log, [_WORKER_FOLDER])
             except OSError as error:
                 raise InfrastructureError(f"a slot could not be started: {error}") from error
@@ -83,7 +91,7 @@ class Slot:
             self._processes = SlotProcesses(self._first_pid(), is_broker=level is Level.LANDLOCK)
             stack.pop_all()
             stack.callback(self.kill)
-            self.enforcement = self._begin(runtime, level, core, code_folder)
+            self.enforcement = self._begin(spec, level)
             stack.pop_all()
 
     def _first_pid(self) -> int:
@@ -104,18 +112,10 @@ class Slot:
         pid, _, _ = _CREDENTIALS.unpack(ancillary[0][2])
         return int(pid)
 
-    def _begin(self, runtime: Runtime, level: Level, core: int | None, code_folder: str) -> Enforcement:
+    def _begin(self, spec: dict[str, object], level: Level) -> Enforcement:
         self._group, why_none = _group(self._processes.first)
-        spec = {
-            **runtime.root(),
-            "preload": list(runtime.preload),
-            "remove_from_path": ["", code_folder],
-            "level": level.value,
-            "core": core,
-            "namespaces": linux.namespaces(),
-            "group": str(self._group.path) if self._group else None,
-        }
-        return _enforcement(self._exchange(spec, _START_TIMEOUT_S), level, why_none)
+        group = str(self._group.path) if self._group else None
+        return _enforcement(self._exchange({**spec, "group": group}, _START_TIMEOUT_S), level, why_none)
 
     @property
     def pid(self) -> int:

@@ -49,6 +49,41 @@ def data_dir() -> Path:
     return folder
 
 
+def _stat(pid: int) -> tuple[str, int] | None:
+    """State and parent of a process; None when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
+    except OSError:
+        return None
+    return fields[0].decode(), int(fields[1])
+
+
+@pytest.fixture
+def descendants() -> Callable[[int], list[int]]:
+    """All processes below one, nearest first."""
+
+    def find(root: int) -> list[int]:
+        stats = {int(path.name): _stat(int(path.name)) for path in Path("/proc").iterdir() if path.name.isdigit()}
+        parents = {pid: stat[1] for pid, stat in stats.items() if stat is not None}
+        found = [root]
+        for process in found:
+            found += sorted(child for child, parent in parents.items() if parent == process)
+        return found[1:]
+
+    return find
+
+
+@pytest.fixture
+def is_alive() -> Callable[[int], bool]:
+    """Whether a process exists; one that only waits for its parent to notice its end does not."""
+
+    def look(pid: int) -> bool:
+        stat = _stat(pid)
+        return stat is not None and stat[0] not in "ZX"
+
+    return look
+
+
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], object]], None]:
     """Wait until a condition holds; fail after 30 s, which only a hang takes."""

@@ -123,10 +123,15 @@ class ImpatientRuntime:
     def root(self) -> dict[str, object]:
         return HostRuntime().root()
 
-    def start(self, program: Sequence[str], descriptor: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    def inside(self, folder: str) -> str:
+        return folder
+
+    def start(
+        self, program: Sequence[str], descriptor: int, log: IO[bytes], folders: Sequence[str]
+    ) -> subprocess.Popen[bytes]:
         flag, boot = program
         boot = boot.replace("main()", "import worker.function_judge as judge; judge._MIN_CPU_S = 0.5; main()")
-        return HostRuntime().start([flag, boot], descriptor, log)
+        return HostRuntime().start([flag, boot], descriptor, log, folders)
 
 
 def test_a_result_that_keeps_the_judge_busy_is_tle() -> None:

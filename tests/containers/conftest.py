@@ -1,0 +1,73 @@
+"""An image to run in, made of this machine's own Python."""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from containers.apptainer import find_command
+from containers.runtime import ContainerError
+
+_PYTHON = Path("/usr/bin/python3")
+_LEFT_OUT = ("test", "tests", "idlelib", "tkinter", "ensurepip", "lib2to3", "__pycache__", "config-*", "*-packages")
+
+
+def _libraries(files: list[Path]) -> set[Path]:
+    """Shared libraries that they need, the loader included; ldd(1)."""
+    listed = subprocess.run(["ldd", *files], capture_output=True, text=True, check=False).stdout
+    return {Path(found) for found in re.findall(r"(/\S+) \(0x", listed)}
+
+
+def _copy(path: Path, image: Path) -> None:
+    target = image / path.relative_to("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(path, target)
+
+
+@pytest.fixture(scope="session")
+def needs_apptainer() -> None:
+    """Skip where there is none."""
+    try:
+        find_command()
+    except ContainerError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def image(needs_apptainer: None) -> Iterator[Path]:
+    """A folder with little more than a Python, as minimal images are."""
+    if not _PYTHON.exists():
+        pytest.skip("no Python in /usr/bin, of which an image could be made")
+    query = "import sysconfig; print(sysconfig.get_path('stdlib'))"
+    library = Path(subprocess.run([_PYTHON, "-c", query], capture_output=True, text=True, check=True).stdout.strip())
+    with tempfile.TemporaryDirectory() as name:
+        image = Path(name)
+        image.chmod(0o755)  # root's containers are another user's
+        inside = image / library.relative_to("/")
+        shutil.copytree(library, inside, ignore=shutil.ignore_patterns(*_LEFT_OUT))
+        needed = [_PYTHON, Path("/bin/sh"), *inside.glob("lib-dynload/*.so")]
+        for path in {*needed[:2], *_libraries(needed)}:
+            _copy(path, image)
+        for folder in ("tmp", "proc", "dev", "sys", "etc", "root", "home", "run", "var"):
+            (image / folder).mkdir(exist_ok=True)
+        (image / "root" / "notes.txt").write_text("not for programs")
+        yield image
+
+
+@pytest.fixture
+def path_without_python(image: Path, tmp_path: Path) -> Path:
+    """An image without a Python."""
+    empty = tmp_path / "empty"
+    for folder in ("bin", "tmp", "proc", "dev", "etc"):
+        (empty / folder).mkdir(parents=True)
+    for path in (Path("/bin/sh"), *_libraries([Path("/bin/sh")])):
+        _copy(path, empty)
+    for folder in (*tmp_path.parents, tmp_path, empty):
+        if folder.stat().st_uid == os.getuid() and str(folder).startswith(tempfile.gettempdir() + "/"):
+            folder.chmod(0o755)
+    return empty
