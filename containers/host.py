@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from containers.runtime import interpreter_environment, interpreter_options
+from containers.runtime import ContainerError, interpreter_environment, interpreter_options
 
 _SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _SYSTEM_FILES = ("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/alternatives")
@@ -21,7 +21,7 @@ _TOOL_FILES = ("java*",)
 _PACKAGES_INSIDE = "/packages"
 
 
-class MissingPackageError(Exception):
+class MissingPackageError(ContainerError):
     """A package that programs are to import is not installed."""
 
 

@@ -269,12 +269,14 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     linux.unmount(str(tmp_path))
 
 
-def test_a_full_disk_is_told_as_the_hosts_failure(full_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told_as_the_hosts_failure(
+    full_disk: Path, descendants: Callable[[int], list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Sandbox(workers=1) as box:
         monkeypatch.setattr(tempfile, "tempdir", str(full_disk))
         monkeypatch.setattr("sandbox.crew._PATIENCE_S", 0.0)
         assert box.run("").verdict is Verdict.AC
-        os.kill(box._crew._slots[0].pid, signal.SIGKILL)
+        os.kill(descendants(box._crew._slots[0].pid)[0], signal.SIGKILL)
         with pytest.raises(InfrastructureError, match="No space left on device"):
             box.run("")
         monkeypatch.setattr(tempfile, "tempdir", None)
