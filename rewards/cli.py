@@ -17,6 +17,7 @@ from rich.text import Text
 from sandbox.checkup.cli import JsonOption, LevelOption
 from sandbox.cli import BAD_INPUT, HOST_FAILED, Extract, app, reported_errors
 from sandbox.judging_cli import (
+    Place,
     ServerOption,
     WorkersOption,
     check_place,
@@ -27,6 +28,7 @@ from sandbox.judging_cli import (
 from sandbox.judging_file import JudgingFile
 from sandbox.level import Level
 from sandbox.records import ResultRecord, Submission
+from sandbox.runtime_options import ImageOption, RuntimeOption
 
 if TYPE_CHECKING:
     from rewards.evaluation.summary import Estimate, Group, Summary
@@ -46,6 +48,8 @@ def evaluate(  # noqa: PLR0913  # a command has the options it has
     workers: WorkersOption = None,
     extract: Annotated[Extract, typer.Option(help="Which block of a text is its program.")] = Extract.LAST,
     level: LevelOption = Level.USERNS,
+    runtime: RuntimeOption = None,
+    image: ImageOption = None,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,7 +60,8 @@ def evaluate(  # noqa: PLR0913  # a command has the options it has
     """
     started_s = time.monotonic()
     ks = _parsed_ks(k)
-    check_place(server, workers, level)
+    place = Place(server, workers, level, runtime, image)
+    check_place(place)
     if samples.is_dir():
         raise typer.BadParameter(f"{samples} is a folder; name a file", param_hint="--samples")
     folder = out if out is not None else samples.with_name(f"{samples.name}.eval")
@@ -76,7 +81,7 @@ def evaluate(  # noqa: PLR0913  # a command has the options it has
         folder.mkdir(parents=True, exist_ok=True)
         with JudgingFile(folder / RESULTS, inputs=digest_of_samples(todo), total=len(todo)) as file:
             before = len(file.done)
-            results = _judged(todo, file, server, workers, level)
+            results = _judged(todo, file, place)
             if len(file.done) == len(todo):
                 file.finish()
         summary = summarise([entry.problem for entry in entries], results, ks)
@@ -118,15 +123,13 @@ def _value_errors() -> Iterator[None]:
         raise typer.Exit(BAD_INPUT) from None
 
 
-def _judged(
-    todo: list[Submission], file: JudgingFile, servers: list[str] | None, workers: int | None, level: Level
-) -> list[ResultRecord]:
+def _judged(todo: list[Submission], file: JudgingFile, place: Place) -> list[ResultRecord]:
     """A result for each, under a progress bar on stderr."""
     from rewards.evaluation.judging import judge_samples
 
     if len(file.done) == len(todo):
         return [file.done[place] for place in range(len(todo))]
-    with opened_judge(servers, workers, level) as judge, judging_bar() as bar, told_of_interruption(file, len(todo)):
+    with opened_judge(place) as judge, judging_bar() as bar, told_of_interruption(file, len(todo)):
         task = bar.add_task("judging", total=len(todo), completed=len(file.done))
 
         def count(failed: int) -> None:

@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from containers.runtime import ContainerError
 from sandbox.checkup.cli import LevelOption, doctor, selftest
 from sandbox.errors import (
     InfrastructureError,
@@ -33,8 +34,10 @@ from sandbox.errors import (
     UnsupportedHostError,
     UnsupportedLanguageError,
 )
+from sandbox.image_cli import image_app
 from sandbox.judging_cli import (
     INTERRUPTED,
+    Place,
     ServerOption,
     WorkersOption,
     check_place,
@@ -48,6 +51,7 @@ from sandbox.limits import MIB, Limits
 from sandbox.pool import Sandbox
 from sandbox.records import ResultRecord, Submission, read_problems, read_submissions
 from sandbox.result import RunResult
+from sandbox.runtime_options import ImageOption, RuntimeOption, runtime_of
 from sandbox.server.cli import serve
 from sandbox.verdict import Verdict
 from sandbox.worker.languages import NAMES, check_known, language_of
@@ -75,6 +79,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(doctor)
 app.command()(selftest)
+app.add_typer(image_app)
 
 
 class Extract(StrEnum):
@@ -108,6 +113,8 @@ def run(  # noqa: PLR0913  # a command has the options it has
         typer.Option(help=f"{', '.join(NAMES)} (default: by FILE's suffix; Python where that says nothing)."),
     ] = None,
     level: LevelOption = Level.USERNS,
+    runtime: RuntimeOption = None,
+    image: ImageOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead.")] = False,
 ) -> None:
     """Run FILE on this command's stdin; its output passes through, the exit code says the verdict.
@@ -129,7 +136,7 @@ def run(  # noqa: PLR0913  # a command has the options it has
     with reported_errors():
         code = _read_program(file)
         stdin = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
-        with Sandbox(workers=1, level=level) as box:
+        with Sandbox(workers=1, level=level, runtime=runtime_of(runtime, image)) as box:
             result = box.run(code, stdin, limits, language)
     if as_json:
         typer.echo(json.dumps(_run_summary(result) | _decoded_output(result)))
@@ -153,12 +160,15 @@ def judge(  # noqa: PLR0913  # as above
     workers: WorkersOption = None,
     extract: Annotated[Extract, typer.Option(help="Which block of a completion is its program.")] = Extract.LAST,
     level: LevelOption = Level.USERNS,
+    runtime: RuntimeOption = None,
+    image: ImageOption = None,
     server: ServerOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of a table.")] = False,
 ) -> None:
     """Judge all submissions. Interrupted, the same command continues from OUT.partial."""
     started = time.monotonic()
-    check_place(server, workers, level)
+    place = Place(server, workers, level, runtime, image)
+    check_place(place)
     with reported_errors():
         if out.is_dir():
             raise typer.BadParameter(f"{out} is a folder; name a file", param_hint="--out")
@@ -171,7 +181,7 @@ def judge(  # noqa: PLR0913  # as above
         with JudgingFile(out, inputs=digest, total=len(todo)) as results:
             before = len(results.done)
             with told_of_interruption(results, len(todo)):
-                _judge_rest(todo, results, server, workers, level)
+                _judge_rest(todo, results, place)
             results.finish()
             judged = [results.done[index] for index in range(len(todo))]
     wall_s = time.monotonic() - started
@@ -202,7 +212,7 @@ def reported_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except (InfrastructureError, UnsupportedHostError, UnsupportedLanguageError) as error:
+    except (InfrastructureError, UnsupportedHostError, UnsupportedLanguageError, ContainerError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(HOST_FAILED) from None
     except (ProblemError, RecordError, RefusedError) as error:
@@ -254,14 +264,12 @@ def _decoded_output(result: RunResult) -> dict[str, str]:
     return {"stdout": result.stdout.decode(errors="replace"), "stderr": result.stderr.decode(errors="replace")}
 
 
-def _judge_rest(
-    todo: list[Submission], results: JudgingFile, servers: list[str] | None, workers: int | None, level: Level
-) -> None:
+def _judge_rest(todo: list[Submission], results: JudgingFile, place: Place) -> None:
     """Judges what has no result yet, under a progress bar on stderr."""
     rest = [index for index in range(len(todo)) if index not in results.done]
     if not rest:
         return
-    with opened_judge(servers, workers, level) as box, judging_bar() as progress:
+    with opened_judge(place) as box, judging_bar() as progress:
         task = progress.add_task("judging", total=len(todo), completed=len(results.done))
         for place, result in box.judge_as_completed((todo[index].problem, todo[index].code) for index in rest):
             index = rest[place]

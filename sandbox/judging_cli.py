@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from containers.choice import RuntimeName
 from sandbox.judging_file import JudgingFile
 from sandbox.level import Level
 from sandbox.pool import Sandbox
+from sandbox.runtime_options import runtime_of
 
 if TYPE_CHECKING:
     from sandbox.client import SandboxClient
@@ -26,18 +28,29 @@ ServerOption = Annotated[
 ]
 
 
-def check_place(servers: list[str] | None, workers: int | None, level: Level) -> None:
+class Place(NamedTuple):
+    """Where submissions are judged: by servers, or by a sandbox of this process."""
+
+    servers: list[str] | None
+    workers: int | None
+    level: Level
+    runtime: RuntimeName | None
+    image: str | None
+
+
+def check_place(place: Place) -> None:
     """Raises BadParameter where servers are told what only a sandbox of this process can be."""
-    if servers and (workers is not None or level is not Level.USERNS):
+    if place.servers and place != Place(place.servers, None, Level.USERNS, None, None):
         raise typer.BadParameter(
-            "it goes with neither --workers nor --level: servers have theirs", param_hint="--server"
+            "it goes with none of --workers, --level, --runtime and --image: servers have theirs", param_hint="--server"
         )
 
 
-def opened_judge(servers: list[str] | None, workers: int | None, level: Level) -> Sandbox | SandboxClient:
-    """What judges: a sandbox of this process, or servers. Raises BadParameter where a URL is none."""
+def opened_judge(place: Place) -> Sandbox | SandboxClient:
+    """What judges. Raises BadParameter where a URL is none."""
+    servers = place.servers
     if not servers:
-        return Sandbox(workers=workers, level=level)
+        return Sandbox(workers=place.workers, level=place.level, runtime=runtime_of(place.runtime, place.image))
     from sandbox.client import SandboxClient  # here, so that other commands start as fast without it
 
     try:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from containers.host import HostRuntime, MissingPackageError
+from containers.runtime import ContainerError
 from sandbox.checkup.corpus import Program, load
 from sandbox.checkup.doctor import Check, examine
 from sandbox.checkup.guards import GUARDS
@@ -19,7 +19,7 @@ from sandbox.checkup.selftest import Report
 from sandbox.checkup.selftest import selftest as run_programs
 from sandbox.errors import InfrastructureError, RecordError, UnsupportedHostError
 from sandbox.level import Level
-from sandbox.pool import DEFAULT_PACKAGES
+from sandbox.runtime_options import ImageOption, RuntimeOption, runtime_of
 
 _BAD_INPUT, _HOST_FAILED, _INTERRUPTED = 2, 7, 130
 LevelOption = Annotated[
@@ -28,9 +28,19 @@ LevelOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")]
 
 
-def doctor(*, level: LevelOption = Level.USERNS, as_json: JsonOption = False) -> None:
+def doctor(
+    *,
+    level: LevelOption = Level.USERNS,
+    runtime: RuntimeOption = None,
+    image: ImageOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Say what this machine enforces, what is missing and what to do; exit code 1 if a required guard is missing."""
-    report = examine(level=level)
+    try:
+        report = examine(runtime_of(runtime, image), level)
+    except ContainerError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(_HOST_FAILED) from None
     missing = report.missing
     if as_json:
         checks = [
@@ -57,6 +67,8 @@ def doctor(*, level: LevelOption = Level.USERNS, as_json: JsonOption = False) ->
 def selftest(
     *,
     level: LevelOption = Level.USERNS,
+    runtime: RuntimeOption = None,
+    image: ImageOption = None,
     only: Annotated[str, typer.Option(help="Those whose GROUP/NAME has this text, or whose guard it is.")] = "",
     list_them: Annotated[bool, typer.Option("--list", help="Say what each program tries, and run none.")] = False,
     as_json: JsonOption = False,
@@ -77,9 +89,9 @@ def selftest(
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("", total=sum(program.runs_at(level) for program in programs))
-            runtime = HostRuntime(packages=DEFAULT_PACKAGES)
-            report = run_programs(programs, runtime, level, lambda: progress.advance(task))
-    except (UnsupportedHostError, InfrastructureError, MissingPackageError) as error:
+            place = runtime_of(runtime, image)
+            report = run_programs(programs, place, level, lambda: progress.advance(task))
+    except (UnsupportedHostError, InfrastructureError, ContainerError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(_HOST_FAILED) from None
     except KeyboardInterrupt:

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from containers.host import HostRuntime, MissingPackageError
+from containers.runtime import ContainerError
 from sandbox.checkup.cli import LevelOption
 from sandbox.endpoint import default_folder
 from sandbox.errors import InfrastructureError, RecordError, UnsupportedHostError
 from sandbox.level import Level
 from sandbox.limits import MIB, Limits
-from sandbox.pool import DEFAULT_PACKAGES
+from sandbox.runtime_options import ImageOption, RuntimeOption, runtime_of
 from sandbox.server.bearer import TokenError, new_token, read_token
 from sandbox.server.listening import ListenError, Listening, listen_tcp, listen_unix
 from sandbox.server.settings import Settings
@@ -23,15 +23,6 @@ from sandbox.server.settings import Settings
 _BAD_INPUT, _HOST_FAILED = 2, 7
 _DEFAULTS = Settings()
 _MAX = _DEFAULTS.max_limits
-
-
-class RuntimeName(StrEnum):
-    """Where programs run."""
-
-    HOST = "host"
-
-
-_RUNTIMES = {RuntimeName.HOST: HostRuntime}
 
 
 class LogForm(StrEnum):
@@ -58,7 +49,8 @@ def serve(  # noqa: PLR0913  # a command has the options it has
         Path | None, typer.Option(help="File, readable by you alone, with the token (default: a new one is made).")
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time (default: one per core).")] = None,
-    runtime: Annotated[RuntimeName, typer.Option(help="Where programs run.")] = RuntimeName.HOST,
+    runtime: RuntimeOption = None,
+    image: ImageOption = None,
     level: LevelOption = Level.USERNS,
     drain_s: Annotated[
         float, typer.Option(min=0, help="At the end, how long what was accepted may take, s; the rest is handed back.")
@@ -116,7 +108,7 @@ def serve(  # noqa: PLR0913  # a command has the options it has
             folder=endpoint_dir or default_folder(),
             token=token,
             workers=workers,
-            runtime=_RUNTIMES[runtime](packages=DEFAULT_PACKAGES),
+            runtime=runtime_of(runtime, image),
             level=level,
             drain_s=drain_s,
             settings=settings,
@@ -124,7 +116,7 @@ def serve(  # noqa: PLR0913  # a command has the options it has
         code = run_server(listen, options, lambda line: typer.echo(line, err=True))
     except (ListenError, TokenError, RecordError) as error:
         _fail(str(error), _BAD_INPUT)
-    except (InfrastructureError, UnsupportedHostError, MissingPackageError) as error:
+    except (InfrastructureError, UnsupportedHostError, ContainerError) as error:
         _fail(str(error), _HOST_FAILED)
     except OSError as error:
         _fail(f"{error.filename or 'i/o'}: {error.strerror or error}", _BAD_INPUT)

@@ -71,3 +71,18 @@ def path_without_python(image: Path, tmp_path: Path) -> Path:
         if folder.stat().st_uid == os.getuid() and str(folder).startswith(tempfile.gettempdir() + "/"):
             folder.chmod(0o755)
     return empty
+
+
+@pytest.fixture(scope="session")
+def sif(image: Path) -> Iterator[Path]:
+    """The same image as a SIF."""
+    if shutil.which("mksquashfs") is None:
+        pytest.skip("mksquashfs, with which Apptainer makes a SIF, is not installed")
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        made = Path(name) / "image.sif"
+        fast = "--mksquashfs-args=-Xcompression-level 1"
+        command = [find_command(), "--silent", "build", fast, str(made), str(image)]
+        subprocess.run(command, check=True, capture_output=True, timeout=200)
+        made.chmod(0o644)
+        yield made
