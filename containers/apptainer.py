@@ -12,16 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from containers.contents import PROBE, Contents, look_into
+from containers.process import begin, inside
 from containers.runtime import ContainerError, interpreter_environment, interpreter_options
 
 COMMANDS = ("apptainer", "singularity")
-_INSIDE = "/.qrpo-sandbox"
 _OPTIONS = ("--contain", "--cleanenv", "--no-home", "--pwd", "/", "--no-mount", "home,cwd,tmp,hostfs,bind-paths")
-_NOBODY: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": []}
-"""Who root starts containers as: programs shall not be root's, and in a user namespace there is nobody else to be."""
 _KEPT = ("PATH", "HOME", "USER", "TMPDIR", "APPTAINER_TMPDIR", "APPTAINER_CACHEDIR")
 
 
@@ -51,23 +49,14 @@ class ApptainerRuntime:
 
     def inside(self, folder: str) -> str:
         """See `Runtime.inside`."""
-        return f"{_INSIDE}/{Path(folder).name}"
+        return inside(folder)
 
     def start(
         self, program: Sequence[str], descriptor: int, log: IO[bytes], folders: Sequence[str]
     ) -> subprocess.Popen[bytes]:
         """See `Runtime.start`."""
-        return subprocess.Popen(
-            self._command([*interpreter_options(), *program, str(descriptor)], folders),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            pass_fds=(descriptor,),
-            env=_environment(),
-            cwd="/",
-            start_new_session=True,  # Ctrl-C is for the caller, who then closes the slot
-            **(_NOBODY if os.geteuid() == 0 else {}),
-        )
+        command = self._command([*interpreter_options(), *program, str(descriptor)], folders)
+        return begin(command, _environment(), log, kept=(descriptor,))
 
     @cached_property
     def contents(self) -> Contents:
@@ -77,11 +66,11 @@ class ApptainerRuntime:
             ContainerError: it cannot be used.
         """
         folder = str(PROBE.parent)
-        command = self._command([f"{self.inside(folder)}/{PROBE.name}"], [folder])
+        command = self._command([f"{inside(folder)}/{PROBE.name}"], [folder])
         return look_into(str(self.image), command, _environment())
 
     def _command(self, arguments: Sequence[str], folders: Sequence[str]) -> list[str]:
-        binds = ["--bind=/dev/full", *(f"--bind={folder}:{self.inside(folder)}:ro" for folder in folders)]
+        binds = ["--bind=/dev/full", *(f"--bind={folder}:{inside(folder)}:ro" for folder in folders)]
         image = str(self.image.resolve())
         return [find_command(), "--silent", "exec", "--userns", *_OPTIONS, *binds, image, "python3", *arguments]
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from containers.apptainer import ApptainerRuntime
+from containers.enroot import EnrootRuntime
 from containers.host import HostRuntime
 from containers.runtime import ContainerError, Runtime
 
@@ -18,6 +19,14 @@ class RuntimeName(StrEnum):
     """Under this host's own Python."""
     APPTAINER = "apptainer"
     """In an image, by Apptainer or SingularityCE."""
+    ENROOT = "enroot"
+    """In an image, by enroot."""
+
+
+_IMAGES = {
+    RuntimeName.APPTAINER: "a folder with a root file system, or a SIF",
+    RuntimeName.ENROOT: "a squashfs file",
+}
 
 
 def chosen(name: RuntimeName | None, image: Path | None, packages: Sequence[str]) -> Runtime:
@@ -40,5 +49,5 @@ def chosen(name: RuntimeName | None, image: Path | None, packages: Sequence[str]
             )
         return HostRuntime(packages=tuple(packages))
     if image is None:
-        raise ContainerError(f"runtime {name.value!r} needs an image: a folder with a root file system, or a SIF")
-    return ApptainerRuntime(image=image)
+        raise ContainerError(f"runtime {name.value!r} needs an image: {_IMAGES[name]}")
+    return ApptainerRuntime(image=image) if name is RuntimeName.APPTAINER else EnrootRuntime(image=image)

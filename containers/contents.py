@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from containers.process import owner
 from containers.runtime import ContainerError
 
 PROBE = Path(__file__).parent / "probe.py"
@@ -57,6 +58,7 @@ def look_into(image: str, command: Sequence[str], environment: Mapping[str, str]
             stdin=subprocess.DEVNULL,
             timeout=_TIMEOUT_S,
             check=False,
+            **owner(),
         )
     except subprocess.TimeoutExpired:
         raise ContainerError(f"{image}: its Python did not start within {_TIMEOUT_S:.0f} s") from None

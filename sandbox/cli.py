@@ -271,8 +271,8 @@ def _judge_rest(todo: list[Submission], results: JudgingFile, place: Place) -> N
         return
     with opened_judge(place) as box, judging_bar() as progress:
         task = progress.add_task("judging", total=len(todo), completed=len(results.done))
-        for place, result in box.judge_as_completed((todo[index].problem, todo[index].code) for index in rest):
-            index = rest[place]
+        for number, result in box.judge_as_completed((todo[index].problem, todo[index].code) for index in rest):
+            index = rest[number]
             results.add(index, ResultRecord.from_result(todo[index], result))
             progress.advance(task)
 

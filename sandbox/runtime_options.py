@@ -28,6 +28,6 @@ def runtime_of(name: RuntimeName | None, image: str | None) -> Runtime:
     Raises:
         ContainerError: an image is missing or has no meaning, or what would run it is not installed.
     """
-    if image is None or name is RuntimeName.HOST:
+    if image is None or name in (RuntimeName.HOST, RuntimeName.ENROOT):  # enroot unpacks images itself
         return chosen(name, None if image is None else Path(image), DEFAULT_PACKAGES)
     return chosen(name, prepare(image), DEFAULT_PACKAGES)

@@ -1,19 +1,21 @@
 """An image to run in, made of this machine's own Python."""
 
+import itertools
 import os
 import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from containers.apptainer import find_command
+from containers import apptainer, enroot
 from containers.runtime import ContainerError
 
 _PYTHON = Path("/usr/bin/python3")
+_UNCOMPRESSED = ("-noI", "-noD", "-noF", "-noX")
 _LEFT_OUT = ("test", "tests", "idlelib", "tkinter", "ensurepip", "lib2to3", "__pycache__", "config-*", "*-packages")
 
 
@@ -33,13 +35,53 @@ def _copy(path: Path, image: Path) -> None:
 def needs_apptainer() -> None:
     """Skip where there is none."""
     try:
-        find_command()
+        apptainer.find_command()
     except ContainerError as error:
         pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
-def image(needs_apptainer: None) -> Iterator[Path]:
+def needs_enroot() -> None:
+    """Skip where there is none."""
+    try:
+        enroot.find_command()
+    except ContainerError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def public_folder() -> Iterator[Path]:
+    """A folder that root's containers, which are another user's, can read."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def pack(public_folder: Path) -> Callable[[Path], Path]:
+    """Make a squashfs of a folder."""
+    if shutil.which("mksquashfs") is None:
+        pytest.skip("mksquashfs is not installed (Debian: squashfs-tools)")
+    numbers = itertools.count()
+
+    def make(folder: Path) -> Path:
+        file = public_folder / f"{next(numbers)}.sqsh"
+        command = ["mksquashfs", folder, file, "-all-root", "-no-progress", "-quiet", *_UNCOMPRESSED]
+        subprocess.run(command, check=True, capture_output=True, timeout=200)
+        file.chmod(0o644)
+        return file
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def squashfs(image: Path, pack: Callable[[Path], Path]) -> Path:
+    """The image as a file."""
+    return pack(image)
+
+
+@pytest.fixture(scope="session")
+def image() -> Iterator[Path]:
     """A folder with little more than a Python, as minimal images are."""
     if not _PYTHON.exists():
         pytest.skip("no Python in /usr/bin, of which an image could be made")
@@ -82,7 +124,7 @@ def sif(image: Path) -> Iterator[Path]:
         Path(name).chmod(0o755)
         made = Path(name) / "image.sif"
         fast = "--mksquashfs-args=-Xcompression-level 1"
-        command = [find_command(), "--silent", "build", fast, str(made), str(image)]
+        command = [apptainer.find_command(), "--silent", "build", fast, str(made), str(image)]
         subprocess.run(command, check=True, capture_output=True, timeout=200)
         made.chmod(0o644)
         yield made
