@@ -100,9 +100,12 @@ async def _answer_invalid(_: Request, error: Exception) -> Response:
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     message = str(error.detail)
+    allowed = (error.headers or {}).get("Allow")
     if error.status_code in (404, 405):
         asked = f"{request.method} {request.url.path[:200]}"
-        allowed = (error.headers or {}).get("Allow")
         message = f"there is no {asked}; " + (f"use {allowed}" if allowed else "GET /openapi.json lists all routes")
     kind = "not_found" if error.status_code == 404 else "invalid"
-    return plain_error(error.status_code, ErrorBody(kind=kind, message=message))
+    answer = plain_error(error.status_code, ErrorBody(kind=kind, message=message))
+    if allowed:  # RFC 9110: a 405 names the methods that there are
+        answer.headers["allow"] = allowed
+    return answer

@@ -166,6 +166,7 @@ def test_what_is_not_there_is_answered_in_the_shape_of_all_errors(
     hint = "use POST" if path == "/v1/run" else "GET /openapi.json lists all routes"
     answer = http.request(method, path)
     assert answer.status_code == status
+    assert ("allow" in answer.headers) == (status == 405)
     if method != "HEAD":
         error = answer.json()["error"]
         assert error["kind"] in ("not_found", "invalid")
