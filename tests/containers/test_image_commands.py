@@ -123,6 +123,18 @@ def test_a_program_runs_in_a_sif(call: Caller, sif: Path, tmp_path: Path) -> Non
     assert (done.returncode, done.stdout) == (0, "False x\n"), done.stderr
 
 
+def test_a_sif_is_unpacked_for_the_programs_that_run_in_it(sif: Path, tmp_path: Path) -> None:
+    store = sif.parent / "fresh-images"
+    program = tmp_path / "program.py"
+    program.write_text("")
+    try:
+        call = Caller(store)
+        assert call("run", program, "--image", sif).returncode == 0
+        assert len(json.loads(call("image", "list", "--json").stdout)) == 1
+    finally:
+        shutil.rmtree(store, ignore_errors=True)
+
+
 def test_submissions_are_judged_in_an_image(call: Caller, image: Path, tmp_path: Path) -> None:
     problems, submissions, out = (tmp_path / name for name in ("problems.jsonl", "submissions.jsonl", "out.jsonl"))
     problems.write_text(json.dumps({"id": "add", "tests": ["assert add(2, 2) == 4"]}) + "\n")

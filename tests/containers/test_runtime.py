@@ -83,6 +83,10 @@ def test_programs_find_the_images_python(box: Sandbox) -> None:
     assert lines(box, code) == ["5"]
 
 
+def test_the_first_process_of_a_slot_is_the_python_inside_and_not_what_started_it(box: Sandbox) -> None:
+    assert b"worker.main" in Path(f"/proc/{box._crew._slots[0].pid}/cmdline").read_bytes()
+
+
 def test_a_slot_that_is_killed_is_replaced(runtime: Runtime, descendants: Callable[[int], list[int]]) -> None:
     with Sandbox(workers=1, runtime=runtime) as box:
         slot = box._crew._slots[0]
