@@ -167,9 +167,8 @@ class Request(Generic[Result]):
         if not self._is_closed:
             dropped = self.waiting
             self._is_closed = True
-            if self._keep is None:
-                for future in self._running:
-                    future.cancel()
+            for future in self._running:  # what a slot has goes on, and is kept where the request has a key
+                future.cancel()
             self._untaken.clear()
             self._dispatcher.unsent.give_back(self.client, self._unsent_bytes)
             self._changed.set()
