@@ -53,6 +53,7 @@ from sandbox.records import ResultRecord, Submission, read_problems, read_submis
 from sandbox.result import RunResult
 from sandbox.runtime_options import ImageOption, RuntimeOption, runtime_of
 from sandbox.server.cli import serve
+from sandbox.servers_cli import servers
 from sandbox.verdict import Verdict
 from sandbox.worker.languages import NAMES, check_known, language_of
 
@@ -79,6 +80,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(doctor)
 app.command()(selftest)
+app.command()(servers)
 app.add_typer(image_app)
 
 

@@ -1,14 +1,16 @@
 """Where a server can be found: a file per server in a folder, its token in another file beside it.
 
 Whoever may read the folder may use the servers, so it belongs to one user, mode 0700, and the token is 0600 besides.
+On a shared file system it is found by all nodes. A server touches its file every `BEAT_S`; one that is not touched for
+`STALE_S` has lost its node, or its node the file system.
 """
 
 from __future__ import annotations
 
 import fcntl
-import glob
 import logging
 import os
+import re
 import socket
 import stat
 from collections.abc import Iterator
@@ -18,13 +20,18 @@ from typing import NamedTuple, Self
 
 from pydantic import ValidationError
 
+from sandbox.folder_clock import FolderClock
 from sandbox.jsonl import record_error, write_atomically
 from sandbox.records import StrictRecord
 
 _SUFFIX, _TOKEN_SUFFIX = ".json", ".token"
 _LOCK = ".lock"
+_NAME = re.compile(r"\.?.+-\d+-\d+-[0-9a-f]{8}\.")
+"""Of a server's files; see `EndpointRecord.name`."""
 UNIX_PREFIX = "unix:"
 """Of the URL of a socket."""
+BEAT_S = 10.0
+STALE_S = 60.0
 log = logging.getLogger(__name__)
 
 
@@ -42,6 +49,8 @@ class EndpointRecord(StrictRecord):
     """When the process started, in clock ticks after boot: with `pid`, its identity; proc(5)."""
     pid_namespace: int = 0
     """Where `pid` is one: in containers of one node the same number means different processes. 0: not known."""
+    job: str = ""
+    """That of Slurm it runs in, as squeue(1) names it: `123`, or `123_4` of an array."""
     workers: int
     version: str
 
@@ -56,6 +65,7 @@ class EndpointRecord(StrictRecord):
             pid=pid,
             started_ticks=_started_ticks(pid) or 0,
             pid_namespace=_pid_namespace(),
+            job=_job(),
             workers=workers,
             version=version,
         )
@@ -73,6 +83,13 @@ class Endpoint(NamedTuple):
     record: EndpointRecord
     token: str | None
     """None: it needs none."""
+    age_s: float
+    """Since its file was last touched."""
+
+    @property
+    def is_dead(self) -> bool:
+        """Nobody is there any more, as far as can be told from here."""
+        return self.age_s > STALE_S or is_gone(self.record)
 
 
 def default_folder() -> Path:
@@ -124,6 +141,20 @@ def publish(folder: Path, name: str, record: EndpointRecord, token: str | None) 
     return path
 
 
+def touch(folder: Path, name: str, record: EndpointRecord, token: str | None) -> None:
+    """Says that a server lives; its files are written again where somebody has removed them.
+
+    Raises:
+        OSError: they cannot be touched or written.
+    """
+    try:
+        os.utime(folder / (name + _SUFFIX))
+    except FileNotFoundError:
+        prepare_folder(folder)
+        token_path(folder, name).unlink(missing_ok=True)
+        publish(folder, name, record, token)
+
+
 def withdraw(folder: Path, name: str) -> None:
     """Removes a server's files, where they are there."""
     (folder / (name + _SUFFIX)).unlink(missing_ok=True)
@@ -150,8 +181,8 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def is_dead(record: EndpointRecord) -> bool:
-    """Whether it is a server of this node that is gone. One that cannot be looked at from here is not dead."""
+def is_gone(record: EndpointRecord) -> bool:
+    """Whether it is a server of this node that is gone. One that cannot be looked at from here is not."""
     if record.boot_id != _boot_id():
         return record.host == socket.gethostname()  # the node has been started again since
     if record.pid_namespace not in (0, _pid_namespace()):
@@ -165,31 +196,48 @@ def remove_strays(folder: Path) -> None:
     Raises:
         OSError: something cannot be removed.
     """
-    own = glob.escape(socket.gethostname())  # other nodes may share the folder, and not the lock
-    for path in folder.glob(f"{own}-*{_TOKEN_SUFFIX}"):
-        if not path.with_suffix(_SUFFIX).exists():
-            path.unlink(missing_ok=True)
-    for path in folder.glob(f".{own}-*{_SUFFIX}.*.tmp"):
-        path.unlink(missing_ok=True)
+    own = f"{socket.gethostname()}-"  # other nodes may share the folder, and not the lock
+    clock = FolderClock(folder)
+    tokens = [path for path in folder.glob(f"*{_TOKEN_SUFFIX}") if not path.with_suffix(_SUFFIX).exists()]
+    for path in [*tokens, *folder.glob(f".*{_SUFFIX}.*.tmp")]:
+        if not _NAME.match(path.name):
+            continue
+        try:
+            if path.name.lstrip(".").startswith(own) or clock.age_s(path.lstat()) > STALE_S:
+                path.unlink()
+        except FileNotFoundError:
+            continue
 
 
-def endpoints(folder: Path) -> Iterator[Endpoint]:
+def endpoints(folder: Path, clock: FolderClock | None = None) -> Iterator[Endpoint]:
     """The servers of a folder, by name; one that goes meanwhile is left out.
+
+    Args:
+        clock: the folder's, where it is looked into again and again.
 
     Raises:
         RecordError: a file is no endpoint file.
         OSError: the folder or a file cannot be read.
     """
+    clock = clock or FolderClock(folder)
     for path in sorted(folder.glob("*" + _SUFFIX)):
         try:
-            record = EndpointRecord.model_validate_json(path.read_bytes())
+            with path.open("rb") as file:  # NFS looks at a file's times anew when it is opened; nfs(5)
+                record = EndpointRecord.model_validate_json(file.read())
+                age_s = clock.age_s(os.fstat(file.fileno()))
             token_file = path.with_suffix(_TOKEN_SUFFIX)
             token = token_file.read_text().strip() if token_file.exists() else None
         except FileNotFoundError:
             continue
         except ValidationError as error:
             raise record_error(error, path, 1) from None
-        yield Endpoint(path, record, token)
+        yield Endpoint(path, record, token, age_s)
+
+
+def _job() -> str:
+    """Source: sbatch(1), output environment variables."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID", "")
 
 
 def _boot_id() -> str:

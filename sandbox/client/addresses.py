@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from sandbox.endpoint import UNIX_PREFIX, Endpoint, check_folder, default_folder, endpoints, is_dead
+from sandbox.endpoint import UNIX_PREFIX, Endpoint, check_folder, default_folder, endpoints
+from sandbox.folder_clock import FolderClock
 
 ENVIRONMENT = "QRPO_SANDBOX_SERVERS"
 _SCHEMES = ("http://", "https://", UNIX_PREFIX)
@@ -61,6 +63,7 @@ class Addresses:
             if not urls:
                 raise ValueError("servers is empty; name at least one URL, or a folder of endpoint files")
             self._fixed = list(dict.fromkeys(_parsed(url, token) for url in urls))
+        self._clock = None if self.folder is None else FolderClock(self.folder)
 
     def __str__(self) -> str:
         if self.folder is not None:
@@ -80,8 +83,12 @@ class Addresses:
             return []
         if self._is_private:  # its name can be guessed: under /tmp another user may have been there first
             check_folder(self.folder)
-        boot_id = _BOOT_ID.read_text().strip()
-        return [_address_of(found) for found in endpoints(self.folder) if _is_within_reach(found, boot_id)]
+        return [
+            address_of(found)
+            for found in endpoints(self.folder, self._clock)
+            # where a server died another user's process may have its port now, and would be sent the token
+            if not found.is_dead and is_within_reach(found)
+        ]
 
 
 def _is_url(text: str) -> bool:
@@ -108,15 +115,21 @@ def _parsed(url: str, token: str | None) -> Address:
     return Address(f"{parts.scheme}://{place}{parts.path.rstrip('/')}", named or token)
 
 
-def _is_within_reach(found: Endpoint, boot_id: str) -> bool:
-    """It lives; and a socket, or a server that listens on the loopback address, is there for its own node only."""
-    if is_dead(found.record):  # another user's process may have its port now, and would be sent the token
-        return False
+def is_within_reach(found: Endpoint) -> bool:
+    """A socket, or a server that listens on the loopback address, is there for its own node only."""
     url = found.record.url
-    is_local = url.startswith(UNIX_PREFIX) or urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
-    return not is_local or found.record.boot_id == boot_id
+    is_local = url.startswith(UNIX_PREFIX) or _is_loopback(urlsplit(url).hostname or "")
+    return not is_local or found.record.boot_id == _BOOT_ID.read_text().strip()
 
 
-def _address_of(found: Endpoint) -> Address:
+def address_of(found: Endpoint) -> Address:
+    """How it is spoken to."""
     record = found.record
     return Address(record.url.rstrip("/"), found.token, f"{record.boot_id}/{record.pid}/{record.started_ticks}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -96,6 +96,14 @@ class Connection:
             raise IncompatibleServerError(self.url, f"{reason}; install the same version on both sides")
         return info
 
+    async def is_ready(self) -> bool:
+        """Whether the server takes work; otherwise it is about to end. It needs no token."""
+        async with self._translated():
+            status = (await self._http.get("/readyz")).status_code
+        if status not in (200, 503):
+            raise self.incompatible(f"status {status} of /readyz")
+        return status == 200
+
     async def put_problems(self, body: bytes) -> list[str]:
         """Sends problems; their keys."""
         content = await self._ask("PUT", "/v1/problems", body)

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sandbox.endpoint import UNIX_PREFIX, EndpointRecord, endpoints, is_dead, locked, remove_strays, withdraw
+from sandbox.endpoint import UNIX_PREFIX, EndpointRecord, endpoints, locked, remove_strays, withdraw
 from sandbox.server.listening import is_dead_socket
 
 
 def sweep(folder: Path) -> list[EndpointRecord]:
-    """Removes the files of this node's servers that are gone: endpoint, token and socket. Those servers.
+    """Removes the files of servers that are gone: endpoint, token and socket. Those servers.
 
     Raises:
         RecordError: a file is no endpoint file.
         OSError: something cannot be removed.
     """
     with locked(folder):
-        dead = [endpoint for endpoint in endpoints(folder) if is_dead(endpoint.record)]
+        dead = [endpoint for endpoint in endpoints(folder) if endpoint.is_dead]
         for endpoint in dead:
             url = endpoint.record.url
             if url.startswith(UNIX_PREFIX) and is_dead_socket(path := Path(url.removeprefix(UNIX_PREFIX))):

@@ -19,11 +19,12 @@ from fastapi import FastAPI
 from starlette.requests import ClientDisconnect
 
 from containers.runtime import Runtime
-from sandbox.endpoint import EndpointRecord, prepare_folder, publish, token_path, withdraw
+from sandbox.endpoint import EndpointRecord, prepare_folder, token_path
 from sandbox.level import Level
 from sandbox.pool import Sandbox
 from sandbox.server.app import create_app
 from sandbox.server.connection import MOST_CONNECTIONS, Connection
+from sandbox.server.heart import Heart
 from sandbox.server.leftovers import sweep
 from sandbox.server.listening import Listening
 from sandbox.server.service import Service
@@ -108,14 +109,10 @@ class _Life:
         serving = asyncio.create_task(server.serve(sockets=[self._listening.sock]))
         await server.until_started(serving)
         record = EndpointRecord.of_this_process(self._listening.url, self._sandbox.workers, version("qrpo-sandbox"))
-        folder = self._options.folder
-        publish(folder, record.name, record, self._options.token)
-        try:
+        async with Heart(self._options.folder, record, self._options.token):
             self._say(self._first_line(record))
             number = await self._until_signal(serving)
             self._say(f"{number.name}: finishing what was accepted; once more stops at once")
-        finally:
-            withdraw(folder, record.name)
         return await self._end(server, serving, app.state.service)
 
     async def _until_signal(self, serving: asyncio.Task[None]) -> signal.Signals:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import endpoint
-from sandbox.endpoint import EndpointRecord, endpoints, is_dead, prepare_folder, publish, token_path, withdraw
+from sandbox.endpoint import EndpointRecord, endpoints, is_gone, prepare_folder, publish, token_path, touch, withdraw
 from sandbox.errors import RecordError
 
 
@@ -58,31 +58,59 @@ def test_a_link_to_a_folder_is_refused(folder: Path, tmp_path: Path) -> None:
         prepare_folder(tmp_path / "link")
 
 
-def test_a_process_that_is_gone_is_dead_and_this_one_is_not() -> None:
+def test_a_process_that_is_gone_is_gone_and_this_one_is_not() -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
-    assert not is_dead(record())
-    assert is_dead(record(pid=ended.pid))
+    assert not is_gone(record())
+    assert is_gone(record(pid=ended.pid))
 
 
 def test_the_same_number_later_is_another_process() -> None:
-    assert is_dead(record(started_ticks=record().started_ticks - 1))
+    assert is_gone(record(started_ticks=record().started_ticks - 1))
 
 
-def test_a_process_that_only_waits_to_be_noticed_is_dead() -> None:
+def test_a_process_that_only_waits_to_be_noticed_is_gone() -> None:
     ended = subprocess.Popen(["true"])
     os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
-    assert is_dead(record(pid=ended.pid))
+    assert is_gone(record(pid=ended.pid))
     ended.wait()
 
 
-def test_a_server_before_the_last_boot_is_dead_and_one_of_another_node_is_not() -> None:
-    assert is_dead(record(boot_id="another"))
-    assert not is_dead(record(boot_id="another", host="another", pid=1))
+def test_a_server_before_the_last_boot_is_gone_and_one_of_another_node_is_not() -> None:
+    assert is_gone(record(boot_id="another"))
+    assert not is_gone(record(boot_id="another", host="another", pid=1))
 
 
 def test_a_server_of_another_container_cannot_be_seen_and_is_left_alone() -> None:
-    assert not is_dead(record(pid_namespace=1, started_ticks=1))
+    assert not is_gone(record(pid_namespace=1, started_ticks=1))
+
+
+def test_a_server_that_has_not_been_heard_of_for_long_is_dead_wherever_it_is(folder: Path) -> None:
+    away = record(boot_id="another", host="another")
+    path = publish(folder, away.name, away, None)
+    assert not next(endpoints(folder)).is_dead
+    os.utime(path, (0, 0))
+    assert next(endpoints(folder)).is_dead
+    touch(folder, away.name, away, None)
+    assert not next(endpoints(folder)).is_dead
+
+
+@pytest.mark.parametrize(
+    ("environment", "job"),
+    [
+        ({}, ""),
+        ({"SLURM_JOB_ID": "7"}, "7"),
+        ({"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0"}, "7_0"),
+    ],
+)
+def test_an_entry_names_its_slurm_job_as_squeue_does(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], job: str
+) -> None:
+    for name in ("SLURM_JOB_ID", "SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert record().job == job
 
 
 def test_what_is_no_endpoint_file_is_an_error_with_its_place(folder: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,22 @@ def test_a_folder_says_where_servers_are_and_their_tokens(tmp_path: Path) -> Non
     publish(tmp_path, "e", here("http://here:2").model_copy(update={"started_ticks": 1}), "secret")  # it is dead
     found = [(address.url, address.token) for address in Addresses(tmp_path).now()]
     assert found == [("http://here:1", "secret"), ("unix:/s", None), ("http://far:2", "secret")]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.1.1:1", "http://[::1]:1", "http://localhost:1", "unix:/s"])
+def test_what_only_another_node_can_reach_is_left_out(tmp_path: Path, url: str) -> None:
+    publish(tmp_path, "a", far(url), "t")
+    publish(tmp_path, "b", far("http://far:1"), "t")
+    assert [address.url for address in Addresses(tmp_path).now()] == ["http://far:1"]
+
+
+def test_a_server_that_has_not_been_heard_of_for_long_is_left_out_until_it_is(tmp_path: Path) -> None:
+    addresses = Addresses(tmp_path)
+    path = publish(tmp_path, "a", far("http://far:1"), "t")
+    os.utime(path, (0, 0))
+    assert addresses.now() == []
+    path.touch()
+    assert len(addresses.now()) == 1
 
 
 def test_the_folder_that_others_could_guess_must_be_this_users_alone(

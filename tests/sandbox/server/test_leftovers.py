@@ -1,3 +1,4 @@
+import os
 import socket
 from pathlib import Path
 
@@ -37,9 +38,26 @@ def test_what_was_half_written_is_removed(folder: Path) -> None:
     mine = record()
     token_path(folder, mine.name).write_text("token without endpoint")
     (folder / f".{mine.name}.json.abc.tmp").touch()
-    (folder / "other-1-2-3.token").write_text("of another node, which is about to write its endpoint")
+    (folder / "other-1-2-0a1b2c3d.token").write_text("of another node, which is about to write its endpoint")
+    (folder / "other-1-3-0a1b2c3d.token").touch()
+    os.utime(folder / "other-1-3-0a1b2c3d.token", (0, 0))  # of one that died over it
     assert sweep(folder) == []
-    assert names(folder) == {"other-1-2-3.token"}
+    assert names(folder) == {"other-1-2-0a1b2c3d.token"}
+
+
+def test_files_of_others_are_never_removed(folder: Path) -> None:
+    for name in ("my.token", "hub-1.token", ".my.json.1.tmp"):
+        (folder / name).touch()
+        os.utime(folder / name, (0, 0))
+    sweep(folder)
+    assert names(folder) == {"my.token", "hub-1.token", ".my.json.1.tmp"}
+
+
+def test_a_server_of_another_node_that_has_not_been_heard_of_for_long_is_removed(folder: Path) -> None:
+    away = record(host="other", boot_id="other")
+    os.utime(publish(folder, away.name, away, "token"), (0, 0))
+    assert sweep(folder) == [away]
+    assert names(folder) == set()
 
 
 def test_a_dead_servers_socket_is_removed_unless_another_listens_there(folder: Path) -> None:
