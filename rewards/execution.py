@@ -67,7 +67,7 @@ class ExecutionReward:
             problems: all that `problem_id` may name.
             sandbox: judges and stays the caller's to close; a client of servers will do. None starts one when it is
                 needed.
-            workers: programs at a time in a sandbox of its own; None is one per core.
+            workers: programs at a time in a sandbox of its own; None is as in `Sandbox`.
             reward: `fraction` of tests passed, `all`: 1 for AC, else 0, or a function; see `rewards.shapes`.
             which: block of a completion that is the program.
             timeout_s: for a whole batch; what is not judged by then has no reward. None: as long as it takes.

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from sandbox.client import SandboxClient
 
 INTERRUPTED = 130
-WorkersOption = Annotated[int | None, typer.Option(min=1, help="Programs at a time (default: one per core).")]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Programs at a time (default: one per CPU, if memory allows).")
+]
 ServerOption = Annotated[
     list[str] | None,
     typer.Option(help="Judge there: a URL (repeat for more), or a folder of endpoint files.", show_default=False),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from concurrent.futures import Future
 from functools import cached_property
@@ -12,6 +12,7 @@ from typing import Self, Unpack
 
 from containers.host import HostRuntime
 from containers.runtime import Runtime
+from sandbox.allotment import allotment
 from sandbox.crew import QUEUED_PER_SLOT, Activity, Crew
 from sandbox.errors import ProblemError
 from sandbox.futures import Stoppable, as_completed, in_order, in_thread, then
@@ -40,13 +41,15 @@ Submission = tuple[Problem, str | None]
 Program = tuple[str, str | bytes]
 """Code and its stdin."""
 DEFAULT_PACKAGES = ("numpy", "sortedcontainers")
+log = logging.getLogger(__name__)
 
 
 class Sandbox:
     """Runs and judges programs, each in namespaces of its own. Thread-safe; use it as a context manager.
 
     Args:
-        workers: slots, each running one program at a time. None: one per core this process may use.
+        workers: slots, each running one program at a time. None: one per CPU that this process may use, if
+            memory allows; see `sandbox.allotment`.
         packages: third-party packages of this environment that programs may import.
         runtime: where programs run. None: under this host's own Python, with `packages`.
         level: what must hold; see `Level`. Only who names `landlock` gets it.
@@ -67,7 +70,7 @@ class Sandbox:
         if workers is not None and workers < 1:
             raise ValueError(f"workers is {workers}; at least 1 is needed")
         self._runtime = runtime if runtime is not None else HostRuntime(packages=tuple(packages))
-        self.workers = workers if workers is not None else len(os.sched_getaffinity(0))
+        self.workers = workers if workers is not None else _workers_of_this_process()
         self._level = Level(level)
         self._crew = Crew(self._runtime, self._level, self.workers)
         self.enforcement: Enforcement = self._crew.enforcement
@@ -291,3 +294,10 @@ class Sandbox:
             reason = "a checker program reads files, which no program at level 'landlock' can be given"
             raise ProblemError(problem.id, "checker", reason)
         return definition(problem)
+
+
+def _workers_of_this_process() -> int:
+    own = allotment()
+    if own.why_fewer:
+        log.debug("%d workers: %s", own.workers, own.why_fewer)
+    return own.workers

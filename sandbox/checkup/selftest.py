@@ -6,7 +6,6 @@ slot judges two honest ones, must be the same processes as before, and hold no o
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections import Counter
@@ -15,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from containers.runtime import Runtime
+from sandbox.allotment import allotment
 from sandbox.checkup.corpus import ANSWERS, Program
 from sandbox.errors import InfrastructureError
 from sandbox.level import Level
@@ -87,7 +87,7 @@ def selftest(
     todo = [program for program in programs if program.runs_at(level)]
     crew = _Crew(runtime, level, todo, on_done)
     try:
-        crew.start(max(2, len(os.sched_getaffinity(0))))
+        crew.start(max(2, allotment().cpus))
         crew.wait()
     finally:
         crew.stop()

@@ -48,7 +48,9 @@ def serve(  # noqa: PLR0913  # a command has the options it has
     token_file: Annotated[
         Path | None, typer.Option(help="File, readable by you alone, with the token (default: a new one is made).")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Programs at a time (default: one per core).")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Programs at a time (default: one per CPU, if memory allows).")
+    ] = None,
     runtime: RuntimeOption = None,
     image: ImageOption = None,
     level: LevelOption = Level.USERNS,

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from starlette.requests import ClientDisconnect
 
 from containers.runtime import Runtime
+from sandbox.allotment import allotment
 from sandbox.endpoint import EndpointRecord, prepare_folder, token_path
 from sandbox.level import Level
 from sandbox.pool import Sandbox
@@ -151,9 +152,10 @@ class _Life:
         log.info("ended %.1f s after the signal", time.monotonic() - began_s)
 
     def _first_line(self, record: EndpointRecord) -> str:
+        fewer = allotment().why_fewer if self._options.workers is None else ""
         parts = [
             f"qrpo-sandbox {record.version} serves at {record.url}",
-            f"{record.workers} workers",
+            f"{record.workers} workers" + (f" ({fewer})" if fewer else ""),
             f"enforcement {self._sandbox.enforcement.level}",
         ]
         if self._options.token is not None:

@@ -70,6 +70,17 @@ def busy(serve: Serve) -> Iterator[tuple[Any, httpx2.Client]]:
         yield served, client
 
 
+def test_the_first_line_says_that_memory_is_what_bounds_the_workers(serve: Serve) -> None:
+    if len(os.sched_getaffinity(0)) == 1:
+        pytest.skip("one CPU is one worker whatever the memory")
+    in_a_job = {"SLURM_JOB_ID": "1", "SLURM_MEM_PER_NODE": "1500"}
+    served = serve(**in_a_job)
+    with served.client():
+        (line,) = served.lines
+    assert "; 1 workers (for " in line
+    assert "memory is short: 1.46 GiB by SLURM_MEM_PER_NODE); enforcement" in line
+
+
 def test_the_first_line_says_where_it_is_and_what_it_enforces(serve: Serve, endpoint_dir: Path) -> None:
     served = serve("--workers", "1")
     with served.client() as client:
