@@ -34,7 +34,7 @@ def unpack(file: Path, kind: Kind, target: Path, lock: int) -> None:
     # `apptainer build --sandbox` does it by this command too, but within a container that not every site allows.
     offset = squashfs_offset(file) if kind is Kind.SIF else 0
     options = ("-no-progress", "-no-xattrs", "-quiet", "-offset", str(offset))
-    done = _run([_unsquashfs(), *options, "-dest", str(target), str(file)], lock, os.environ)
+    done = _run([find_unsquashfs(), *options, "-dest", str(target), str(file)], lock, os.environ)
     said = done.stderr.decode(errors="replace").strip()
     if done.returncode == _NOT_FATAL and all(line.endswith(_DEVICE) for line in said.splitlines() if line):
         return
@@ -76,7 +76,12 @@ def _why(code: int, said: str, target: Path) -> str:
     return f"{words[-_LAST_WORDS:] or f'exit code {code}'} ({free >> 20} MiB are free there)"
 
 
-def _unsquashfs() -> str:
+def find_unsquashfs() -> str:
+    """The path of what unpacks SIF and squashfs.
+
+    Raises:
+        ContainerError: it is not installed.
+    """
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_BESIDE_THE_PATH))
     found = shutil.which("unsquashfs", path=path)
     if found is None:

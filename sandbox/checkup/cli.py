@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,12 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from containers.references import kind_of
 from containers.runtime import ContainerError
 from sandbox.checkup.corpus import Program, load
-from sandbox.checkup.doctor import Check, examine
+from sandbox.checkup.doctor_text import show
 from sandbox.checkup.guards import GUARDS
 from sandbox.checkup.selftest import Report
 from sandbox.checkup.selftest import selftest as run_programs
+from sandbox.checkup.site import Request, examine_site
 from sandbox.errors import InfrastructureError, RecordError, UnsupportedHostError
 from sandbox.level import Level
 from sandbox.runtime_options import ImageOption, RuntimeOption, runtime_of
@@ -33,35 +37,29 @@ def doctor(
     level: LevelOption = Level.USERNS,
     runtime: RuntimeOption = None,
     image: ImageOption = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="Where servers of many nodes are to be found (default: those of a fleet)."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what this machine enforces, what is missing and what to do; exit code 1 if a required guard is missing."""
+    """Say what this machine and site allow, what is missing and what to do; exit code 1 if a required part is missing.
+
+    A gap is what the sandbox works without.
+    """
     try:
-        report = examine(runtime_of(runtime, image), level)
+        if image is not None:
+            kind_of(image)
     except ContainerError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(_HOST_FAILED) from None
-    missing = report.missing
+    report = examine_site(Request(level=level, runtime=runtime, image=image, folder=folder))
     if as_json:
-        checks = [
-            {"name": c.name, "required": c.required, "ok": c.ok, "detail": c.detail, "remedy": c.remedy}
-            for c in report.checks
-        ]
-        typer.echo(json.dumps({"level": report.level, "ok": not missing, "checks": checks}))
-        raise typer.Exit(1 if missing else 0)
-    console = Console()
-    table = Table(
-        "guard", "needed", "here", "detail", title=f"enforcement: {report.level or 'none'}", title_justify="left"
-    )
-    for check in report.checks:
-        table.add_row(check.name, "required" if check.required else "optional", _mark(check), Text(check.detail))
-    console.print(table)
-    for check in report.checks:
-        if not check.ok and check.remedy:
-            console.print(Text(f"{check.name}: {check.remedy}"))
-    if missing:
-        console.print(Text("The sandbox will not start here.", style="bold red"))
-    raise typer.Exit(1 if missing else 0)
+        checks = [asdict(check) for check in report.checks]
+        typer.echo(json.dumps({"level": report.level, "ok": not report.missing, "checks": checks}))
+    else:
+        show(report, Console())
+    raise typer.Exit(1 if report.missing else 0)
 
 
 def selftest(
@@ -102,12 +100,6 @@ def selftest(
     else:
         _print_report(report)
     raise typer.Exit(1 if report.failures else 0)
-
-
-def _mark(check: Check) -> Text:
-    if check.ok:
-        return Text("ok", style="green")
-    return Text("missing", style="bold red" if check.required else "yellow")
 
 
 def _list(programs: list[Program], *, as_json: bool) -> None:

@@ -14,18 +14,21 @@ class Guard:
     """What to do or to ask an administrator for where it is missing; empty for what needs nothing of the machine."""
 
 
-_USERNS = "user namespaces for ordinary users: see the settings above this line"
+USERNS_REMEDY = (
+    "user namespaces for ordinary users, with mounts in them (sysctl user.max_user_namespaces=15000; in a container, a "
+    "seccomp profile that lets unshare(2), clone(2) and mount(2) through): every program runs in namespaces of its own"
+)
 _REPORT = "nothing of the machine is needed for it: report this with the output of this command"
 
 MACHINE_GUARDS = {
-    "user_namespace": Guard("its own user namespace, in which it is no root", _USERNS),
-    "pid_namespace": Guard("it sees and reaches no process but its own", _USERNS),
-    "mount_namespace": Guard("its own mounts, gone with it", _USERNS),
-    "ipc_namespace": Guard("its own System V and POSIX queues and semaphores", _USERNS),
-    "uts_namespace": Guard("the machine's name does not show", _USERNS),
-    "network_namespace": Guard("no address is reachable, loopback neither", _USERNS),
-    "private_root": Guard("a root of read-only binds of what an interpreter needs, nothing else", _USERNS),
-    "read_only_root": Guard("nothing outside its own folder can be written", _USERNS),
+    "user_namespace": Guard("its own user namespace, in which it is no root", USERNS_REMEDY),
+    "pid_namespace": Guard("it sees and reaches no process but its own", USERNS_REMEDY),
+    "mount_namespace": Guard("its own mounts, gone with it", USERNS_REMEDY),
+    "ipc_namespace": Guard("its own System V and POSIX queues and semaphores", USERNS_REMEDY),
+    "uts_namespace": Guard("the machine's name does not show", USERNS_REMEDY),
+    "network_namespace": Guard("no address is reachable, loopback neither", USERNS_REMEDY),
+    "private_root": Guard("a root of read-only binds of what an interpreter needs, nothing else", USERNS_REMEDY),
+    "read_only_root": Guard("nothing outside its own folder can be written", USERNS_REMEDY),
     "hidden_files": Guard("home folders, secrets and system state are not there", _REPORT),
     "private_proc": Guard("/proc shows its own processes and nothing of the machine", "Linux 5.8 or newer"),
     "devices": Guard("no device but null, zero, full, random and urandom", _REPORT),

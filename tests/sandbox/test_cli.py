@@ -272,7 +272,7 @@ def test_doctor_tells_the_level_and_every_guard() -> None:
     report = json.loads(done.stdout)
     missing = [check["name"] for check in report["checks"] if check["required"] and not check["ok"]]
     assert (done.returncode, report["ok"]) == ((1, False) if missing else (0, True))
-    assert {"name", "required", "ok", "detail", "remedy"} == set(report["checks"][0])
+    assert {"group", "name", "required", "ok", "detail", "remedy"} == set(report["checks"][0])
     table = call("doctor", NO_COLOR="1", FORCE_COLOR="")
     assert table.returncode == done.returncode
     assert all(check["name"] in table.stdout for check in report["checks"])

@@ -1,0 +1,70 @@
+"""Which file system a folder is on, by the kernel's list of mounts: unlike statfs(2), reading it waits for no server.
+
+Source: proc(5), /proc/PID/mountinfo.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path, PurePath, PurePosixPath
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+class Kind(Enum):
+    """What is behind it."""
+
+    LOCAL = auto()
+    """A disk of this node."""
+    SHARED = auto()
+    """A server, for many nodes."""
+    MEMORY = auto()
+    """This node's memory."""
+    UNKNOWN = auto()
+
+
+_KINDS = {
+    Kind.LOCAL: "ext2 ext3 ext4 xfs btrfs zfs f2fs bcachefs jfs reiserfs overlay",
+    Kind.SHARED: "nfs nfs4 lustre gpfs beegfs beegfs_nodev cifs smb3 ceph glusterfs fuse.glusterfs fuse.ceph-fuse "
+    "fuse.sshfs fuse.juicefs panfs wekafs pvfs2 orangefs afs dvs quobyte 9p virtiofs ocfs2 gfs2",
+    Kind.MEMORY: "tmpfs ramfs",
+}
+_KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names.split()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSystem:
+    """One that is mounted."""
+
+    type: str
+    """As mount(8) calls it."""
+    mount_point: PurePosixPath
+    options: frozenset[str]
+    """Of the mount, not of the file system: `noexec`, `nodev` and the like."""
+
+    @property
+    def kind(self) -> Kind:
+        """See `Kind`."""
+        return _KIND_OF.get(self.type, Kind.UNKNOWN)
+
+
+def file_system_of(path: PurePath, mountinfo: str) -> FileSystem | None:
+    """The one that a path without links is on; None where the text does not tell."""
+    found = None
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split(" ")
+        if len(fields) < 6 or not right:
+            continue
+        point = PurePosixPath(_OCTAL.sub(lambda octal: chr(int(octal[1], 8)), fields[4]))
+        # Of those at one place the last hides the others, as what automount(8) mounts does its own.
+        if path.is_relative_to(point) and (found is None or point.is_relative_to(found.mount_point)):
+            found = FileSystem(type=right.split(" ")[0], mount_point=point, options=frozenset(fields[5].split(",")))
+    return found
+
+
+def nearest(path: Path) -> Path:
+    """The path, or the first above it that there is, without links. Raises OSError."""
+    return next(folder for folder in (path, *path.parents) if folder.exists()).resolve()
