@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from containers.references import kind_of
 from containers.runtime import ContainerError
 from sandbox.checkup.corpus import Program, load
 from sandbox.checkup.doctor_text import show
@@ -48,12 +47,10 @@ def doctor(
     A gap is what the sandbox works without.
     """
     try:
-        if image is not None:
-            kind_of(image)
+        report = examine_site(Request(level=level, runtime=runtime, image=image, folder=folder))
     except ContainerError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(_HOST_FAILED) from None
-    report = examine_site(Request(level=level, runtime=runtime, image=image, folder=folder))
     if as_json:
         checks = [asdict(check) for check in report.checks]
         typer.echo(json.dumps({"level": report.level, "ok": not report.missing, "checks": checks}))

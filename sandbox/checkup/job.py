@@ -7,6 +7,7 @@ import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from containers.output import output_of
 from sandbox.allotment import Allotment
@@ -103,7 +104,7 @@ def signal_of(script: str) -> str:
             words = shlex.split(line.removeprefix("#SBATCH"), comments=True)
         except ValueError:
             continue
-        for word, following in zip(words, [*words[1:], ""], strict=True):
+        for word, following in pairwise([*words, ""]):
             if word.startswith("--signal="):
                 found = word.removeprefix("--signal=")
             elif word == "--signal":
@@ -134,7 +135,7 @@ def _ask(environment: Mapping[str, str]) -> Job:
         id=number,
         left_s=left_s(shown) if shown or not until.isascii() or not until.isdigit() else int(until) - time.time(),
         requeue={"1": True, "0": False}.get(_field(shown, "Requeue")),
-        script=output_of(["scontrol", "write", "batch_script", number, "-"]),
+        script=output_of(["scontrol", "write", "batch_script", number, "-"]) if shown else None,
     )
 
 

@@ -99,7 +99,7 @@ def _rename(fault: str, *, required: bool) -> Check:
 def _lock(fault: str) -> Check:
     if fault:
         remedy = (
-            "ask for locks (Lustre: mount option flock, NFS: no nolock): servers that start at the same time do not then "
+            "ask for locks (Lustre: mount option flock; NFS: no nolock), so that servers which start together do not "
             "take each other's files for leftovers"
         )
         return gap(_SHARED, "locks", fault, remedy)

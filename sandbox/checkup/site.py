@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from containers.choice import RuntimeName
+from containers.references import kind_of
 from containers.runtime import ContainerError
 from sandbox.allotment import allotment
-from sandbox.checkup.check import Check, Group
+from sandbox.checkup.check import Check, Group, gap
 from sandbox.checkup.disk import look_at_disk
 from sandbox.checkup.doctor import Report, examine, image_fault
 from sandbox.checkup.job import look_at_job
-from sandbox.checkup.looks import Look, begin, end
+from sandbox.checkup.looks import HANGS, Look, begin, end, started
 from sandbox.checkup.runtimes import look_at_runtimes
 from sandbox.checkup.settings import kernel, user_namespace_settings
 from sandbox.checkup.shared_folder import default_folder, look_at_shared_folder
@@ -21,8 +22,10 @@ from sandbox.checkup.ulimits import look_at_ulimits
 from sandbox.level import Level
 from sandbox.runtime_options import runtime_of
 
-_PATIENCE_S = 20.0
-"""For what answers within milliseconds where nothing hangs."""
+_PATIENCE_S = 40.0
+"""For what answers within a second where nothing hangs."""
+_SLOT_S, _IMAGE_S = 300.0, 1800.0
+"""For a slot and a program in each language; and for an image that must be pulled and unpacked first."""
 _ORDER = list(Group)
 
 
@@ -38,7 +41,11 @@ class Request:
 
 
 def examine_site(request: Request) -> Report:
-    """Look at everything; the rest is told even where one thing fails or hangs."""
+    """Look at everything; the rest is told even where one thing fails or hangs.
+
+    Raises:
+        ContainerError: the image is not there.
+    """
     looks = _looks(request)
     futures = begin(looks)
     guards = _guards(request)
@@ -47,6 +54,18 @@ def examine_site(request: Request) -> Report:
 
 
 def _guards(request: Request) -> Report:
+    """Those of a slot. Raises ContainerError: the image is not there."""
+    timeout_s = _SLOT_S if request.image is None else _IMAGE_S
+    try:
+        return started(lambda: _tried(request)).result(timeout_s)
+    except TimeoutError:
+        check = gap(Group.MACHINE, "slot", f"did not start within {timeout_s:g} s", HANGS, required=True)
+        return Report(level=None, checks=(check,))
+
+
+def _tried(request: Request) -> Report:
+    if request.image is not None:
+        kind_of(request.image)
     try:
         runtime = runtime_of(request.runtime, request.image)
     except ContainerError as error:

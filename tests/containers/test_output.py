@@ -1,0 +1,20 @@
+import time
+
+import pytest
+
+from containers.output import output_of
+
+
+def test_it_is_what_the_command_writes_to_stdout() -> None:
+    assert output_of(["/bin/sh", "-c", "echo out; echo err >&2"]) == "out\n"
+
+
+@pytest.mark.parametrize("command", [["/no/such/command"], ["/bin/sh", "-c", "echo out; exit 1"]])
+def test_a_command_that_fails_or_is_not_there_has_none(command: list[str]) -> None:
+    assert output_of(command) is None
+
+
+def test_a_command_that_takes_too_long_is_ended_even_where_a_child_of_it_lives_on() -> None:
+    began_s = time.monotonic()
+    assert output_of(["/bin/sh", "-c", "sleep 5 & wait"], timeout_s=0.2) is None
+    assert time.monotonic() - began_s < 4
