@@ -57,7 +57,7 @@ def examine(runtime: Runtime | None = None, level: Level = Level.USERNS) -> Repo
         return Report(level=None, checks=tuple(checks))
     checks += [_held(name) for name in found.guards]
     checks += [_absent(name, why) for name, why in found.absent.items()]
-    checks += _languages(faults, level)
+    checks += languages(faults, level)
     if not isinstance(runtime, HostRuntime):
         checks.append(fine(Group.CONTAINERS, "image", f"Python {found.python} starts in it", required=True))
     return Report(level=level, checks=tuple(checks))
@@ -103,7 +103,7 @@ def _hierarchy() -> str:
     return f"cgroup v2 {offered}; memory is limited by rlimits and by looks every 20 ms instead"
 
 
-def _languages(faults: Mapping[str, str], level: Level) -> list[Check]:
+def languages(faults: Mapping[str, str], level: Level) -> list[Check]:
     """Whether programs in each language can run, by one that did or did not."""
     commands = [command for name, fault in faults.items() if fault for command in LANGUAGES[name].commands]
     remedy = (

@@ -86,6 +86,10 @@ def test_a_starter_is_setuid_by_its_owner_and_bit_unless_that_is_switched_off(tm
     starter.touch()
     starter.chmod(0o755)
     assert not has_setuid_bit(starter)
+    os.chown(starter, 65534, 65534)
+    starter.chmod(0o4755)
+    assert not has_setuid_bit(starter)
+    os.chown(starter, 0, 0)
     starter.chmod(0o4755)
     found = find_apptainer()
     assert found is not None

@@ -86,10 +86,10 @@ def test_a_mount_of_part_of_a_hierarchy_is_looked_up_below_that_part(tmp_path: P
     assert amounts(memory_bounds(root, "4:memory:/docker/abc\n", mounted)) == [80]
 
 
-@pytest.mark.parametrize("group", ["/elsewhere", "/../sibling"])
-def test_a_group_that_no_mount_shows_is_taken_for_what_is_mounted(tmp_path: Path, group: str) -> None:
-    root = lay_out(tmp_path, {"memory.max": "80"})
-    assert amounts(memory_bounds(root, f"0::{group}\n", V2.replace(" / /sys", " /own /sys"))) == [80]
+@pytest.mark.parametrize(("group", "shown"), [("/elsewhere", "/own"), ("/../sibling", "/")])
+def test_a_group_that_no_mount_shows_is_taken_for_what_is_mounted(tmp_path: Path, group: str, shown: str) -> None:
+    root = lay_out(tmp_path, {"memory.max": "80", "../sibling/memory.max": "5"})
+    assert amounts(memory_bounds(root, f"0::{group}\n", V2.replace(" / /sys", f" {shown} /sys"))) == [80]
 
 
 def test_a_mount_point_with_a_space_is_found() -> None:

@@ -4,7 +4,8 @@ import pytest
 
 from containers.runtime import Runtime
 from sandbox import Level
-from sandbox.checkup.doctor import Check, examine
+from sandbox.checkup.check import Check, Group
+from sandbox.checkup.doctor import examine, languages
 from sandbox.checkup.guards import MACHINE_GUARDS
 
 FORBIDDEN = """
@@ -86,3 +87,18 @@ def test_the_lower_level_is_examined_where_it_is_asked_for() -> None:
 
 def test_every_guard_says_what_it_is_for_and_what_to_do() -> None:
     assert all(guard.meaning and guard.remedy for guard in MACHINE_GUARDS.values())
+
+
+def test_what_is_known_of_control_groups_is_told_with_what_holds_instead() -> None:
+    check = by_name(examine().checks)["control_group"]
+    assert check.group is Group.JOB
+    assert check.ok or ("cgroup v2" in check.detail and "every 20 ms" in check.detail)
+
+
+def test_all_languages_that_a_machine_lacks_are_asked_for_together() -> None:
+    checks = languages({"python": "", "c": "there is no gcc", "java": "there is no javac"}, Level.USERNS)
+    assert [check.ok for check in checks] == [True, False, False]
+    assert checks[1].remedy == checks[2].remedy
+    assert checks[1].remedy.startswith("install gcc, javac, java for all users")
+    (check,) = languages({"c": "not at this level"}, Level.LANDLOCK)
+    assert "level userns" in check.remedy

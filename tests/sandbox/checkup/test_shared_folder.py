@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -90,7 +91,7 @@ def test_a_folder_that_others_can_open_is_refused(tmp_path: Path) -> None:
 def test_a_link_and_a_file_are_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
     (tmp_path / "file").touch()
-    assert "link" in looked_at(tmp_path / "link")["folder"].detail
+    assert "it is a link" in looked_at(tmp_path / "link")["folder"].detail
     assert "no folder" in looked_at(tmp_path / "file")["folder"].detail
 
 
@@ -113,3 +114,29 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
 
 def test_by_default_it_is_in_the_home_folder() -> None:
     assert default_folder({"HOME": "/home/me"}) == Path("/home/me/.qrpo-sandbox/fleet")
+
+
+def test_locks_that_fail_or_lock_nobody_out_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(file: object, operation: int) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuses)
+    assert looked_at(tmp_path / "fleet")["locks"].detail == "Function not implemented"
+    monkeypatch.setattr("fcntl.flock", lambda file, operation: None)
+    assert "two processes" in looked_at(tmp_path / "fleet")["locks"].detail
+
+
+def test_a_rename_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(old: Path, new: Path) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "replace", refuses)
+    check = looked_at(tmp_path / "fleet")["rename"]
+    assert (check.ok, check.required, check.detail) == (False, True, "Operation not permitted")
+
+
+@pytest.mark.parametrize("behind_s", [-100.0, 100.0])
+def test_a_clock_that_is_off_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, behind_s: float) -> None:
+    real = time.time
+    monkeypatch.setattr("time.time", lambda: real() - behind_s)
+    assert not looked_at(tmp_path / "fleet")["clock"].ok
