@@ -27,7 +27,10 @@ class Check:
     ok: bool
     detail: str
     remedy: str
-    """What to do or to ask an administrator for, and why, where it is not ok; empty otherwise."""
+    """What to do or to ask an administrator for, and why, where it is not ok.
+
+    Empty otherwise, and where it is told of something else from which this follows.
+    """
 
 
 def fine(group: Group, name: str, detail: str, *, required: bool = False) -> Check:

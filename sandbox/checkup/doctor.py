@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from sandbox.level import Level
 from sandbox.slot import Slot
 from sandbox.worker.languages import LANGUAGES
 
+_NAMESPACES = re.compile(r"set up (namespaces|mounts)")
 _GROUPS = {"control_group": Group.JOB}
 """Of guards that are not the machine's but what is given of it."""
 
@@ -51,7 +53,7 @@ def examine(runtime: Runtime | None = None, level: Level = Level.USERNS) -> Repo
     except ContainerError as error:
         return Report(level=None, checks=(*checks, image_fault(error)))
     except (UnsupportedHostError, InfrastructureError) as error:
-        checks += _what_is_wrong(error, checks)
+        checks += _what_is_wrong(error)
         if level is Level.USERNS:
             checks.append(_lower_level(runtime))
         return Report(level=None, checks=tuple(checks))
@@ -65,18 +67,17 @@ def examine(runtime: Runtime | None = None, level: Level = Level.USERNS) -> Repo
 
 def image_fault(error: ContainerError) -> Check:
     """What keeps programs from running in an image, and what to do about it, in the words of who met it."""
-    return gap(Group.CONTAINERS, "image", "programs cannot run in it", str(error), required=True)
+    return gap(Group.CONTAINERS, "image", str(error), f"for programs to run in the image: {error}", required=True)
 
 
-def _what_is_wrong(error: UnsupportedHostError | InfrastructureError, settings: list[Check]) -> list[Check]:
+def _what_is_wrong(error: UnsupportedHostError | InfrastructureError) -> list[Check]:
     if isinstance(error, UnsupportedHostError) and error.broken:
         broken = [
             gap(Group.MACHINE, name, why, MACHINE_GUARDS[name].remedy, required=True)
             for name, why in error.broken.items()
         ]
         return [*map(_held, error.held), *broken]
-    is_told = any(check.required and not check.ok for check in settings)
-    remedy = "" if is_told else USERNS_REMEDY
+    remedy = USERNS_REMEDY if _NAMESPACES.search(str(error)) else "report this with the output of this command"
     return [gap(Group.MACHINE, "slot", str(error), remedy, required=True)]
 
 
@@ -123,7 +124,9 @@ def _lower_level(runtime: Runtime) -> Check:
     try:
         Slot(runtime, Level.LANDLOCK).close()
     except (UnsupportedHostError, InfrastructureError) as error:
-        return gap(Group.MACHINE, "level landlock", str(error), MACHINE_GUARDS["landlock"].remedy)
+        broken = list(error.broken) if isinstance(error, UnsupportedHostError) else []
+        cause = broken[0] if broken and "landlock" not in broken else "landlock"
+        return gap(Group.MACHINE, "level landlock", str(error), MACHINE_GUARDS[cause].remedy)
     detail = (
         'can be had instead by its name, --level landlock or Sandbox(level="landlock"): a program is then one process '
         "that can write no file and start no other"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from containers.choice import RuntimeName
@@ -27,6 +27,7 @@ _PATIENCE_S = 40.0
 _SLOT_S, _IMAGE_S = 300.0, 1800.0
 """For a slot and a program in each language; and for an image that must be pulled and unpacked first."""
 _ORDER = list(Group)
+_EFFECTS = ("slot", "level landlock", "image")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +50,15 @@ def examine_site(request: Request) -> Report:
     looks = _looks(request)
     futures = begin(looks)
     guards = _guards(request)
-    checks: list[Check] = [*end(looks, futures, _PATIENCE_S), *guards.checks]
+    checks = _of_causes([*end(looks, futures, _PATIENCE_S), *guards.checks])
     return Report(level=guards.level, checks=tuple(sorted(checks, key=lambda check: _ORDER.index(check.group))))
+
+
+def _of_causes(checks: list[Check]) -> list[Check]:
+    """Without the remedies of what may only follow from something else that is required and missing."""
+    if not any(check.required and not check.ok and check.name not in _EFFECTS for check in checks):
+        return checks
+    return [replace(check, remedy="") if check.name in _EFFECTS else check for check in checks]
 
 
 def _guards(request: Request) -> Report:

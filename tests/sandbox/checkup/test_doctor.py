@@ -55,6 +55,7 @@ def test_a_machine_that_forbids_user_namespaces_is_told_of_the_other_level(
     assert report.level is None
     checks = by_name(report.checks)
     assert "Operation not permitted" in checks["slot"].detail
+    assert "user namespaces for ordinary users" in checks["slot"].remedy
     other = checks["level landlock"]
     assert not other.required
     assert "--level landlock" in other.detail if other.ok else other.remedy

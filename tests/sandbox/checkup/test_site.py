@@ -58,6 +58,7 @@ def test_an_image_that_cannot_be_run_is_required_and_hides_nothing(
     assert report.level is None
     assert [check.name for check in report.missing] == ["apptainer", "image"]
     assert {check.group for check in report.checks} == set(Group)
+    assert [bool(check.remedy) for check in report.missing] == [True, False]  # the one follows from the other
 
 
 def test_in_a_job_the_job_is_told_as_json(tmp_path: Path) -> None:
@@ -100,3 +101,13 @@ def test_a_slot_that_never_starts_is_told_as_required(monkeypatch: pytest.Monkey
     forever.set()
     assert report.level is None
     assert [check.name for check in report.missing] == ["slot"]
+
+
+def test_a_slot_that_does_not_start_for_want_of_stack_is_told_by_the_limit() -> None:
+    command = f'ulimit -Hs 8192; exec "{sys.executable}" -m sandbox.cli doctor --json'
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 1
+    assert not checks["slot"]["ok"]
+    assert checks["slot"]["remedy"] == checks["level landlock"]["remedy"] == ""
+    assert "`ulimit -Hs 114688`" in checks["ulimit stack"]["remedy"]
