@@ -13,6 +13,7 @@ import pytest
 
 from containers import apptainer, enroot
 from containers.runtime import ContainerError
+from containers.store import ImageStore
 
 _PYTHON = Path("/usr/bin/python3")
 _UNCOMPRESSED = ("-noI", "-noD", "-noF", "-noX")
@@ -55,6 +56,12 @@ def public_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def store(public_folder: Path) -> ImageStore:
+    """Where images are unpacked."""
+    return ImageStore(public_folder / "images")
 
 
 @pytest.fixture(scope="session")
