@@ -18,6 +18,7 @@ _NAMES = (
     "retries", "cert",
 )  # fmt: skip
 """What is right for an image too; other settings may be about where this host's packages go."""
+_OF_THE_SYSTEM = Path("/etc/pip.conf")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _CERT = "PIP_CERT"
 _OTHER_CERTS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -39,8 +40,9 @@ def pip_variables(environment: Mapping[str, str]) -> dict[str, str]:
                 found |= {_variable(name): " ".join(value.split()) for name, value in parser.items(section)}
     known = {_variable(name) for name in _NAMES}
     found = {name: value for name, value in {**found, **environment}.items() if name in (*known, *_PROXIES) and value}
-    certificates = [found.get(_CERT), *(environment.get(name) for name in _OTHER_CERTS)]
-    return found | {_CERT: path for path in certificates[::-1] if path and Path(path).is_file()}
+    named = [found.pop(_CERT, ""), *(environment.get(name, "") for name in _OTHER_CERTS)]
+    certificates = next((path for path in named if Path(path).is_file()), None)
+    return found if certificates is None else {**found, _CERT: certificates}
 
 
 def write_settings(variables: Mapping[str, str], folder: Path, seen: str) -> None:
@@ -63,7 +65,7 @@ def write_settings(variables: Mapping[str, str], folder: Path, seen: str) -> Non
 
 def _files(environment: Mapping[str, str]) -> Iterator[Path]:
     home = Path(environment.get("HOME", "/"))
-    yield Path("/etc/pip.conf")
+    yield _OF_THE_SYSTEM
     yield home / ".pip" / "pip.conf"
     yield Path(environment.get("XDG_CONFIG_HOME") or home / ".config", "pip", "pip.conf")
     yield Path(sys.prefix) / "pip.conf"

@@ -33,6 +33,15 @@ def _copy(path: Path, image: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def debian() -> Path:
+    """An image with Debian's Python, numpy and sortedcontainers, as `.ci/image` makes it."""
+    named = os.environ.get("QRPO_TEST_IMAGE")
+    if not named:
+        pytest.skip("QRPO_TEST_IMAGE names no folder that `.ci/image` has made")
+    return Path(named)
+
+
+@pytest.fixture(scope="session")
 def needs_apptainer() -> None:
     """Skip where there is none."""
     try:
