@@ -29,7 +29,7 @@ def chosen(name: RuntimeName | None, image: str | None, packages: Sequence[str])
     """The runtime, its image unpacked on this node.
 
     Args:
-        name: None: where there is an image, what is installed of Apptainer and enroot, in this order; otherwise the host.
+        name: None: where there is an image, Apptainer or else enroot, whichever is installed; otherwise the host.
         image: what names one: a folder, a SIF, a squashfs or docker://NAME.
         packages: that programs may import on the host; an image has its own.
 

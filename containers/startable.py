@@ -19,10 +19,11 @@ def make_startable(root: Path) -> None:
     """Adds it.
 
     Raises:
-        OSError: something of another kind is in its place.
+        OSError: it cannot be.
     """
     for name in _MOUNTED:
-        (root / name).mkdir(exist_ok=True)
+        if not os.path.lexists(root / name):
+            (root / name).mkdir()
     runtime_folder(root).mkdir()
     lock = root / _LOCK
     lock.unlink(missing_ok=True)  # an image's own may be a link to a file of this host, and is cut to length 0
