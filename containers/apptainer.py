@@ -1,6 +1,8 @@
 """Images run by Apptainer, or by SingularityCE, without root.
 
-Source: the user guide of Apptainer 1.4, "exec" and "User namespaces & fakeroot"; SingularityCE's is the same here.
+Source: the user guide of Apptainer 1.4, "exec" and "User namespaces & fakeroot". SingularityCE has the same options from 3.11
+on; before, it does not know `--no-mount bind-paths`. From 4.0 on a site may set it to use OCI runtimes, to which the options
+mean something else, unless a variable forbids it.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -89,8 +91,14 @@ def find_command() -> str:
     return found
 
 
+def native_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """For a command that is to run, build or pull images without an OCI runtime, whatever SingularityCE is told."""
+    kept = {name: value for name, value in environment.items() if name != "SINGULARITY_OCI"}
+    return {**kept, "SINGULARITY_NO_OCI": "1"}
+
+
 def _environment() -> dict[str, str]:
     """Of the command itself; what begins with a prefix of its own is set inside."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    kept = native_environment({name: os.environ[name] for name in _KEPT if name in os.environ})
     prefixes = ("APPTAINERENV_", "SINGULARITYENV_")
     return kept | {prefix + name: value for name, value in interpreter_environment().items() for prefix in prefixes}

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import configparser
+import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from containers.apptainer import find_command
+from containers.apptainer import find_command, native_environment
+from containers.pip_settings import pip_variables, write_settings
 from containers.runtime import ContainerError
 
 DEFINITION = Path(__file__).parent / "definitions" / "python.def"
+_SETTINGS = "/mnt"
+"""Where a base has an empty folder, and the definition looks for them."""
 _STDERR = 2
 _DOCKER = "docker://"
-BASE = f"{_DOCKER}://python:3.12-slim-bookworm"
+BASE = f"{_DOCKER}python:3.12-slim-bookworm"
 PACKAGES = ("numpy", "sortedcontainers", "scipy", "sympy", "networkx")
 """What the problem sets that `rewards` reads import."""
 
@@ -47,7 +52,16 @@ def build(build: Build, out: Path) -> None:
         "packages": " ".join(build.packages),
         "compilers": "yes" if build.compilers else "no",
     }
-    _make(out, ["build", *(f"--build-arg={name}={value}" for name, value in arguments.items())], str(DEFINITION))
+    command = ["build", *(f"--build-arg={name}={value}" for name, value in arguments.items())]
+    with tempfile.TemporaryDirectory(prefix="qrpo-sandbox-pip-") as folder:  # its arguments are kept in the image
+        try:
+            variables = pip_variables(os.environ)
+        except configparser.Error as error:
+            raise ContainerError(f"pip's configuration cannot be read: {error}") from None
+        if variables:
+            write_settings(variables, Path(folder), _SETTINGS)
+            command.append(f"--bind={folder}:{_SETTINGS}:ro")
+        _make(out, command, str(DEFINITION))
 
 
 def pull(reference: str, out: Path) -> None:
@@ -62,7 +76,8 @@ def _make(out: Path, command: Sequence[str], source: str) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as folder:
         made = Path(folder, "image.sif")
         line = [find_command(), *command, str(made), source]
-        done = subprocess.run(line, stdin=subprocess.DEVNULL, stdout=_STDERR, check=False)
+        environment = native_environment(os.environ)
+        done = subprocess.run(line, stdin=subprocess.DEVNULL, stdout=_STDERR, env=environment, check=False)
         if done.returncode or not made.exists():
             raise ContainerError(f"{out} could not be made of {source}; what {Path(find_command()).name} said is above")
         made.rename(out)

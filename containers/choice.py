@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 
+from containers import apptainer, enroot
 from containers.apptainer import ApptainerRuntime
 from containers.enroot import EnrootRuntime
 from containers.host import HostRuntime
+from containers.images import prepare
 from containers.runtime import ContainerError, Runtime
 
 
@@ -23,31 +25,38 @@ class RuntimeName(StrEnum):
     """In an image, by enroot."""
 
 
-_IMAGES = {
-    RuntimeName.APPTAINER: "a folder with a root file system, or a SIF",
-    RuntimeName.ENROOT: "a squashfs file",
-}
-
-
-def chosen(name: RuntimeName | None, image: Path | None, packages: Sequence[str]) -> Runtime:
-    """The runtime.
+def chosen(name: RuntimeName | None, image: str | None, packages: Sequence[str]) -> Runtime:
+    """The runtime, its image unpacked on this node.
 
     Args:
-        name: None: Apptainer where there is an image, otherwise the host.
-        image: of a container.
+        name: None: where there is an image, Apptainer or else enroot, whichever is installed; otherwise the host.
+        image: what names one: a folder, a SIF, a squashfs or docker://NAME.
         packages: that programs may import on the host; an image has its own.
 
     Raises:
-        ContainerError: an image is missing or has no meaning, or what would run it is not installed.
+        ContainerError: an image is missing, has no meaning or cannot be used, or what would run it is not installed.
     """
-    if name is None:
-        name = RuntimeName.HOST if image is None else RuntimeName.APPTAINER
-    if name is RuntimeName.HOST:
-        if image is not None:
-            raise ContainerError(
-                f"runtime 'host' runs no image, but {image} is given; name another runtime or leave it out"
-            )
+    if image is None and name in (None, RuntimeName.HOST):
         return HostRuntime(packages=tuple(packages))
     if image is None:
-        raise ContainerError(f"runtime {name.value!r} needs an image: {_IMAGES[name]}")
-    return ApptainerRuntime(image=image) if name is RuntimeName.APPTAINER else EnrootRuntime(image=image)
+        raise ContainerError(f"runtime '{name}' needs an image: a folder, a SIF, a squashfs or docker://NAME")
+    if name is RuntimeName.HOST:
+        raise ContainerError(
+            f"runtime 'host' runs no image, but {image} is given; name another runtime or leave it out"
+        )
+    if (name or _installed()) is RuntimeName.APPTAINER:
+        apptainer.find_command()  # before gigabytes are unpacked
+        return ApptainerRuntime(image=prepare(image))
+    enroot.find_command()
+    return EnrootRuntime(image=prepare(image))
+
+
+def _installed() -> RuntimeName:
+    """Raises: ContainerError: neither is."""
+    try:
+        apptainer.find_command()
+    except ContainerError as error:
+        if shutil.which(enroot.COMMAND) is None:
+            raise ContainerError(f"{error}; enroot is not there either") from None
+        return RuntimeName.ENROOT
+    return RuntimeName.APPTAINER

@@ -1,6 +1,6 @@
 """Images run by enroot, without root.
 
-Source: enroot 4.1, doc/cmd/create.md, doc/cmd/start.md, doc/configuration.md and doc/image-format.md.
+Source: enroot 4.1, doc/cmd/start.md, doc/configuration.md and doc/image-format.md.
 """
 
 from __future__ import annotations
@@ -9,19 +9,21 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import IO
 
 from containers.contents import PROBE, Contents, look_into
-from containers.process import begin, inside
+from containers.process import INSIDE, begin, inside
 from containers.runtime import ContainerError, interpreter_environment, interpreter_options
-from containers.unpacked import DESCRIPTOR, Unpacked
+from containers.startable import is_startable, runtime_folder
 
 COMMAND = "enroot"
-_SQUASHFS = b"hsqs"
 _KEPT = ("PATH", "HOME")
+_RC = Path(__file__).with_name("enroot.rc")
+_DESCRIPTOR = 3
+"""Where the script puts what the command had as stdin."""
 _MOUNTS = (
     "/proc:/proc:none:x-create=dir,rbind,nosuid,nodev,noexec,rslave",
     "/sys:/sys:none:x-create=dir,rbind,nosuid,nodev,noexec,rslave",  # writable: control groups lie there
@@ -31,6 +33,7 @@ _MOUNTS = (
         for name in ("null", "zero", "full", "random", "urandom")
     ),
     "tmpfs:/tmp:tmpfs:x-create=dir,nosuid,nodev,mode=700",
+    f"tmpfs:{INSIDE}:tmpfs:x-create=dir,nosuid,nodev,mode=755",  # in which it makes what our folders are bound to
 )
 """Instead of enroot's own, which show files below /etc and what hooks add."""
 
@@ -39,26 +42,24 @@ _MOUNTS = (
 class EnrootRuntime:
     """Programs run under the Python of an image, and see of the image what is not private to it.
 
-    The image is unpacked once on this node; its slots then start read-only, without the hooks, mounts and variables
-    that the site or the user configures, without the home folder, and without the image's own entry point.
+    Slots start read-only, without the hooks, mounts and variables that the site or the user configures, without the
+    home folder, and without the image's own entry point.
 
     Raises:
-        ContainerError: there is no enroot here, or no such image.
+        ContainerError: there is no enroot here, or enroot cannot start the image.
     """
 
     image: Path
-    """A squashfs file."""
+    """A folder that an `ImageStore` has prepared."""
     preload: tuple[str, ...] = ()
     """Modules imported once, before any program."""
-    unpacked: Unpacked = field(default_factory=Unpacked)
-    """Where on this node."""
 
     def __post_init__(self) -> None:
         find_command()
         _check(self.image)
 
     def root(self) -> dict[str, object]:
-        """See `Runtime.root`. The image is unpacked where it has not been, and looked into once."""
+        """See `Runtime.root`. The image is looked into once."""
         return self.contents.root()
 
     def inside(self, folder: str) -> str:
@@ -69,8 +70,8 @@ class EnrootRuntime:
         self, program: Sequence[str], descriptor: int, log: IO[bytes], folders: Sequence[str]
     ) -> subprocess.Popen[bytes]:
         """See `Runtime.start`. The descriptor has another number inside."""
-        command = self._command([*interpreter_options(), *program, str(DESCRIPTOR)], folders)
-        return begin(command, self._environment, log, stdin=descriptor)
+        command = self._command([*interpreter_options(), *program, str(_DESCRIPTOR)], folders)
+        return begin(command, _environment(self.image), log, stdin=descriptor)
 
     @cached_property
     def contents(self) -> Contents:
@@ -81,7 +82,7 @@ class EnrootRuntime:
         """
         folder = str(PROBE.parent)
         command = self._command([f"{inside(folder)}/{PROBE.name}"], [folder])
-        return look_into(str(self.image), command, self._environment)
+        return look_into(str(self.image), command, _environment(self.image))
 
     def _command(self, arguments: Sequence[str], folders: Sequence[str]) -> list[str]:
         binds = [
@@ -91,23 +92,13 @@ class EnrootRuntime:
         return [
             find_command(),
             "start",
-            f"--rc={self.unpacked.rc}",
+            f"--rc={_RC}",
             *(f"--mount={mount}" for mount in (*_MOUNTS, *binds)),
             *(f"--env={name}={value}" for name, value in interpreter_environment().items()),
-            self._container,
+            self.image.name,
             "python3",
             *arguments,
         ]
-
-    @cached_property
-    def _container(self) -> str:
-        """Found once: a slot that replaces another is to get the same image, whatever became of the file."""
-        return self.unpacked.container(self.image, find_command(), self._environment)
-
-    @cached_property
-    def _environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        return {**kept, **self.unpacked.environment()}
 
 
 def find_command() -> str:
@@ -123,25 +114,39 @@ def find_command() -> str:
 
 
 def _check(image: Path) -> None:
-    """Whether enroot can unpack it.
+    """Whether enroot can start it.
 
     Raises:
         ContainerError: it cannot.
     """
-    if image.is_dir():
+    if not image.is_dir():
+        raise ContainerError(f"there is no image at {image}; name a folder in which one was unpacked")
+    if not is_startable(image):
         raise ContainerError(
-            f"{image} is a folder, and enroot starts only what it has unpacked itself; "
+            f"{image} is a folder of your own, and enroot writes into what it starts; "
             f"make a squashfs of it: mksquashfs {image} {image}.sqsh -all-root"
         )
-    try:
-        with image.open("rb") as file:
-            start = file.read(len(_SQUASHFS))
-    except FileNotFoundError:
-        raise ContainerError(f"there is no image at {image}; name a squashfs, as `enroot import` makes it") from None
-    except OSError as error:
-        raise ContainerError(f"{image} cannot be read: {error.strerror}") from None
-    if start != _SQUASHFS:
-        raise ContainerError(f"{image} is not a squashfs, which enroot needs; `enroot import docker://NAME` makes one")
+    if any(map(str.isspace, str(image))):
+        raise ContainerError(
+            f"enroot cannot start {str(image)!r}, whose name has a space; name another folder by QRPO_SANDBOX_IMAGES"
+        )
+
+
+def _environment(image: Path) -> dict[str, str]:
+    """Of the command itself: where it works, and nothing of what a site or a user configures into containers.
+
+    Source: enroot's doc/configuration.md and doc/cmd/start.md; variables go before its configuration file.
+    """
+    work = runtime_folder(image)
+    paths = {"DATA": image.parent, "RUNTIME": work, "CACHE": work, "TEMP": work}
+    nowhere = {"CONFIG": work / "none", "SYSCONF": work / "none"}
+    switches = ("LOGIN_SHELL", "ROOTFS_WRITABLE", "REMAP_ROOT", "ALLOW_SUPERUSER")
+    unshared = ("UNSHARE_PID", "UNSHARE_NET", "UNSHARE_IPC", "UNSHARE_UTS")  # slots have their own, and sooner
+    return {
+        **{name: os.environ[name] for name in _KEPT if name in os.environ},
+        **{f"ENROOT_{name}_PATH": str(path) for name, path in {**paths, **nowhere}.items()},
+        **{f"ENROOT_{name}": "no" for name in (*switches, *unshared)},
+    }
 
 
 def _escaped(path: str) -> str:

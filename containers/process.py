@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import IO, Any
 
 NOBODY = 65534
-_INSIDE = "/.qrpo-sandbox"
+INSIDE = "/.qrpo-sandbox"
+"""The folder in a container that has what it is given of this host."""
 
 
 def begin(
@@ -54,4 +55,4 @@ def owner() -> dict[str, Any]:
 
 def inside(folder: str) -> str:
     """Where a folder of this host is found in a container."""
-    return f"{_INSIDE}/{Path(folder).name}"
+    return f"{INSIDE}/{Path(folder).name}"

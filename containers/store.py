@@ -2,7 +2,7 @@
 
     FOLDER/KEY/          locked: shared by who uses the image, alone by who removes it; its mtime is the last use
     FOLDER/KEY/making    locked by who unpacks, and by the command that does it
-    FOLDER/KEY/image/    root/ and record.json; has its name only when it is whole
+    FOLDER/KEY/image/    root/, record.json and runtime/ (`startable.py`); has its name only when it is whole
     FOLDER/KEY/new-*/    being unpacked, or left by who was killed at it
     FOLDER/KEY/old-*/    found damaged
     FOLDER/known/STAMP   the hash of a file that was read before
@@ -26,8 +26,10 @@ from pathlib import Path
 
 from containers.hashes import file_digest, known_digest, text_digest
 from containers.locks import lock_folder, lock_present, locked_file
+from containers.private_folder import NOBODY_ELSE, NOBODY_ELSE_WRITES, is_private
 from containers.references import Kind, kind_of
 from containers.runtime import ContainerError
+from containers.startable import make_startable
 from containers.tree import Extent, disarm, measured, remove
 from containers.unpacking import pull, unpack
 
@@ -203,9 +205,7 @@ class ImageStore:
                 self.folder.chmod(0o711 if is_root else 0o700)  # the containers of root are another user's
             except FileExistsError:
                 pass
-            found = self.folder.lstat()
-            others = 0o022 if is_root else 0o077
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & others:
+            if not is_private(self.folder, NOBODY_ELSE_WRITES if is_root else NOBODY_ELSE):
                 raise ContainerError(
                     f"images are not kept in {self.folder}: it must be a folder of this user that nobody else can "
                     f"{'write to' if is_root else 'open'}; name another by QRPO_SANDBOX_IMAGES"
@@ -242,6 +242,7 @@ def _make(entry: Path, reference: str, kind: Kind, digest: str, lock: int) -> No
             raise ContainerError(f"{file} was changed while it was unpacked; try again when it is complete")
         root.chmod(stat.S_IMODE(root.stat().st_mode) | 0o755)
         disarm(root)
+        make_startable(root)
         extent = measured(root)
         record = Record(reference=reference, sha256=digest, entries=extent.entries, size_bytes=extent.size_bytes)
         (new / _RECORD).write_text(json.dumps(asdict(record)) + "\n")

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from containers.apptainer import find_command
+from containers.apptainer import find_command, native_environment
 from containers.references import Kind
 from containers.runtime import ContainerError
 from containers.sif import squashfs_offset
@@ -51,8 +51,12 @@ def pull(reference: str, sif: Path, lock: int) -> None:
         ContainerError: it could not be.
     """
     # Without its cache: in a shared home it has a quota, and many nodes would write there at once.
-    environment = {**os.environ, "APPTAINER_TMPDIR": str(sif.parent), "SINGULARITY_TMPDIR": str(sif.parent)}
-    done = _run([find_command(), "--quiet", "pull", "--disable-cache", str(sif), reference], lock, environment)
+    environment = {
+        **native_environment(os.environ),
+        "APPTAINER_TMPDIR": str(sif.parent),
+        "SINGULARITY_TMPDIR": str(sif.parent),
+    }
+    done = _run([_puller(reference), "--quiet", "pull", "--disable-cache", str(sif), reference], lock, environment)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
         raise ContainerError(f"{reference} could not be pulled: {_why(done.returncode, said, sif)}")
@@ -72,8 +76,18 @@ def _run(command: Sequence[str], lock: int, environment: Mapping[str, str]) -> s
 
 def _why(code: int, said: str, target: Path) -> str:
     words = "; ".join(line.strip() for line in said.splitlines() if line.strip())
-    free = shutil.disk_usage(target.parent).free
-    return f"{words[-_LAST_WORDS:] or f'exit code {code}'} ({free >> 20} MiB are free there)"
+    free = shutil.disk_usage(target.parent).free >> 20
+    hint = "`qrpo-sandbox image clean --unused-days 0` removes images that nobody uses"
+    return f"{words[-_LAST_WORDS:] or f'exit code {code}'} ({free} MiB are free there; {hint})"
+
+
+def _puller(reference: str) -> str:
+    try:
+        return find_command()
+    except ContainerError as error:
+        raise ContainerError(
+            f"{error}; where there is enroot, `enroot import -o FILE {reference}` makes a file"
+        ) from None
 
 
 def find_unsquashfs() -> str:

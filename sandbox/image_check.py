@@ -38,7 +38,7 @@ class ImageReport:
     """Guards beyond those, and why they are missing."""
 
 
-def look_at(reference: str, runtime: RuntimeName, level: Level) -> ImageReport:
+def look_at(reference: str, runtime: RuntimeName | None, level: Level) -> ImageReport:
     """Verifies the image and runs programs in it.
 
     Raises:
@@ -49,7 +49,7 @@ def look_at(reference: str, runtime: RuntimeName, level: Level) -> ImageReport:
     store = default_store()
     record = store.verify(reference)
     path = store.prepare(reference)
-    with Sandbox(workers=1, runtime=chosen(runtime, path, ()), level=level) as box:
+    with Sandbox(workers=1, runtime=chosen(runtime, str(path), ()), level=level) as box:
         listed = box.run(_PACKAGES)
         if listed.verdict is not Verdict.AC:
             raise InfrastructureError(f"a program that lists the packages of {reference} is {listed.verdict.value}")

@@ -16,7 +16,6 @@ from rich.text import Text
 
 from containers import building
 from containers.building import BASE, PACKAGES, Build
-from containers.choice import RuntimeName
 from containers.images import default_store, prepare
 from containers.runtime import ContainerError
 from sandbox.checkup.cli import JsonOption, LevelOption
@@ -116,7 +115,7 @@ def check_image(
     The file's SHA-256 must be that of what was unpacked, and of the unpacked files none may be missing or cut.
     """
     with _reported():
-        report = look_at(reference, runtime or RuntimeName.APPTAINER, level)
+        report = look_at(reference, runtime, level)
     if as_json:
         typer.echo(json.dumps(asdict(report)))
     else:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from containers.choice import RuntimeName, chosen
-from containers.images import prepare
 from containers.runtime import Runtime
 from sandbox.pool import DEFAULT_PACKAGES
 
@@ -28,6 +26,4 @@ def runtime_of(name: RuntimeName | None, image: str | None) -> Runtime:
     Raises:
         ContainerError: an image is missing or has no meaning, or what would run it is not installed.
     """
-    if image is None or name in (RuntimeName.HOST, RuntimeName.ENROOT):  # enroot unpacks images itself
-        return chosen(name, None if image is None else Path(image), DEFAULT_PACKAGES)
-    return chosen(name, prepare(image), DEFAULT_PACKAGES)
+    return chosen(name, image, DEFAULT_PACKAGES)

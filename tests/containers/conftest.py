@@ -13,6 +13,7 @@ import pytest
 
 from containers import apptainer, enroot
 from containers.runtime import ContainerError
+from containers.store import ImageStore
 
 _PYTHON = Path("/usr/bin/python3")
 _UNCOMPRESSED = ("-noI", "-noD", "-noF", "-noX")
@@ -29,6 +30,15 @@ def _copy(path: Path, image: Path) -> None:
     target = image / path.relative_to("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(path, target)
+
+
+@pytest.fixture(scope="session")
+def debian() -> Path:
+    """An image with Debian's Python, numpy and sortedcontainers, as `.ci/image` makes it."""
+    named = os.environ.get("QRPO_TEST_IMAGE")
+    if not named:
+        pytest.skip("QRPO_TEST_IMAGE names no folder that `.ci/image` has made")
+    return Path(named)
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +65,12 @@ def public_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def store(public_folder: Path) -> ImageStore:
+    """Where images are unpacked."""
+    return ImageStore(public_folder / "images")
 
 
 @pytest.fixture(scope="session")

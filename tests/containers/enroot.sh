@@ -8,24 +8,17 @@ fail() {
     exit 64
 }
 
+place=$(dirname "$0")
 command=$1
 shift
 {
     printf '%s\n' "enroot $command"
     for argument; do printf '  %s\n' "$argument"; done
-} >>"$ENROOT_TEMP_PATH/calls"
-env | sed -n 's/^\(HOME\|PATH\)=.*/\1/p; /^ENROOT_/p; /^SECRET/p' >"$ENROOT_TEMP_PATH/environment"
+} >>"$place/calls"
+env | sed -n 's/^\(HOME\|PATH\)=.*/\1/p; /^ENROOT_/p; /^SECRET/p' >"$place/environment"
 mkdir -p "$ENROOT_CACHE_PATH" "$ENROOT_DATA_PATH" "$ENROOT_RUNTIME_PATH"
 
 case $command in
-create)
-    [ $# = 4 ] && [ "$1 $2" = "--force --name" ] || fail "create $*"
-    case $3 in */*) fail "a name with a slash: $3" ;; esac
-    [ "$(head -c 4 "$4")" = hsqs ] || fail "Invalid image format: $4"
-    rm -rf "${ENROOT_DATA_PATH:?}/$3"
-    mkdir "$ENROOT_DATA_PATH/$3"
-    sleep 0.2 # in which others come
-    ;;
 start)
     rc= variables= binds=
     while :; do
@@ -39,11 +32,19 @@ start)
         esac
         shift
     done
-    [ -d "$ENROOT_DATA_PATH/$1" ] || fail "No such file or directory: $ENROOT_DATA_PATH/$1"
-    : >"$ENROOT_DATA_PATH/$1/.lock"
+    root=$ENROOT_DATA_PATH/$1
+    case $1 in */*) fail "Invalid argument: $1" ;; esac
+    case $ENROOT_RUNTIME_PATH$root in *[[:space:]]*) fail "fstab(5) takes apart: $root" ;; esac
+    [ -d "$root" ] || fail "No such file or directory: $root"
+    : >"$root/.lock"
+    for bind in $binds; do # what it would make in the image
+        target=${bind#*:/} target=${target%%:*} target=${target%%/*}
+        [ -d "$root/$target" ] || fail "not there to mount upon: $root/$target"
+    done
     [ -f "$rc" ] || fail "No such file or directory: $rc"
     shift
     for bind in $binds; do # nothing is mounted: what is ours is called by its name outside
+        case $bind in tmpfs:*) continue ;; esac
         target=${bind#*:} target=${target%%:*}
         case ${2-} in "$target"/*)
             program=$(printf '%b' "$(printf '%s' "${bind%%:*}" | sed 's/\\/\\0/g')")/${2#"$target"/}

@@ -20,3 +20,10 @@ def test_the_store_is_on_this_nodes_disk(monkeypatch: pytest.MonkeyPatch) -> Non
     ]
     monkeypatch.setenv("QRPO_SANDBOX_IMAGES", "/elsewhere")
     assert default_store().folder == Path("/elsewhere")
+
+
+def test_nodes_that_see_the_same_folder_have_one_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QRPO_SANDBOX_IMAGES", str(tmp_path))
+    monkeypatch.setattr("containers.images.is_shared", lambda folder: folder == tmp_path)
+    monkeypatch.setattr("socket.gethostname", lambda: "node7")
+    assert default_store().folder == tmp_path / "node7"

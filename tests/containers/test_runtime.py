@@ -10,7 +10,7 @@ import pytest
 from containers.apptainer import ApptainerRuntime
 from containers.enroot import EnrootRuntime
 from containers.runtime import ContainerError, Runtime
-from containers.unpacked import Unpacked
+from containers.store import ImageStore
 from sandbox import Problem, Sandbox, StdioTest, Verdict
 
 ADD = Problem(id="add", tests=("assert add(2, 2) == 4", "assert add(-1, 1) == 0"))
@@ -18,14 +18,13 @@ ECHO = Problem(id="echo", kind="stdio", tests=(StdioTest(stdin="x y\n", stdout="
 
 
 @pytest.fixture(scope="module", params=["apptainer", "enroot"])
-def contain(request: pytest.FixtureRequest, public_folder: Path) -> Callable[[Path], Runtime]:
+def contain(request: pytest.FixtureRequest, store: ImageStore) -> Callable[[Path], Runtime]:
     """A runtime for an image that is a folder."""
     request.getfixturevalue(f"needs_{request.param}")
     if request.param == "apptainer":
         return lambda folder: ApptainerRuntime(image=folder)
     pack = request.getfixturevalue("pack")
-    unpacked = Unpacked(folder=public_folder / "unpacked")
-    return lambda folder: EnrootRuntime(image=pack(folder), unpacked=unpacked)
+    return lambda folder: EnrootRuntime(image=store.prepare(str(pack(folder))))
 
 
 @pytest.fixture(scope="module")

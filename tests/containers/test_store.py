@@ -1,3 +1,4 @@
+import errno
 import fcntl
 import os
 import shutil
@@ -66,19 +67,19 @@ def made(path: Path, text: str, size: int = 0) -> Path:
     return path
 
 
-def stand_in(folder: Path, script: str) -> dict[str, str]:
-    """An environment in which unsquashfs is a script; $REAL is the true one, $LOG a file to write to."""
-    real = shutil.which("unsquashfs")
+def stand_in(folder: Path, script: str, name: str = "unsquashfs") -> dict[str, str]:
+    """An environment in which a command is a script; $REAL is the true one, $LOG a file to write to."""
+    real = shutil.which(name)
     commands = folder / "commands"
     commands.mkdir()
-    command = commands / "unsquashfs"
+    command = commands / name
     command.write_text(f"#!/bin/sh\nREAL={real}\nLOG={folder / 'log'}\n{script}\n")
     command.chmod(0o755)
     (folder / "log").touch()
     return {**os.environ, "PATH": f"{commands}:{os.environ['PATH']}"}
 
 
-def started(folder: Path, image: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+def started(folder: Path, image: Path | str, environment: dict[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", PREPARE, str(folder), str(image)],
         stdin=subprocess.PIPE,
@@ -120,6 +121,58 @@ def test_many_processes_at_once_unpack_once(folder: Path, squashfs: Path, tmp_pa
     assert (tmp_path / "log").read_text() == "unpacked\n"
     [line] = said
     assert (Path(line.strip()) / "etc" / "text").read_text() == "one"
+
+
+def test_many_processes_at_once_pull_once(folder: Path, squashfs: Path, tmp_path: Path) -> None:
+    script = f'[ "$2 $3 $5" = "pull --disable-cache docker://x" ] && echo pulled >> $LOG; sleep 0.5; cp {squashfs} "$4"'
+    environment = stand_in(tmp_path, script, "apptainer")
+    processes = [started(folder, "docker://x", environment) for _ in range(8)]
+    said = {process.communicate(timeout=60)[0] for process in processes}
+    assert [process.returncode for process in processes] == [0] * 8
+    assert (tmp_path / "log").read_text() == "pulled\n"
+    [line] = said
+    assert (Path(line.strip()) / "etc" / "text").read_text() == "one"
+    assert not list(folder.rglob("pulled.sif"))
+
+
+def test_a_pull_that_was_killed_is_begun_anew(
+    folder: Path, squashfs: Path, tmp_path: Path, eventually: Callable[[Callable[[], object]], None]
+) -> None:
+    script = (
+        f'head -c 100 {squashfs} > "$4"; echo $$ >> $LOG; [ $(wc -l < $LOG) = 1 ] && exec sleep 60; cp {squashfs} "$4"'
+    )
+    environment = stand_in(tmp_path, script, "apptainer")
+    first = started(folder, "docker://x", environment)
+    eventually(lambda: (tmp_path / "log").read_text().endswith("\n"))
+    first.kill()
+    first.communicate()
+    os.kill(int((tmp_path / "log").read_text()), signal.SIGKILL)
+    second = started(folder, "docker://x", environment)
+    out, err = second.communicate(timeout=60)
+    assert second.returncode == 0, err
+    assert (Path(out.strip()) / "etc" / "text").read_text() == "one"
+    assert not list(folder.glob("*/new-*"))
+
+
+def test_a_pull_without_apptainer_says_what_to_do(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ContainerError, match=r"neither apptainer .*`enroot import -o FILE docker://x` makes a file"):
+        ImageStore(folder).prepare("docker://x")
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF])
+def test_a_file_system_without_locks_is_told(
+    code: int, folder: Path, squashfs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(ContainerError, match=r"images cannot be kept in .*name a folder on a local disk by"):
+        ImageStore(folder).prepare(str(squashfs))
+    assert not list(folder.glob("*/image"))
 
 
 def test_what_a_killed_process_left_is_not_taken_for_an_image(
@@ -294,7 +347,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=755", "none", disk], check=True)
     try:
         store = ImageStore(disk / "images")
-        with pytest.raises(ContainerError, match=r"No space left on device.*MiB are free there"):
+        with pytest.raises(ContainerError, match=r"No space left on device.*MiB are free there; .*image clean"):
             store.prepare(str(image))
         assert store.images() == []
         assert shutil.disk_usage(disk).free > 3 << 20
