@@ -1,8 +1,8 @@
 """Images run by Apptainer, or by SingularityCE, without root.
 
-Source: the user guide of Apptainer 1.4, "exec" and "User namespaces & fakeroot". SingularityCE has the same options from 3.11
-on; before, it does not know `--no-mount bind-paths`. From 4.0 on a site may set it to use OCI runtimes, to which the options
-mean something else, unless a variable forbids it.
+Source: the user guide of Apptainer 1.4, "exec" and "User namespaces & fakeroot". SingularityCE has the same options
+from 3.11 on; before, it does not know `--no-mount bind-paths`. From 4.0 on a site may set it to use OCI runtimes, to
+which the options mean something else, unless a variable forbids it.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import os
 import socket
 from pathlib import Path
 
-from containers.file_systems import is_shared
+from containers.file_system import is_shared
 from containers.runtime import ContainerError
 from containers.store import ImageStore
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from containers.file_system import FileSystem, Kind, file_system_of, nearest
 from containers.images import default_store
 from sandbox.checkup.check import Check, Group, fine, gap
-from sandbox.checkup.file_system import FileSystem, Kind, file_system_of, nearest
 from sandbox.limits import MIB
 
 _LEAST_BYTES = 2048 * MIB

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from containers.file_system import FileSystem, Kind, file_system_of, nearest
 from sandbox.checkup.check import Check, Group, fine, gap
-from sandbox.checkup.file_system import FileSystem, Kind, file_system_of, nearest
 
 _SHARED = Group.SHARED_FOLDER
 _MOST_SKEW_S = 5.0

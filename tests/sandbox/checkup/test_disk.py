@@ -4,9 +4,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from containers.file_system import FileSystem
 from sandbox.checkup.check import Check
 from sandbox.checkup.disk import Disk, judged, look_at_disk
-from sandbox.checkup.file_system import FileSystem
 
 GIB = 1 << 30
 

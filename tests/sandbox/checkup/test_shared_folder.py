@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from containers.file_system import FileSystem
 from sandbox.checkup.check import Check
-from sandbox.checkup.file_system import FileSystem
 from sandbox.checkup.shared_folder import SharedFolder, default_folder, judged, look_at_shared_folder
 
 

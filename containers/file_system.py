@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path, PurePath, PurePosixPath
 
+MOUNTINFO = Path("/proc/self/mountinfo")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -26,9 +27,10 @@ class Kind(Enum):
 
 
 _KINDS = {
-    Kind.LOCAL: "ext2 ext3 ext4 xfs btrfs zfs f2fs bcachefs jfs reiserfs overlay",
-    Kind.SHARED: "nfs nfs4 lustre gpfs beegfs beegfs_nodev cifs smb3 ceph glusterfs fuse.glusterfs fuse.ceph-fuse "
-    "fuse.sshfs fuse.juicefs panfs wekafs pvfs2 orangefs afs dvs quobyte 9p virtiofs ocfs2 gfs2",
+    Kind.LOCAL: "ext2 ext3 ext4 xfs btrfs zfs f2fs bcachefs jfs reiserfs overlay fuseblk fuse.fuse-overlayfs "
+    "fuse.squashfuse fuse.squashfuse_ll",
+    Kind.SHARED: "nfs nfs4 lustre gpfs beegfs beegfs_nodev cifs smb3 ceph glusterfs panfs "
+    " wekafs pvfs2 orangefs afs dvs quobyte 9p virtiofs ocfs2 gfs2",
     Kind.MEMORY: "tmpfs ramfs",
 }
 _KIND_OF = {name: kind for kind, names in _KINDS.items() for name in names.split()}
@@ -46,8 +48,9 @@ class FileSystem:
 
     @property
     def kind(self) -> Kind:
-        """See `Kind`."""
-        return _KIND_OF.get(self.type, Kind.UNKNOWN)
+        """See `Kind`. What FUSE mounts, and is not known to be local, has a server as a rule."""
+        unknown = Kind.SHARED if self.type.startswith("fuse.") else Kind.UNKNOWN
+        return _KIND_OF.get(self.type, unknown)
 
 
 def file_system_of(path: PurePath, mountinfo: str) -> FileSystem | None:
@@ -63,6 +66,16 @@ def file_system_of(path: PurePath, mountinfo: str) -> FileSystem | None:
         if path.is_relative_to(point) and (found is None or point.is_relative_to(found.mount_point)):
             found = FileSystem(type=right.split(" ")[0], mount_point=point, options=frozenset(fields[5].split(",")))
     return found
+
+
+def is_shared(folder: Path) -> bool:
+    """Whether it is, or would be, on a file system that other nodes may have mounted.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    found = file_system_of(nearest(folder), MOUNTINFO.read_text())
+    return found is not None and found.kind is Kind.SHARED
 
 
 def nearest(path: Path) -> Path:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.checkup.file_system import Kind, file_system_of, nearest
+from containers import file_system
+from containers.file_system import Kind, file_system_of, is_shared, nearest
 
 MOUNTS = """\
 1 0 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -31,6 +32,28 @@ def test_the_innermost_mount_counts_and_of_two_at_one_place_the_last(path: str, 
     found = file_system_of(PurePosixPath(path), MOUNTS)
     assert found is not None
     assert (found.type, found.kind) == (type_, kind)
+
+
+@pytest.mark.parametrize(
+    ("type_", "kind"),
+    [
+        ("fuse.fuse-overlayfs", Kind.LOCAL), ("fuse.squashfuse_ll", Kind.LOCAL), ("fuseblk", Kind.LOCAL),
+        ("fuse.juicefs", Kind.SHARED), ("beegfs", Kind.SHARED), ("gpfs", Kind.SHARED),
+    ],
+)  # fmt: skip
+def test_what_fuse_mounts_has_a_server_unless_it_is_known_to_be_local(type_: str, kind: Kind) -> None:
+    found = file_system_of(PurePosixPath("/x"), f"1 0 0:1 / / rw - {type_} x rw\n")
+    assert found is not None
+    assert found.kind is kind
+
+
+def test_a_folder_is_shared_where_its_file_system_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = tmp_path / "mountinfo"
+    monkeypatch.setattr(file_system, "MOUNTINFO", mounts)
+    for type_, shared in (("nfs4", True), ("xfs", False)):
+        mounts.write_text(f"1 0 0:1 / / rw - ext4 x rw\n2 1 0:2 / {tmp_path.resolve()} rw - {type_} x rw\n")
+        assert is_shared(tmp_path) is shared
+        assert is_shared(tmp_path / "not" / "there yet") is shared
 
 
 def test_options_are_those_of_the_mount() -> None:
