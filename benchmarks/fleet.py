@@ -38,11 +38,11 @@ from cores import ALL, FIRST, pinned
 from fleet_nodes import Fleet, Pass
 from leetcode import Completion
 
-from containers.choice import RuntimeName, chosen
-from containers.images import prepare
+from containers.choice import RuntimeName
 from containers.runtime import ContainerError, Runtime
 from rewards import load_builtin
 from sandbox import InfrastructureError, Limits, Sandbox, UnsupportedHostError, Verdict
+from sandbox.runtime_options import runtime_of
 
 AT_LEAST = {"apptainer_over_host": 0.9, "two_servers_scaling": 1.7}
 AT_MOST = {"client_us_per_submission": 150}
@@ -99,7 +99,7 @@ def in_container(
     try:
         if image is None:
             raise ContainerError("no --image was given")
-        return beside_host(chosen(RuntimeName.APPTAINER, prepare(image), ()), completions, rounds), ""
+        return beside_host(runtime_of(RuntimeName.APPTAINER, image), completions, rounds), ""
     except (ContainerError, UnsupportedHostError, InfrastructureError) as error:
         return dict.fromkeys(IN_CONTAINER), f"{' and '.join(IN_CONTAINER)} are not measured: {error}"
 
