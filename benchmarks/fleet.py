@@ -13,8 +13,12 @@ Nodes are simulated: 1, 2 and 4 processes of `qrpo-sandbox serve`, each with one
 folder where they are found, on the last core. Rounds alternate between the three fleets. On two cores, the second of
 two servers shares its core with the client, which on a cluster it would not: `client_share` and `servers_share` say
 what part of all cores each had, and `two_servers_scaling_net` is the scaling with the client's part taken out. More
-servers than cores show only what sharing costs. The client's cost is CPU time of its process, user and system, while
-results come one by one, as from servers of one slot: of larger ones several come at once and are cheaper.
+servers than cores show only what sharing costs.
+
+`client_us_per_submission` is CPU time of the client's process, user and system, where it never waits: it is answered at
+once with what a server has said of the same completions, as if by a fleet of a hundred cores (`busy_client.py`).
+`client_trickle_us` is the same beside the fleets, whose few slots give it one result at a time, so that it is woken for
+each; that costs more for a result, and no more than a few hundredths of a core.
 
 Prints one JSON object last; what cannot be measured is null, and said on stderr. Exits with 1 where a bar is missed, or
 where an image is given and cannot be used.
@@ -34,6 +38,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import leetcode
+from busy_client import busy_client_us
 from cores import ALL, FIRST, pinned
 from fleet_nodes import Fleet, Pass
 from leetcode import Completion
@@ -65,6 +70,7 @@ def main() -> int:
     report: dict[str, object] = {"cores": len(ALL), "submissions": len(completions)}
     figures, trouble = in_container(options.image, completions, effort)
     report |= figures
+    report["client_us_per_submission"] = round(busy_client_us(completions, effort, 100 * effort), 1)
     report |= of_fleets(completions, effort)
     missed = [] if options.quick else broken_bars(report)
     for line in [*filter(None, [trouble]), *missed]:
@@ -140,8 +146,7 @@ def of_fleets(completions: Sequence[Completion], rounds: int) -> dict[str, objec
     return {
         "servers": list(COUNTS),
         "submissions_per_s": [_rounded((size / one.seconds for one in found), 1) for found in lists],
-        "client_us_per_submission": _rounded((one.client_s * 1e6 / size for found in lists for one in found), 0),
-        "client_us": [_rounded((one.client_s * 1e6 / size for one in found), 0) for found in lists],
+        "client_trickle_us": [_rounded((one.client_s * 1e6 / size for one in found), 0) for found in lists],
         "client_share": [_rounded(one.client_s / one.seconds / len(ALL) for one in found) for found in lists],
         "servers_share": [_rounded(one.servers_s / one.seconds / len(ALL) for one in found) for found in lists],
         **scaling(passes[1], passes[2], len(ALL)),
