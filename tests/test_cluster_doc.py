@@ -17,7 +17,7 @@ def quotes() -> list[str]:
 
 
 def texts() -> Iterator[str]:
-    """Every string of ours, with its parts that are filled in as a line's end."""
+    """Every string of ours; what is filled in is a line's end."""
     for path in (path for package in ("containers", "sandbox", "slurm") for path in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.JoinedStr):
