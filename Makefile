@@ -39,7 +39,7 @@ format: install ## Apply the formatter and the safe fixes
 	@$(VENV_PYTHON) -m ruff format .
 
 bench: install ## Measure verdicts and speed against their bars, with the data sets in DATA (minutes)
-	@failed=; for benchmark in benchmarks/verdicts.py benchmarks/throughput.py benchmarks/server.py; do \
+	@failed=; for benchmark in benchmarks/{verdicts,throughput,server,fleet}.py; do \
 	    echo "== $$benchmark"; $(VENV_PYTHON) "$$benchmark" --data "$$DATA" $(ARGS) || failed="$$failed $$benchmark"; \
 	done; \
 	[ -z "$$failed" ] || { echo "missed its bar:$$failed" >&2; exit 1; }

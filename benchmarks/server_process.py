@@ -19,15 +19,18 @@ class ServerProcess:
 
     Args:
         *options: of `serve`.
+        folder: of endpoint files, that others may use too; None: one of its own.
 
     Raises:
         RuntimeError: it did not start.
     """
 
-    def __init__(self, *options: str) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="server-")
-        command = [sys.executable, "-m", "sandbox.cli", "serve", "--port", "0", "--endpoint-dir", self._folder.name]
+    def __init__(self, *options: str, folder: Path | None = None) -> None:
+        self._own = tempfile.TemporaryDirectory(prefix="server-") if folder is None else None
+        self._folder = folder or Path(self._own.name)
+        command = [sys.executable, "-m", "sandbox.cli", "serve", "--port", "0", "--endpoint-dir", str(self._folder)]
         self._process = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL)
+        self.pid = self._process.pid
         try:
             found = self._endpoint()
         except BaseException:
@@ -36,13 +39,13 @@ class ServerProcess:
         self.url = found.record.url
         self.headers = {"authorization": f"Bearer {found.token}"}
         self.token = found.token
-        self.pid = self._process.pid
 
     def _endpoint(self) -> Endpoint:
         end = time.monotonic() + _START_S
         while time.monotonic() < end:
-            for found in endpoints(Path(self._folder.name)):
-                return found
+            for found in endpoints(self._folder):
+                if found.record.pid == self.pid:
+                    return found
             if self._process.poll() is not None:
                 raise RuntimeError(f"the server exited with {self._process.returncode}")
             time.sleep(0.05)
@@ -59,7 +62,8 @@ class ServerProcess:
         """Ask it to end, and wait."""
         self._process.terminate()
         self._process.wait()
-        self._folder.cleanup()
+        if self._own is not None:
+            self._own.cleanup()
 
     def __enter__(self) -> Self:
         return self

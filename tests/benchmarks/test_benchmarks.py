@@ -162,3 +162,59 @@ def test_the_load_reads_bodies_of_known_and_unknown_length() -> None:
         server.close()
 
     asyncio.run(ask())
+
+
+def test_every_figure_of_the_fleet_is_printed_and_explained() -> None:
+    report = json.loads(output_of("fleet.py", "--quick")[-1])
+    explained = (ROOT / "docs" / "performance.md").read_text()
+    assert [name for name in report if f"{name}`" not in explained] == []
+    assert (report["servers"], report["apptainer_over_host"]) == ([1, 2, 4], None)
+    assert all(speed > 0 for speed in report["submissions_per_s"])
+    assert 0 < report["client_us_per_submission"] < 100_000
+
+
+def test_a_container_that_cannot_be_measured_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    fleet = load("fleet")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for image, why in ((None, "no --image"), (str(tmp_path), "neither apptainer nor singularity")):
+        figures, trouble = fleet.in_container(image, [], 1)
+        assert figures == {"apptainer_over_host": None, "python_over_host": None}
+        assert why in trouble
+
+
+@pytest.mark.parametrize(
+    ("report", "missed"),
+    [
+        ({"apptainer_over_host": 0.9, "two_servers_scaling": 1.7, "client_us_per_submission": 150}, 0),
+        ({"apptainer_over_host": None, "two_servers_scaling": None, "client_us_per_submission": 90.0}, 0),
+        ({"apptainer_over_host": 0.89, "two_servers_scaling": 1.69, "client_us_per_submission": 151}, 3),
+    ],
+)
+def test_a_missed_bar_of_the_fleet_is_named(
+    monkeypatch: pytest.MonkeyPatch, report: dict[str, object], missed: int
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    assert len(load("fleet").broken_bars(report)) == missed
+
+
+@pytest.mark.parametrize(("cores", "scaling", "net"), [(1, None, None), (2, 1.6, 2.0), (3, 1.6, 1.6)])
+def test_the_scaling_leaves_out_the_client_where_it_shares_a_core(
+    monkeypatch: pytest.MonkeyPatch, cores: int, scaling: float | None, net: float | None
+) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    fleet = load("fleet")
+    one, two = fleet.Pass(8.0, 1.0, 8.0), fleet.Pass(5.0, 2.0, 8.0)
+    found = fleet.scaling([one], [two], cores)
+    assert found == {"two_servers_scaling": scaling, "two_servers_scaling_net": net}
+
+
+def test_the_time_of_a_family_has_that_of_its_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    spin = "import time\nwhile time.process_time() < 0.3: pass\n"
+    parent = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {spin!r}])\nprint(flush=True)\ninput()"
+    with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert load("fleet_nodes").family_s(process.pid) >= 0.3
+        process.communicate(b"\n")
