@@ -42,6 +42,14 @@ def test_the_definition_is_built_of_what_the_caller_names(recorded: Path, tmp_pa
     assert (tmp_path / "x.sif").exists()
 
 
+def test_unless_told_otherwise_it_is_built_of_a_python_of_the_registry(recorded: Path, tmp_path: Path) -> None:
+    build(Build(), tmp_path / "x.sif")
+    said = recorded.read_text().splitlines()
+    assert "--build-arg=bootstrap=docker" in said
+    [base] = [word.removeprefix("--build-arg=from=") for word in said if word.startswith("--build-arg=from=")]
+    assert base.startswith("python:3.")
+
+
 def test_a_folder_is_built_of_as_a_local_image(recorded: Path, tmp_path: Path) -> None:
     build(Build(base=str(tmp_path)), tmp_path / "x.sif")
     assert recorded.read_text().splitlines()[1:3] == [
