@@ -153,7 +153,7 @@ def down(
     if as_json:
         typer.echo(json.dumps({"dir": str(place.path), "ended": ended}))
     else:
-        typer.echo(f"ended {len(ended)} jobs; logs in {place.logs}" if ended else "no job of this fleet is there")
+        typer.echo(f"ended {', '.join(ended)}; logs in {place.logs}" if ended else "no job of this fleet is there")
 
 
 def _parsed(option: str) -> tuple[str, str | bool]:
@@ -165,11 +165,11 @@ def _parsed(option: str) -> tuple[str, str | bool]:
 
 def _say_raised(place: Folder, nodes: int, before: list[str], submitted: list[str]) -> None:
     if submitted:
-        typer.echo(f"submitted {len(submitted)} jobs ({', '.join(submitted)}); {len(before)} were there before")
+        typer.echo(f"submitted {', '.join(submitted)}; {len(before)} of {nodes} were there before")
     elif len(before) > nodes:
-        typer.echo(f"{len(before)} jobs are there, more than {nodes}; `fleet down` ends all")
+        typer.echo(f"nothing to do: {len(before)} are there, more than {nodes}; `qrpo-sandbox fleet down` ends all")
     else:
-        typer.echo(f"all {nodes} jobs are there already")
+        typer.echo(f"nothing to do: {nodes} of {nodes} are there already ({', '.join(before)})")
     typer.echo(f"clients find the servers with --server {place.path}, or QRPO_SANDBOX_SERVERS={place.path}")
 
 
@@ -198,3 +198,7 @@ def _reported() -> Iterator[None]:
     except OSError as error:
         typer.echo(f"error: {error.filename or 'i/o'}: {error.strerror or error}", err=True)
         raise typer.Exit(_BAD_INPUT) from None
+
+
+if __name__ == "__main__":
+    fleet_app()

@@ -107,9 +107,8 @@ def wait_for(folder: Folder, ids: Sequence[str], wait_s: float, say: Say) -> Non
         members = {member.job.id: member for member in found.members}
         for member in (members[job] for job in ids if job in members):
             if member.job.has_ended:
-                raise NotReadyError(
-                    f"job {member.job.id} has ended ({member.job.state}): {member.last_words or 'no word'}"
-                )
+                words = "; ".join(member.last_words.splitlines()) or member.job.reason
+                raise NotReadyError(f"job {member.job.id} has ended ({member.job.state}): {words}")
         ready = sum(job in members and members[job].is_ready for job in ids)
         if ready == len(ids):
             return

@@ -14,6 +14,8 @@ from typing import Self
 
 from slurm.errors import FleetError
 
+_FRAME = " \t\r─│╭╮╰╯"
+"""Around what a command says of its options."""
 _LAST_LINES = 3
 _LAST_BYTES = 4096
 
@@ -70,7 +72,8 @@ class Folder:
                 lines = stream.read().decode(errors="replace").splitlines()
         except OSError:
             return ""
-        return "\n".join([line.strip() for line in lines if line.strip()][-_LAST_LINES:])
+        words = (line.strip(_FRAME) for line in lines)
+        return "\n".join([line for line in words if line][-_LAST_LINES:])
 
     @contextmanager
     def locked(self) -> Iterator[None]:

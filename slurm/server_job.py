@@ -3,16 +3,16 @@
 Signals, as Slurm sends them:
   - USR2 to this process alone, ahead of the time limit or a preemption: submitit asks for a checkpoint, during which
     the server finishes, and puts the job back in the queue.
-  - TERM to every process of the job, by scancel and at the limit: the server finishes, and the job ends. It may come to
-    this process alone (`scancel --batch --signal=TERM`) or more than once. The server would take a second signal for
-    "at once", so it is started deaf to all of them but INT, which it gets once, from here.
+  - TERM to every process of the job, by scancel, by a preemption without that signal, and at the limit: the server
+    finishes, and the job ends, or is put back by Slurm. It may come to this process alone (`scancel --batch
+    --signal=TERM`) or more than once. The server would take a second signal for "at once", so it is started deaf to
+    all of them but INT, which it gets once, from here.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -57,14 +57,11 @@ class ServerJob:
         self._wait()
         self._pid = None
         code = server.wait()
-        if not self._is_stopping:
-            sys.exit(code if code >= 0 else 128 - code)
-        if _is_preempted():
-            subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=True)
-        sys.exit(0)
+        sys.exit(0 if self._is_stopping else code if code >= 0 else 128 - code)
 
     def checkpoint(self) -> DelayedSubmission:
         """Lets the server finish; what the job does when it runs again."""
+        log.warning("a time limit or a preemption is ahead: the server finishes, then this job queues itself again")
         self._stop()
         self._wait()
         return DelayedSubmission(ServerJob(self._command, self._host))
@@ -78,16 +75,3 @@ class ServerJob:
         """Until the server has ended. It is not reaped: `checkpoint` runs in a signal handler, within another wait."""
         if self._pid is not None:
             os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
-
-
-def _is_preempted() -> bool:
-    """Whether the TERM came with a time of grace before this job makes room for another.
-
-    A job that ends within it counts as done, and Slurm would not put it back in the queue.
-    """
-    show = ["scontrol", "--oneliner", "show", "job", os.environ["SLURM_JOB_ID"]]
-    try:
-        told = subprocess.run(show, capture_output=True, text=True, timeout=20, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return bool(re.search(r"\bJobState=RUNNING\b", told) and re.search(r"\bPreemptTime=\d", told))

@@ -20,6 +20,10 @@ _AFTER_DRAIN_S = 40
 """From when a server has stopped taking work: what it hands back, and the job's way back into the queue."""
 _ALWAYS = 10**9
 """How often a server may run into its time limit: as often as there is one."""
+_SETUP = [
+    "export SUBMITIT_PREEMPT_SIGNAL=USR2 SUBMITIT_LOG_LEVEL=ERROR",
+    "trap '' USR2  # until there is a handler",
+]
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})")
 
 
@@ -119,7 +123,7 @@ def _parameters(folder: Folder, count: int, needs: Needs) -> dict[str, object]:
         "array_parallelism": count,
         "stderr_to_stdout": True,
         "use_srun": False,
-        "setup": ["export SUBMITIT_PREEMPT_SIGNAL=USR2", "trap '' USR2  # until there is a handler"],
+        "setup": _SETUP,
         "additional_parameters": more,
         **size,
         **({} if needs.memory is None else {"mem": needs.memory}),

@@ -1,9 +1,15 @@
-"""The Slurm that this host is a node of, where it is one."""
+"""The Slurm that this host is a node of, where it is one, and fleets in it."""
 
+import json
+import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,3 +25,61 @@ def node_names() -> list[str]:
     if not names:
         pytest.skip("this host is no node of a running Slurm")
     return names
+
+
+class FleetCommand:
+    """`qrpo-sandbox fleet` for one folder."""
+
+    def __init__(self, folder: Path, env: dict[str, str] | None = None) -> None:
+        self.folder = folder
+        self._env = os.environ | (env or {})
+
+    def words(self, command: str, *arguments: str) -> list[str]:
+        """The command line."""
+        return [sys.executable, "-m", "slurm.cli", command, "--dir", str(self.folder), *arguments]
+
+    def run(self, command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Whatever it says."""
+        words = self.words(command, *arguments)
+        return subprocess.run(words, capture_output=True, text=True, env=self._env, timeout=240, check=False)
+
+    def told(self, command: str, *arguments: str) -> Any:
+        """What it says with --json, and nothing else."""
+        done = self.run(command, "--json", *arguments)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def logs(self) -> dict[str, str]:
+        """By job."""
+        return {path.stem: path.read_text() for path in (self.folder / "logs").glob("*.log")}
+
+
+@pytest.fixture
+def fleet_folder(tmp_path: Path) -> Path:
+    """One with a name that careless quoting breaks."""
+    return tmp_path / "a fleet's"
+
+
+@pytest.fixture
+def two_nodes(node_names: list[str]) -> list[str]:
+    """Options with which each of two jobs is alone on a node, beside small ones of other tests."""
+    if len(node_names) < 2:
+        pytest.skip("this host is only one node of its Slurm")
+    nodes = ",".join(node_names)
+    show = subprocess.run(
+        ["sinfo", "--noheader", "--format=%m", f"--nodes={nodes}"], capture_output=True, text=True, check=True
+    )
+    memory_mib = int(show.stdout.split()[0].rstrip("+"))
+    needs = ["--cpus", "1", "--memory", f"{memory_mib * 3 // 5}M", "--host", "127.0.0.1"]
+    if len(subprocess.run(["sinfo", "-hN", "-o%N"], capture_output=True, text=True, check=True).stdout.split()) > 2:
+        pytest.skip("its Slurm has more nodes than this host")
+    return needs
+
+
+@pytest.fixture
+def fleet(fleet_folder: Path, node_names: list[str]) -> Iterator[FleetCommand]:
+    """In the real Slurm; whatever a test has left ends with it."""
+    command = FleetCommand(fleet_folder)
+    yield command
+    if fleet_folder.exists():
+        command.run("down", "--now")
