@@ -82,8 +82,9 @@ def submit(folder: Folder, command: tuple[str, ...], host: str | None, count: in
 
     from slurm.server_job import ServerJob
 
-    if shutil.which("sbatch") is None:
-        raise missing("sbatch")
+    for name in ("sbatch", "srun"):  # submitit looks for the latter
+        if shutil.which(name) is None:
+            raise missing(name)
     folder.logs.mkdir(exist_ok=True)
     place = folder.submissions / uuid.uuid4().hex
     place.mkdir(parents=True)

@@ -43,6 +43,10 @@ class FleetCommand:
         words = self.words(command, *arguments)
         return subprocess.run(words, capture_output=True, text=True, env=self._env, timeout=240, check=False)
 
+    def only_finds(self, folder: Path) -> None:
+        """From now on programs are looked for in this folder only."""
+        self._env["PATH"] = str(folder)
+
     def told(self, command: str, *arguments: str) -> Any:
         """What it says with --json, and nothing else."""
         done = self.run(command, "--json", *arguments)
@@ -52,6 +56,12 @@ class FleetCommand:
     def logs(self) -> dict[str, str]:
         """By job."""
         return {path.stem: path.read_text() for path in (self.folder / "logs").glob("*.log")}
+
+
+@pytest.fixture
+def fleet_command() -> type[FleetCommand]:
+    """Makes one."""
+    return FleetCommand
 
 
 @pytest.fixture

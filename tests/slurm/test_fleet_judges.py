@@ -65,10 +65,10 @@ def completions_of(problem: Problem, solution: str) -> list[Completion]:
 
 
 def with_bodies(source: str, statement: str) -> str:
-    """The program with this statement in place of every function's body."""
+    """The program with this statement in place of every function's body, but for constructors."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef) and node.name != "__init__":
             node.body = ast.parse(f"def f():\n    {statement}").body[0].body
     return ast.unparse(tree)
 
