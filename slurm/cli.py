@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -170,7 +171,8 @@ def _say_raised(place: Folder, nodes: int, before: list[str], submitted: list[st
         typer.echo(f"nothing to do: {len(before)} are there, more than {nodes}; `qrpo-sandbox fleet down` ends all")
     else:
         typer.echo(f"nothing to do: {nodes} of {nodes} are there already ({', '.join(before)})")
-    typer.echo(f"clients find the servers with --server {place.path}, or QRPO_SANDBOX_SERVERS={place.path}")
+    path = shlex.quote(str(place.path))
+    typer.echo(f"clients find the servers with --server {path}, or QRPO_SANDBOX_SERVERS={path}")
 
 
 @contextmanager

@@ -40,7 +40,8 @@ def print_status(console: Console, folder: Folder, found: Status) -> None:
     if not found.members and not found.others:
         console.print(Text(f"no job and no server in {folder.path}"), soft_wrap=True)
         return
-    table = Table("job", "state", "node", "left", "server", "workers", "heartbeat", "url")
+    table = Table("job", "state", "node", "left", "server", "workers", "heartbeat")
+    table.add_column("url", overflow="fold")
     for member in found.members:
         job = member.job
         left = job.left if job.state == "RUNNING" else ""
