@@ -109,7 +109,7 @@ def up(  # noqa: PLR0913  # a command has the options it has
             qos=qos,
             options=dict(map(_parsed, sbatch or ())),
         )
-        place = Folder.opened(folder or default_path())
+        place = Folder.made(folder or default_path())
         command = (
             *(own_command(), "serve", "--port", "0", "--allow-remote", "--endpoint-dir", str(place.path)),
             *("--drain-s", f"{drain_s:g}"),

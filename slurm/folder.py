@@ -22,28 +22,43 @@ _LAST_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """One that exists and only this user can open: tokens are kept in it."""
+    """One that only this user can open, where it is there: tokens are kept in it."""
 
     path: Path
 
     @classmethod
     def opened(cls, path: Path) -> Self:
-        """The folder, which is made where it is missing.
+        """The folder.
 
         Raises:
-            FleetError: it cannot be made, is another user's, or others can open it.
+            FleetError: it is another user's, or others can open it.
         """
         path = Path(os.path.realpath(path.expanduser()))
         if "%" in str(path):
             raise FleetError(f"{path}: Slurm takes % in the names of logs for a pattern; name a folder without it")
         try:
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = path.lstat()
+        except FileNotFoundError:
+            return cls(path)
         except OSError as error:
             raise FleetError(f"{path}: {error.strerror}; name another folder by --dir") from None
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
             raise FleetError(f"{path}: tokens are kept here: it must be your own, and closed to others (chmod 700)")
         return cls(path)
+
+    @classmethod
+    def made(cls, path: Path) -> Self:
+        """The folder, which is made where it is missing.
+
+        Raises:
+            FleetError: as `opened`; or it cannot be made.
+        """
+        folder = cls.opened(path)
+        try:
+            folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise FleetError(f"{folder.path}: {error.strerror}; name another folder by --dir") from None
+        return folder
 
     @property
     def job_name(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shlex
 import shutil
 import sys
 import uuid
-from collections.abc import Mapping
-from contextlib import redirect_stderr
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 
 from slurm.commands import missing, refused
@@ -20,6 +21,7 @@ _AFTER_DRAIN_S = 40
 """From when a server has stopped taking work: what it hands back, and the job's way back into the queue."""
 _ALWAYS = 10**9
 """How often a server may run into its time limit: as often as there is one."""
+_OF_THE_USER = frozenset({"SLURM_CLUSTERS", "SLURM_CONF"})
 _SETUP = [
     "export SUBMITIT_PREEMPT_SIGNAL=USR2 SUBMITIT_LOG_LEVEL=ERROR",
     "trap '' USR2  # until there is a handler",
@@ -92,12 +94,23 @@ def submit(folder: Folder, command: tuple[str, ...], host: str | None, count: in
     executor = SlurmExecutor(place, max_num_timeout=_ALWAYS, python=f"exec {shlex.quote(sys.executable)}")
     try:
         executor.update_parameters(**_parameters(folder, count, needs))
-        with redirect_stderr(io.StringIO()):  # what is written there is in the error, too
+        with _outside_of_jobs(), redirect_stderr(io.StringIO()):  # what is written there is in the error, too
             jobs = executor.submit_array([ServerJob(command, host) for _ in range(count)])
     except (FailedJobError, FailedSubmissionError) as error:
         shutil.rmtree(place, ignore_errors=True)
         raise refused("sbatch", str(error)) from None
     return [job.job_id for job in jobs]
+
+
+@contextmanager
+def _outside_of_jobs() -> Iterator[None]:
+    """What sbatch finds in the environment it gives to the job: what tells of one that this runs in is not its own."""
+    inside = [name for name in os.environ if name.startswith(("SLURM_", "SLURMD_")) and name not in _OF_THE_USER]
+    kept = {name: os.environ.pop(name) for name in inside}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def _parameters(folder: Folder, count: int, needs: Needs) -> dict[str, object]:

@@ -43,9 +43,9 @@ class FleetCommand:
         words = self.words(command, *arguments)
         return subprocess.run(words, capture_output=True, text=True, env=self._env, timeout=240, check=False)
 
-    def only_finds(self, folder: Path) -> None:
-        """From now on programs are looked for in this folder only."""
-        self._env["PATH"] = str(folder)
+    def sees(self, **environment: str) -> None:
+        """From now on."""
+        self._env.update(environment)
 
     def told(self, command: str, *arguments: str) -> Any:
         """What it says with --json, and nothing else."""
@@ -73,17 +73,14 @@ def fleet_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def two_nodes(node_names: list[str]) -> list[str]:
     """Options with which each of two jobs is alone on a node, beside small ones of other tests."""
-    if len(node_names) < 2:
-        pytest.skip("this host is only one node of its Slurm")
-    nodes = ",".join(node_names)
     show = subprocess.run(
-        ["sinfo", "--noheader", "--format=%m", f"--nodes={nodes}"], capture_output=True, text=True, check=True
+        ["sinfo", "--noheader", "--Node", "--format=%N %m"], capture_output=True, text=True, check=True
     )
-    memory_mib = int(show.stdout.split()[0].rstrip("+"))
-    needs = ["--cpus", "1", "--memory", f"{memory_mib * 3 // 5}M", "--host", "127.0.0.1"]
-    if len(subprocess.run(["sinfo", "-hN", "-o%N"], capture_output=True, text=True, check=True).stdout.split()) > 2:
-        pytest.skip("its Slurm has more nodes than this host")
-    return needs
+    nodes = dict(line.split() for line in show.stdout.splitlines())
+    if nodes.keys() != set(node_names) or len(nodes) != 2:
+        pytest.skip(f"servers would run elsewhere: its Slurm has the nodes {' '.join(nodes)}")
+    memory_mib = min(map(int, nodes.values()))
+    return ["--cpus", "1", "--memory", f"{memory_mib * 3 // 5}M", "--host", "127.0.0.1"]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ if [ -f "$STANDIN/refuse-$name" ]; then cat "$STANDIN/refuse-$name" >&2; rm "$ST
 
 case $name in
 sbatch)
+    env | sed -n 's/^\(SLURM[A-Z_]*\)=.*/\1/p' >"$STANDIN/environment"
     cp "$1" "$STANDIN/script"
     echo "Submitted batch job 7"
     last=$(sed -n 's/^#SBATCH --array=0-\([0-9]*\)%.*/\1/p' "$1")

@@ -105,6 +105,18 @@ def test_a_part_of_a_node_is_asked_for_by_cores_and_memory(slurm: StandIn) -> No
     assert any(line.startswith("#SBATCH --output=") and line.endswith("/logs/%j.log'") for line in lines)
 
 
+def test_a_fleet_that_is_brought_up_from_within_a_job_takes_nothing_from_it(slurm: StandIn) -> None:
+    slurm.fleet.sees(SLURM_CONF="/its/own", SLURM_JOB_ID="3", SLURM_CPUS_PER_TASK="1", SLURMD_NODENAME="n1")
+    assert slurm.fleet.told("up", "--nodes", "1")["submitted"] == ["7"]
+    assert (slurm.place / "environment").read_text() == "SLURM_CONF\n"
+
+
+def test_looking_makes_no_folder(slurm: StandIn) -> None:
+    assert slurm.fleet.told("status")["jobs"] == []
+    assert slurm.fleet.told("down")["ended"] == []
+    assert not slurm.fleet.folder.exists()
+
+
 def test_what_waits_or_runs_counts(slurm: StandIn) -> None:
     assert slurm.fleet.told("up", "--nodes", "2")["submitted"] == ["7_0", "7_1"]
     assert slurm.fleet.told("up", "--nodes", "2") == {
@@ -184,7 +196,7 @@ def test_a_command_that_is_missing_is_named(slurm: StandIn, command: str) -> Non
     (slurm.bin / command).unlink()
     for name in ("cat", "sh", "tr"):  # which the stand-in needs
         (slurm.bin / name).symlink_to(f"/bin/{name}")
-    slurm.fleet.only_finds(slurm.bin)
+    slurm.fleet.sees(PATH=str(slurm.bin))
     done = slurm.fleet.run("up", "--nodes", "1")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {command} is not installed here: run this where jobs are submitted")
