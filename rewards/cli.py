@@ -1,4 +1,4 @@
-"""The command line, whole: what `sandbox.cli` has, and `qrpo-sandbox eval`."""
+"""The command `qrpo-sandbox eval`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 RESULTS, METRICS, REPORT = "results.jsonl", "metrics.json", "report.html"
 
 
-@app.command("eval")
+def add_to(app: typer.Typer) -> None:
+    """Adds the command to the command line."""
+    app.command("eval")(evaluate)
+
+
 def evaluate(  # noqa: PLR0913  # a command has the options it has
     *,
     problems: Annotated[Path, typer.Option(help="A file of any format that `rewards` loads.", show_default=False)],
@@ -191,4 +195,5 @@ def _shown(estimate: Estimate | None) -> str:
 
 
 if __name__ == "__main__":
+    add_to(app)
     app()

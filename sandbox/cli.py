@@ -1,4 +1,6 @@
-"""The command line: `qrpo-sandbox run` and `judge`, with `doctor` and `selftest` from `sandbox.checkup.cli`.
+"""The command line: `qrpo-sandbox run` and `judge`, and `app`, which has the commands of the other files, too.
+
+`main` adds those of packages that this one cannot import: each names a function that takes the app, by an entry point.
 
 Exit codes: 0 done (for `run`: verdict AC); 1 RE, a required guard is missing (`doctor`), or a program of the corpus did
 what it must not (`selftest`); 2 bad input; 3 CE; 4 TLE; 5 MLE; 6 OLE; 7 the host failed (IE) or cannot sandbox; 130
@@ -16,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +71,8 @@ EXIT_CODES = {
     Verdict.IE: HOST_FAILED,
 }
 _DEFAULTS = Limits()
+COMMANDS = "qrpo_sandbox.commands"
+"""Group of entry points; see `main`."""
 
 app = typer.Typer(
     help="Run and judge untrusted programs without root.",
@@ -300,6 +305,13 @@ def _print_verdicts(judged: list[ResultRecord], out: Path, wall_s: float) -> Non
     console.print(table)
     rate = sum(result.pass_rate for result in judged) / len(judged) if judged else 0.0
     console.print(Text(f"{len(judged)} submissions in {wall_s:.1f} s, mean pass rate {rate:.3f}; results in {out}"))
+
+
+def main() -> None:
+    """The command `qrpo-sandbox`, whole."""
+    for entry in entry_points(group=COMMANDS):
+        entry.load()(app)
+    app()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The cut into packages: who may import whom, and what the program inside the container may use."""
 
 import ast
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,14 @@ def test_the_worker_imports_only_the_stdlib_and_itself(path: Path) -> None:
 @pytest.mark.parametrize("path", python_files(WORKER), ids=relative_name)
 def test_the_worker_is_valid_python_3_8(path: Path) -> None:
     ast.parse(path.read_text(), filename=str(path), feature_version=(3, 8))
+
+
+def test_commands_of_all_packages_are_in_one_command_line() -> None:
+    commands = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["qrpo_sandbox.commands"]
+    assert commands == {"eval": "rewards.cli:add_to", "fleet": "slurm.cli:add_to"}
+    command = Path(sys.executable).with_name("qrpo-sandbox")
+    done = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
+    assert [name for name in ("serve", "judge", *commands) if f"│ {name} " not in done.stdout] == []
 
 
 def test_no_folder_of_tests_is_a_package() -> None:

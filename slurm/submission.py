@@ -1,0 +1,144 @@
+"""Submits servers, through submitit: an array of jobs of one node each."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shlex
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass, field
+
+from slurm.commands import missing, refused
+from slurm.errors import FleetError
+from slurm.folder import Folder
+
+_AFTER_DRAIN_S = 40
+"""From when a server has stopped taking work: what it hands back, and the job's way back into the queue."""
+_ALWAYS = 10**9
+"""How often a server may run into its time limit: as often as there is one."""
+_OF_THE_USER = frozenset({"SLURM_CLUSTERS", "SLURM_CONF"})
+_SETUP = [
+    "export SUBMITIT_PREEMPT_SIGNAL=USR2 SUBMITIT_LOG_LEVEL=ERROR",
+    "trap '' USR2  # until there is a handler",
+]
+_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What each job asks of Slurm."""
+
+    cpus: int | None = None
+    """None: a whole node, with all its memory."""
+    memory: str | None = None
+    """As sbatch's --mem. None: what the partition gives for that many cores."""
+    time: str = "04:00:00"
+    """As sbatch's --time. At its end a server queues itself again."""
+    drain_s: float = 20.0
+    """How long a server may finish what it has accepted, s."""
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    options: Mapping[str, str | bool] = field(default_factory=dict)
+    """Of sbatch, by their long names; they come last."""
+
+    def __post_init__(self) -> None:
+        minutes(self.time)
+
+
+def minutes(time: str) -> int:
+    """A time limit, min.
+
+    Raises:
+        FleetError: it is none of Slurm's forms.
+    """
+    matched = _TIME.fullmatch(time)
+    if matched is None:
+        raise FleetError(f"--time {time!r}: write minutes, hours:minutes:seconds, or days-hours")
+    parts = [int(part) for part in matched["clock"].split(":")]
+    if matched["days"] is not None:
+        hours, minutes, seconds = (*parts, 0, 0)[:3]
+    elif len(parts) == 3:
+        hours, minutes, seconds = parts
+    else:
+        hours, minutes, seconds = 0, *(*parts, 0)[:2]
+    return int(matched["days"] or 0) * 1440 + hours * 60 + minutes + (seconds > 0)
+
+
+def submit(folder: Folder, command: tuple[str, ...], host: str | None, count: int, needs: Needs) -> list[str]:
+    """The ids of the new jobs, each of which runs a server.
+
+    Args:
+        command: see `ServerJob`, as for `host`.
+
+    Raises:
+        SlurmError: sbatch is not there, or says no.
+    """
+    from submitit import SlurmExecutor  # here, so that other commands start as fast without it
+    from submitit.core.utils import FailedJobError, FailedSubmissionError
+
+    from slurm.server_job import ServerJob
+
+    for name in ("sbatch", "srun"):  # submitit looks for the latter
+        if shutil.which(name) is None:
+            raise missing(name)
+    folder.logs.mkdir(exist_ok=True)
+    place = folder.submissions / uuid.uuid4().hex
+    place.mkdir(parents=True)
+    # exec: the batch script's process becomes the job's, so that signals for the script reach it.
+    executor = SlurmExecutor(place, max_num_timeout=_ALWAYS, python=f"exec {shlex.quote(sys.executable)}")
+    try:
+        executor.update_parameters(**_parameters(folder, count, needs))
+        with _outside_of_jobs(), redirect_stderr(io.StringIO()):  # what is written there is in the error, too
+            jobs = executor.submit_array([ServerJob(command, host) for _ in range(count)])
+    except (FailedJobError, FailedSubmissionError) as error:
+        shutil.rmtree(place, ignore_errors=True)
+        raise refused("sbatch", str(error)) from None
+    return [job.job_id for job in jobs]
+
+
+@contextmanager
+def _outside_of_jobs() -> Iterator[None]:
+    """What sbatch finds in the environment it gives to the job: what tells of one that this runs in is not its own."""
+    inside = [name for name in os.environ if name.startswith(("SLURM_", "SLURMD_")) and name not in _OF_THE_USER]
+    kept = {name: os.environ.pop(name) for name in inside}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def _parameters(folder: Folder, count: int, needs: Needs) -> dict[str, object]:
+    """As submitit names them."""
+    size = {"exclusive": True, "mem": "0"} if needs.cpus is None else {"cpus_per_task": needs.cpus}
+    more: dict[str, object] = {
+        # submitit's own would be for the steps of a job, of which there are none. With `srun` there would be one: its
+        # signals go to every process of it, the judged programs included, and it may be bound to one core.
+        "signal": f"B:USR2@{round(needs.drain_s) + _AFTER_DRAIN_S}",
+        "requeue": True,
+        "ntasks": 1,
+        "time": needs.time,
+        "output": str(folder.log_of("%A_%a" if count > 1 else "%j")),
+        **needs.options,
+    }
+    return {
+        "job_name": folder.job_name,
+        "nodes": 1,
+        "time": minutes(needs.time),
+        "partition": needs.partition,
+        "account": needs.account,
+        "qos": needs.qos,
+        "wckey": None,
+        "array_parallelism": count,
+        "stderr_to_stdout": True,
+        "use_srun": False,
+        "setup": _SETUP,
+        "additional_parameters": more,
+        **size,
+        **({} if needs.memory is None else {"mem": needs.memory}),
+    }
