@@ -135,8 +135,14 @@ def _ask(environment: Mapping[str, str]) -> Job:
         id=number,
         left_s=left_s(shown) if shown or not until.isascii() or not until.isdigit() else int(until) - time.time(),
         requeue={"1": True, "0": False}.get(_field(shown, "Requeue")),
-        script=output_of(["scontrol", "write", "batch_script", number, "-"]) if shown else None,
+        script=_script(number) if shown else None,
     )
+
+
+def _script(number: str) -> str | None:
+    """A job that srun or salloc has made has none, which scontrol does not take for a failure."""
+    written = output_of(["scontrol", "write", "batch_script", number, "-"])
+    return written or None
 
 
 def _field(shown: str, name: str) -> str:

@@ -132,3 +132,15 @@ def test_without_an_answer_of_slurm_its_variables_are_read(tmp_path: Path, monke
     checks = by_name(look_at_job(environment, allotted(8, 64 * GIB)))
     assert checks["time left"].detail == "10 min"
     assert "cannot be told" in checks["signal ahead"].detail
+
+
+def test_a_job_without_a_batch_script_is_not_told_that_it_lacks_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = tmp_path / "scontrol"
+    command.write_text(f"#!/bin/sh\n[ $1 = write ] || printf '{SHOWN}'\n")
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    check = by_name(look_at_job({"SLURM_JOB_ID": "7"}, allotted(8, 64 * GIB)))["signal ahead"]
+    assert check.ok
+    assert "cannot be told" in check.detail
