@@ -51,6 +51,7 @@ def test_a_fleet_goes_on_when_a_job_is_cancelled_and_another_runs_into_its_time_
         "submitted": [],
     }
     assert "2 of 2 servers take work" in fleet.run("status").stdout
+    assert job_of(fleet, steady)["server"]["workers"] == 1  # the job's cores, not the machine's
     with SandboxClient(fleet.folder) as client:
 
         def judges() -> bool:
