@@ -51,7 +51,9 @@ def env(folder: Path) -> dict[str, str]:
 
 
 def log_of(folder: Path, *command: str | Path, env: dict[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
+    # What runs the tests may have been started deaf to some signals, as by nohup.
+    hearing = ("env", "--default-signal=HUP,TERM,USR1,USR2", *command)
+    return subprocess.Popen(hearing, cwd=folder, env=env, stdout=subprocess.PIPE, text=True)
 
 
 def test_options_come_after_ours_unchanged(folder: Path, env: dict[str, str], eventually: Eventually) -> None:

@@ -42,12 +42,14 @@ def checkpoint(*_):
 signal.signal(signal.SIGUSR2, checkpoint)
 job()
 """
+HEARING = ("env", "--default-signal=HUP,TERM,USR1,USR2")
+"""What runs the tests may have been started deaf to some of them, as by nohup."""
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[bytes]]:
     def run(*command: str, host: str = "127.0.0.1") -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", JOB, host, *command], stderr=subprocess.PIPE)
+        return subprocess.Popen([*HEARING, sys.executable, "-c", JOB, host, *command], stderr=subprocess.PIPE)
 
     return run
 
