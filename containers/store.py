@@ -198,11 +198,12 @@ class ImageStore:
     def _usable(self) -> Iterator[None]:
         """Makes the folder, or looks whether it is this user's alone; what goes wrong in it is told."""
         is_root = os.geteuid() == 0
+        mode = 0o711 if is_root else 0o700  # the containers of root are another user's
         try:
             try:
                 self.folder.parent.mkdir(parents=True, exist_ok=True)
-                self.folder.mkdir()
-                self.folder.chmod(0o711 if is_root else 0o700)  # the containers of root are another user's
+                self.folder.mkdir(mode)  # others look at it at once
+                self.folder.chmod(mode)
             except FileExistsError:
                 pass
             if not is_private(self.folder, NOBODY_ELSE_WRITES if is_root else NOBODY_ELSE):
