@@ -1,17 +1,12 @@
-"""Which file system a folder is on, by the kernel's list of mounts: unlike statfs(2), reading it waits for no server.
-
-Source: proc(5), /proc/PID/mountinfo.
-"""
+"""Which file system a folder is on, by the list of mounts: unlike statfs(2), reading that waits for no server."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path, PurePath, PurePosixPath
 
-MOUNTINFO = Path("/proc/self/mountinfo")
-_OCTAL = re.compile(r"\\([0-7]{3})")
+from containers.mounts import mountinfo, mounts
 
 
 class Kind(Enum):
@@ -53,18 +48,13 @@ class FileSystem:
         return _KIND_OF.get(self.type, unknown)
 
 
-def file_system_of(path: PurePath, mountinfo: str) -> FileSystem | None:
-    """The one that a path without links is on; None where the text does not tell."""
+def file_system_of(path: PurePath, mounted: str) -> FileSystem | None:
+    """The one that a path without links is on; None where `mounted`, the text of `mountinfo`, does not tell."""
     found = None
-    for line in mountinfo.splitlines():
-        left, _, right = line.partition(" - ")
-        fields = left.split(" ")
-        if len(fields) < 6 or not right:
-            continue
-        point = PurePosixPath(_OCTAL.sub(lambda octal: chr(int(octal[1], 8)), fields[4]))
-        # Of those at one place the last hides the others, as what automount(8) mounts does its own.
-        if path.is_relative_to(point) and (found is None or point.is_relative_to(found.mount_point)):
-            found = FileSystem(type=right.split(" ")[0], mount_point=point, options=frozenset(fields[5].split(",")))
+    for mount in mounts(mounted):
+        # Of those at one place the last counts: what automount(8) mounts hides its own.
+        if path.is_relative_to(mount.point) and (found is None or mount.point.is_relative_to(found.mount_point)):
+            found = FileSystem(type=mount.type, mount_point=mount.point, options=mount.options)
     return found
 
 
@@ -74,7 +64,7 @@ def is_shared(folder: Path) -> bool:
     Raises:
         OSError: it cannot be looked at.
     """
-    found = file_system_of(nearest(folder), MOUNTINFO.read_text())
+    found = file_system_of(nearest(folder), mountinfo())
     return found is not None and found.kind is Kind.SHARED
 
 

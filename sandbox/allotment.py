@@ -115,6 +115,6 @@ def _count(text: str) -> int:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text()
+        return file.read_text(errors="surrogateescape")  # a mount point may be no UTF-8
     except OSError:
         return ""

@@ -7,11 +7,11 @@ Both versions can be mounted at the same time, each with controllers of its own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-_OCTAL = re.compile(r"\\([0-7]{3})")
+from containers.mounts import Mount, mounts
+
 _MEMORY_V2 = ("memory.max", "memory.high")
 _MEMORY_V1 = ("memory.limit_in_bytes",)
 
@@ -23,16 +23,6 @@ class Bound(NamedTuple):
     """CPUs, or bytes."""
     source: str
     """What says so."""
-
-
-class _Mount(NamedTuple):
-    """A hierarchy as it is mounted."""
-
-    root: PurePosixPath
-    """Which of its groups is to be seen at the mount point."""
-    point: PurePosixPath
-    controllers: frozenset[str]
-    """Of version 1; empty: version 2."""
 
 
 class Groups(NamedTuple):
@@ -50,7 +40,7 @@ def groups_of(controller: str, cgroup: str, mountinfo: str) -> list[Groups]:
         cgroup: text of /proc/PID/cgroup.
         mountinfo: text of /proc/PID/mountinfo.
     """
-    mounts = list(_mounts(mountinfo))
+    mounted = list(mounts(mountinfo))
     found = []
     for line in cgroup.splitlines():
         number, _, rest = line.partition(":")
@@ -58,7 +48,13 @@ def groups_of(controller: str, cgroup: str, mountinfo: str) -> list[Groups]:
         is_v2 = number == "0" and not names
         if not path.startswith("/") or not (is_v2 or controller in names.split(",")):
             continue
-        usable = [mount for mount in mounts if (not mount.controllers if is_v2 else controller in mount.controllers)]
+        usable = [
+            mount
+            for mount in mounted
+            if (
+                mount.type == "cgroup2" if is_v2 else mount.type == "cgroup" and controller in mount.file_system_options
+            )
+        ]
         if usable:
             found.append(Groups(2 if is_v2 else 1, _folders(PurePosixPath(path), usable)))
     return found
@@ -107,30 +103,16 @@ def size(text: str) -> int | None:
     return int(word)
 
 
-def _mounts(mountinfo: str) -> Iterator[_Mount]:
-    for line in mountinfo.splitlines():
-        left, _, right = line.partition(" - ")
-        fields, kind = left.split(" "), right.split(" ")
-        if len(fields) < 5 or len(kind) < 3 or kind[0] not in ("cgroup", "cgroup2"):
-            continue
-        controllers = frozenset(kind[2].split(",")) if kind[0] == "cgroup" else frozenset[str]()
-        yield _Mount(_unescaped(fields[3]), _unescaped(fields[4]), controllers)
-
-
-def _folders(group: PurePosixPath, mounts: list[_Mount]) -> tuple[PurePosixPath, ...]:
+def _folders(group: PurePosixPath, mounted: list[Mount]) -> tuple[PurePosixPath, ...]:
     """From the group up to what is mounted.
 
     Where no mount shows the group, as in a container with the host's /proc, what is mounted is the container's own.
     """
-    for mount in mounts:
+    for mount in mounted:
         if group.is_relative_to(mount.root) and ".." not in group.parts:
             below = group.relative_to(mount.root)
             return tuple(mount.point / part for part in (below, *below.parents))
-    return (mounts[0].point,)
-
-
-def _unescaped(path: str) -> PurePosixPath:
-    return PurePosixPath(_OCTAL.sub(lambda found: chr(int(found[1], 8)), path))
+    return (mounted[0].point,)
 
 
 def _text(root: Path, file: PurePosixPath) -> str:

@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from containers.mounts import mountinfo, mounts
 from sandbox.errors import UnsupportedHostError
 
 VARIABLE = "QRPO_SANDBOX_CGROUP"
@@ -187,8 +188,4 @@ def _own_group() -> Path | None:
 
 def mount_point() -> Path | None:
     """Where the cgroup v2 hierarchy is mounted."""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields, _, rest = line.partition(" - ")
-        if rest.split()[0] == "cgroup2":
-            return Path(fields.split()[4])
-    return None
+    return next((Path(mount.point) for mount in mounts(mountinfo()) if mount.type == "cgroup2"), None)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from containers.file_system import FileSystem, Kind, file_system_of, nearest
+from containers.mounts import mountinfo
 from sandbox.checkup.check import Check, Group, fine, gap
 
 _SHARED = Group.SHARED_FOLDER
@@ -125,7 +126,7 @@ def _tried(folder: Path) -> SharedFolder:
         folder=folder,
         exists=exists,
         fault=fault,
-        file_system=file_system_of(there, Path("/proc/self/mountinfo").read_text()),
+        file_system=file_system_of(there, mountinfo()),
         renames=renames,
         locks=locks,
         skew_s=skew_s,

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from containers import file_system
 from containers.file_system import Kind, file_system_of, is_shared, nearest
 
 MOUNTS = """\
@@ -49,7 +48,7 @@ def test_what_fuse_mounts_has_a_server_unless_it_is_known_to_be_local(type_: str
 
 def test_a_folder_is_shared_where_its_file_system_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = tmp_path / "mountinfo"
-    monkeypatch.setattr(file_system, "MOUNTINFO", mounts)
+    monkeypatch.setattr("containers.mounts._FILE", mounts)
     for type_, shared in (("nfs4", True), ("xfs", False)):
         mounts.write_text(f"1 0 0:1 / / rw - ext4 x rw\n2 1 0:2 / {tmp_path.resolve()} rw - {type_} x rw\n")
         assert is_shared(tmp_path) is shared

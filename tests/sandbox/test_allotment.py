@@ -108,3 +108,9 @@ def test_a_sandbox_has_no_more_slots_than_its_jobs_memory_allows(monkeypatch: py
         assert box.workers == 1
     with Sandbox(workers=2) as box:
         assert box.workers == 2
+
+
+def test_a_mount_point_whose_name_is_no_utf_8_bounds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/mountinfo").write_bytes(b"36 35 98:0 / /caf\xe9 rw - ext3 /dev/root rw\n")
+    assert read(tmp_path, {}, 3).cpus == 3
