@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import socket
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,13 +19,14 @@ from typing import NamedTuple, Self
 
 from pydantic import ValidationError
 
+from containers.private_folder import is_private
 from sandbox.folder_clock import FolderClock
 from sandbox.jsonl import record_error, write_atomically
 from sandbox.records import StrictRecord
 
 _SUFFIX, _TOKEN_SUFFIX = ".json", ".token"
 _LOCK = ".lock"
-_NAME = re.compile(r"\.?.+-\d+-\d+-[0-9a-f]{8}\.")
+_NAME = re.compile(r"\.?(?P<host>.+)-\d+-\d+-[0-9a-f]{8}\.")
 """Of a server's files; see `EndpointRecord.name`."""
 UNIX_PREFIX = "unix:"
 """Of the URL of a socket."""
@@ -116,8 +116,7 @@ def check_folder(folder: Path) -> None:
         PermissionError: it is another user's, or others may look into it.
         OSError: it is not there.
     """
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    if not is_private(folder):
         raise PermissionError(
             13,
             "tokens are kept here: it must be a folder of this user that nobody else can open (chmod 700)",
@@ -148,6 +147,8 @@ def touch(folder: Path, name: str, record: EndpointRecord, token: str | None) ->
         OSError: they cannot be touched or written.
     """
     try:
+        if token is not None:  # first: clients must not find a server whose token has just been taken for a leftover
+            os.utime(token_path(folder, name))
         os.utime(folder / (name + _SUFFIX))
     except FileNotFoundError:
         prepare_folder(folder)
@@ -196,14 +197,15 @@ def remove_strays(folder: Path) -> None:
     Raises:
         OSError: something cannot be removed.
     """
-    own = f"{socket.gethostname()}-"  # other nodes may share the folder, and not the lock
+    own = socket.gethostname()  # other nodes may share the folder, and not the lock
     clock = FolderClock(folder)
     tokens = [path for path in folder.glob(f"*{_TOKEN_SUFFIX}") if not path.with_suffix(_SUFFIX).exists()]
     for path in [*tokens, *folder.glob(f".*{_SUFFIX}.*.tmp")]:
-        if not _NAME.match(path.name):
+        named = _NAME.match(path.name)
+        if named is None:
             continue
         try:
-            if path.name.lstrip(".").startswith(own) or clock.age_s(path.lstat()) > STALE_S:
+            if named["host"] == own or clock.age_s(path.lstat()) > STALE_S:
                 path.unlink()
         except FileNotFoundError:
             continue

@@ -19,7 +19,8 @@ class Heart:
     """An asynchronous context: inside it the server can be found, and is known to live.
 
     Raises:
-        OSError: its files cannot be written. Later on that is only logged: those who have found it can use it.
+        OSError: its files cannot be written. Later on that is only logged: those who have found it can use it, and
+            what it has accepted is finished all the same.
     """
 
     def __init__(self, folder: Path, record: EndpointRecord, token: str | None, beat_s: float = BEAT_S) -> None:
@@ -38,7 +39,12 @@ class Heart:
     async def __aexit__(self, *_: object) -> None:
         self._stopped.set()
         await asyncio.wait([self._beating], timeout=_PATIENCE_S)  # or a beat would bring back what is withdrawn
-        withdraw(self._folder, self._record.name)
+        withdrawing = asyncio.create_task(asyncio.to_thread(withdraw, self._folder, self._record.name))
+        await asyncio.wait([withdrawing], timeout=_PATIENCE_S)
+        if not withdrawing.done():
+            log.warning("%s does not answer: clients find this server until they take it for dead", self._folder)
+        elif (error := withdrawing.exception()) is not None:
+            log.warning("clients find this server until they take it for dead: %s", error)
 
     async def _beat(self) -> None:
         while True:

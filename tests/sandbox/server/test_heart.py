@@ -53,16 +53,20 @@ def test_an_entry_stays_young_as_long_as_its_server_lives_and_then_goes(folder: 
     assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
-@pytest.mark.parametrize("loses_folder", [False, True])
+@pytest.mark.parametrize("lost", ["entry", "token", "folder"])
 def test_an_entry_that_somebody_removed_comes_back_with_its_token(
-    folder: Path, eventually: Eventually, loses_folder: bool
+    folder: Path, eventually: Eventually, lost: str
 ) -> None:
     with beating(folder) as entry:
-        if loses_folder:
-            folder.rename(folder.with_name("elsewhere"))
-        else:
-            entry.unlink()
-        eventually(entry.exists)
+        token = entry.with_suffix(".token")
+        match lost:
+            case "folder":
+                folder.rename(folder.with_name("elsewhere"))
+            case "entry":
+                entry.unlink()
+            case _:
+                token.unlink()
+        eventually(lambda: entry.exists() and token.exists())
         [again] = endpoints(folder)
         assert (again.record, again.token) == (record(), "secret")
 
@@ -79,3 +83,27 @@ def test_a_folder_that_others_can_open_is_told_once_and_ends_nothing(
         folder.chmod(0o700)
         eventually(entry.exists)
     assert len([told for told in caplog.records if "take this server for dead" in told.message]) == 1
+
+
+def test_a_token_stays_as_young_as_its_entry(folder: Path, eventually: Eventually) -> None:
+    with beating(folder) as entry:
+        token = entry.with_suffix(".token")
+        os.utime(token, (0, 0))  # those who clean /tmp go by age
+        eventually(lambda: token.stat().st_mtime > 0)
+
+
+def test_an_entry_that_cannot_be_withdrawn_does_not_keep_its_server_from_finishing(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def lose() -> None:
+        folder.rename(folder.with_name("elsewhere"))
+        folder.touch()
+
+    async def live() -> str:
+        async with Heart(folder, record(), None):
+            lose()
+        return "finishes"
+
+    with caplog.at_level(logging.WARNING):
+        assert asyncio.run(live()) == "finishes"
+    assert "clients find this server until" in caplog.text

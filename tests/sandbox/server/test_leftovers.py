@@ -45,6 +45,13 @@ def test_what_was_half_written_is_removed(folder: Path) -> None:
     assert names(folder) == {"other-1-2-0a1b2c3d.token"}
 
 
+def test_of_a_node_whose_name_begins_with_ours_nothing_is_taken_for_ours(folder: Path) -> None:
+    name = f"{socket.gethostname()}-2-1-2-0a1b2c3d.token"
+    (folder / name).touch()
+    sweep(folder)
+    assert names(folder) == {name}
+
+
 def test_files_of_others_are_never_removed(folder: Path) -> None:
     for name in ("my.token", "hub-1.token", ".my.json.1.tmp"):
         (folder / name).touch()
