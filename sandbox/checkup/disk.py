@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from containers.file_system import FileSystem, Kind, file_system_of, nearest
 from containers.images import default_store
+from containers.mounts import mountinfo
+from containers.private_folder import NOBODY_ELSE, NOBODY_ELSE_WRITES, is_private
 from sandbox.checkup.check import Check, Group, fine, gap
 from sandbox.limits import MIB
 
@@ -94,7 +95,7 @@ def _disk(folder: Path, environment: Mapping[str, str]) -> Disk:
         folder=folder,
         named_by=next((name for name in _NAMED_BY if environment.get(name)), "default"),
         fault=_fault(folder, there),
-        file_system=file_system_of(there, Path("/proc/self/mountinfo").read_text()),
+        file_system=file_system_of(there, mountinfo()),
         free_bytes=room.f_bavail * room.f_frsize,
         free_files=room.f_favail if room.f_files else None,
     )
@@ -102,11 +103,12 @@ def _disk(folder: Path, environment: Mapping[str, str]) -> Disk:
 
 def _fault(folder: Path, there: Path) -> str:
     """What would keep `ImageStore` from using it. Raises OSError."""
-    found = there.stat()
-    if not stat.S_ISDIR(found.st_mode):
+    if not there.is_dir():
         return f"{there} is no folder"
     if not os.access(there, os.W_OK | os.X_OK):
         return f"this user may not write to {there}"
-    if folder.exists() and (found.st_uid != os.geteuid() or found.st_mode & (0o022 if os.geteuid() == 0 else 0o077)):
+    if folder.is_symlink():
+        return "it is a link: name what it leads to"
+    if folder.exists() and not is_private(folder, NOBODY_ELSE_WRITES if os.geteuid() == 0 else NOBODY_ELSE):
         return "other users own it or can open it"
     return ""

@@ -49,7 +49,8 @@ def judged_allotment(own: Allotment, *, in_job: bool) -> list[Check]:
     """What CPUs and memory mean for the number of workers."""
     checks = [fine(Group.JOB, "cpus", f"{own.cpus}, of {_listed(own.cpu_bounds, 1, '')}")]
     affinity = own.cpu_bounds[0].amount
-    if in_job and own.cpus < affinity:
+    enforced = min(bound.amount for bound in own.cpu_bounds if not bound.source.startswith("SLURM_"))
+    if in_job and own.cpus < int(enforced):
         remedy = (
             "TaskPlugin=task/affinity,task/cgroup in slurm.conf and ConstrainCores=yes in cgroup.conf: other jobs' "
             "programs run on this job's CPUs"
@@ -86,8 +87,9 @@ def judged_job(job: Job | None) -> list[Check]:
     if signal:
         return [*checks, fine(Group.JOB, "signal ahead", f"--signal={signal} in the batch script")]
     remedy = (
-        "`#SBATCH --signal=B:TERM@60` in the batch script (options on the command line are not seen from here): a "
-        "server then finishes what it has, or hands it back, before the time limit kills it"
+        "`#SBATCH --signal=B:TERM@60` in the batch script (options on the command line are not seen from here), and "
+        "`exec` before the server, or else the shell alone gets the signal and ends the job: a server then finishes "
+        "what it has, or hands it back, before the time limit kills it"
     )
     return [*checks, gap(Group.JOB, "signal ahead", "none in the batch script", remedy)]
 

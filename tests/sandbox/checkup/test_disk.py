@@ -5,6 +5,8 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from containers.file_system import FileSystem
+from containers.images import default_store
+from containers.runtime import ContainerError
 from sandbox.checkup.check import Check
 from sandbox.checkup.disk import Disk, judged, look_at_disk
 
@@ -82,6 +84,15 @@ def test_a_folder_that_others_can_open_is_told(tmp_path: Path, monkeypatch: pyte
     assert "can open it" in check.detail
     (tmp_path / "images").chmod(0o700)
     assert "(QRPO_SANDBOX_IMAGES)" in by_name(look_at_disk())["image folder"].detail
+
+
+def test_a_link_is_told_which_the_store_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QRPO_SANDBOX_IMAGES", str(tmp_path / "link"))
+    (tmp_path / "images").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("images")
+    assert "name what it leads to" in by_name(look_at_disk())["image folder"].detail
+    with pytest.raises(ContainerError, match="must be a folder of this user"):
+        default_store().images()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

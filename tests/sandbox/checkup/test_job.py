@@ -48,6 +48,12 @@ def test_cpus_that_nobody_enforces_are_a_gap_of_the_site() -> None:
     assert "cpu binding" not in by_name(judged_allotment(allotted(2, 64 * GIB), in_job=False))
 
 
+def test_a_quota_is_no_gap_in_what_binds_a_job_to_its_cpus() -> None:
+    bounds = (Bound(8, "the CPU affinity"), Bound(2, "/sys/fs/cgroup/job/cpu.max"), Bound(2, "SLURM_CPUS_ON_NODE"))
+    own = Allotment(cpu_bounds=bounds, memory_bounds=())
+    assert "cpu binding" not in by_name(judged_allotment(own, in_job=True))
+
+
 def test_memory_that_bounds_the_workers_is_a_gap_with_how_much_is_enough() -> None:
     check = by_name(judged_allotment(allotted(8, 3 * GIB), in_job=True))["memory"]
     assert "enough for 3 of 8 workers" in check.detail
