@@ -118,12 +118,12 @@ def up(  # noqa: PLR0913  # a command has the options it has
             *options,
         )
         before, submitted = bring_up(place, nodes, command, host, needs, say)
-        if not as_json:
+        if as_json:
+            typer.echo(json.dumps({"dir": str(place.path), "before": before, "submitted": submitted}))
+        else:
             _say_raised(place, nodes, before, submitted)
         if wait:
             wait_for(place, [*before, *submitted], wait, say)
-    if as_json:
-        typer.echo(json.dumps({"dir": str(place.path), "before": before, "submitted": submitted}))
 
 
 @fleet_app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from slurm.errors import FleetError, SlurmError
 Result = TypeVar("Result")
 _TIMEOUT_S = 60.0
 """Slurm's commands give up by themselves after 10 s or a few times that."""
+_DEFAULTS = ("SQUEUE_", "SCANCEL_")
+"""Of variables with a user's defaults: one partition to be listed, say, or to be asked before a job is cancelled."""
 _PAUSES_S = (1.0, 2.0, 4.0)
 _PASSING = (
     "Socket timed out",
@@ -81,6 +84,7 @@ def _called(command: Sequence[str]) -> str:
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
+            env={name: value for name, value in os.environ.items() if not name.startswith(_DEFAULTS)},
             text=True,
             errors="replace",
             timeout=_TIMEOUT_S,

@@ -86,7 +86,8 @@ def status_of(folder: Folder) -> Status:
         jobs = jobs_named(folder.job_name)
     except SlurmError as error:
         return Status(members=[], others=servers, slurm_error=str(error))
-    by_job = {server.job: server for server in servers if server.job}
+    # Of a job that was queued again: the old server's entry may still be there, if its node died.
+    by_job = {server.job: server for server in sorted(servers, key=lambda server: server.state == "ready")}
     members = [Member(job, by_job.get(job.id), folder.last_words(job.id) if job.has_failed else "") for job in jobs]
     ids = {job.id for job in jobs}
     return Status(members=members, others=[server for server in servers if server.job not in ids], slurm_error="")
@@ -153,8 +154,9 @@ def _tell(live: Sequence[Job], *, now: bool) -> None:
     """A plain scancel would leave a server Slurm's KillWait, which can be too little; this asks the job itself."""
     running = [job.id for job in live if job.state == "RUNNING"]
     others = [job.id for job in live if not job.is_ending and job.state != "RUNNING"]
-    if now:
+    if now and (running or others):
         call_slurm("scancel", "--quiet", "--full", "--signal=KILL", *running, *others)
+    if now:
         return
     if running:
         call_slurm("scancel", "--quiet", "--batch", "--signal=TERM", *running)

@@ -22,6 +22,11 @@ _AFTER_DRAIN_S = 40
 _ALWAYS = 10**9
 """How often a server may run into its time limit: as often as there is one."""
 _OF_THE_USER = frozenset({"SLURM_CLUSTERS", "SLURM_CONF"})
+_DECIDED = frozenset(
+    f"SBATCH_{name}"
+    for name in ("ARRAY_INX", "EXCLUSIVE", "JOB_NAME", "NO_REQUEUE", "OPEN_MODE", "REQUEUE", "SIGNAL", "TIMELIMIT")
+)
+"""A user's defaults, which sbatch puts above what a script says: a fleet would not know its jobs by another name."""
 _SETUP = [
     "export SUBMITIT_PREEMPT_SIGNAL=USR2 SUBMITIT_LOG_LEVEL=ERROR",
     "trap '' USR2  # until there is a handler",
@@ -48,7 +53,17 @@ class Needs:
     """Of sbatch, by their long names; they come last."""
 
     def __post_init__(self) -> None:
-        minutes(self.time)
+        limit_s = minutes(self.time) * 60
+        if 0 < limit_s <= self.ahead_s:  # 0: none
+            raise FleetError(
+                f"--time {self.time!r} is too short: each server begins to finish {self.ahead_s} s before that limit "
+                f"(--drain-s {self.drain_s:g} and {_AFTER_DRAIN_S} s), so that it would do so at once; write more"
+            )
+
+    @property
+    def ahead_s(self) -> int:
+        """How long before the time limit the signal comes."""
+        return round(self.drain_s) + _AFTER_DRAIN_S
 
 
 def minutes(time: str) -> int:
@@ -94,7 +109,7 @@ def submit(folder: Folder, command: tuple[str, ...], host: str | None, count: in
     executor = SlurmExecutor(place, max_num_timeout=_ALWAYS, python=f"exec {shlex.quote(sys.executable)}")
     try:
         executor.update_parameters(**_parameters(folder, count, needs))
-        with _outside_of_jobs(), redirect_stderr(io.StringIO()):  # what is written there is in the error, too
+        with _own_environment(needs), redirect_stderr(io.StringIO()):  # what is written there is in the error, too
             jobs = executor.submit_array([ServerJob(command, host) for _ in range(count)])
     except (FailedJobError, FailedSubmissionError) as error:
         shutil.rmtree(place, ignore_errors=True)
@@ -103,10 +118,11 @@ def submit(folder: Folder, command: tuple[str, ...], host: str | None, count: in
 
 
 @contextmanager
-def _outside_of_jobs() -> Iterator[None]:
-    """What sbatch finds in the environment it gives to the job: what tells of one that this runs in is not its own."""
+def _own_environment(needs: Needs) -> Iterator[None]:
+    """What sbatch finds, and gives to the job: nothing of a job that this runs in, nor what overrides `needs`."""
     inside = [name for name in os.environ if name.startswith(("SLURM_", "SLURMD_")) and name not in _OF_THE_USER]
-    kept = {name: os.environ.pop(name) for name in inside}
+    given = {f"SBATCH_{name.upper()}" for name in ("partition", "account", "qos") if getattr(needs, name) is not None}
+    kept = {name: os.environ.pop(name) for name in [*inside, *((_DECIDED | given) & os.environ.keys())]}
     try:
         yield
     finally:
@@ -119,7 +135,7 @@ def _parameters(folder: Folder, count: int, needs: Needs) -> dict[str, object]:
     more: dict[str, object] = {
         # submitit's own would be for the steps of a job, of which there are none. With `srun` there would be one: its
         # signals go to every process of it, the judged programs included, and it may be bound to one core.
-        "signal": f"B:USR2@{round(needs.drain_s) + _AFTER_DRAIN_S}",
+        "signal": f"B:USR2@{needs.ahead_s}",
         "requeue": True,
         "ntasks": 1,
         "time": needs.time,

@@ -13,7 +13,7 @@ if [ -f "$STANDIN/refuse-$name" ]; then cat "$STANDIN/refuse-$name" >&2; rm "$ST
 
 case $name in
 sbatch)
-    env | sed -n 's/^\(SLURM[A-Z_]*\)=.*/\1/p' >"$STANDIN/environment"
+    env | sed -n 's/^\(S\(LURM\|BATCH\)[A-Z_]*\)=.*/\1/p' >"$STANDIN/environment"
     cp "$1" "$STANDIN/script"
     echo "Submitted batch job 7"
     last=$(sed -n 's/^#SBATCH --array=0-\([0-9]*\)%.*/\1/p' "$1")
@@ -23,8 +23,9 @@ sbatch)
         for index in $(seq 0 "$last"); do printf '7_%s\tPENDING\t\t0:00\t4:00:00\tPriority\n' "$index"; done >>"$STANDIN/queue"
     fi
     ;;
-squeue) cat "$STANDIN/queue" ;;
+squeue) [ -n "${SQUEUE_PARTITION-}" ] || cat "$STANDIN/queue" ;;
 scancel)
+    case $* in *[0-9]*) ;; *) echo "scancel: error: No job identification provided" >&2; exit 1 ;; esac
     for argument; do
         case $argument in -*) continue ;; esac
         sed -i "s/^$argument\t[A-Z]*/$argument\tCANCELLED/" "$STANDIN/queue"

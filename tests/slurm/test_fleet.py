@@ -1,11 +1,17 @@
 """`qrpo-sandbox fleet` with a stand-in for Slurm's commands: what they are called with, and what they may answer."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from slurm.fleet import status_of
+from slurm.folder import Folder
+from slurm.queue_listing import Job
+from slurm.servers import Server
 
 HERE = Path(__file__).parent
 LISTING = "squeue [--noheader] [--array] [--states=all] [--user=UID] [--name=NAME] [--format=%i|%T|%N|%M|%L|%r]"
@@ -111,6 +117,21 @@ def test_a_fleet_that_is_brought_up_from_within_a_job_takes_nothing_from_it(slur
     assert (slurm.place / "environment").read_text() == "SLURM_CONF\n"
 
 
+def test_a_users_defaults_neither_rename_a_fleets_jobs_nor_hide_them(slurm: StandIn) -> None:
+    slurm.fleet.sees(SBATCH_JOB_NAME="mine", SBATCH_PARTITION="theirs", SBATCH_ACCOUNT="us", SQUEUE_PARTITION="theirs")
+    assert slurm.fleet.told("up", "--nodes", "1", "--partition", "short")["submitted"] == ["7"]
+    assert "SBATCH_ACCOUNT" in (seen := (slurm.place / "environment").read_text().split())
+    assert not {"SBATCH_JOB_NAME", "SBATCH_PARTITION"} & set(seen)
+    assert slurm.fleet.told("up", "--nodes", "1")["before"] == ["7"]
+
+
+def test_a_time_limit_that_leaves_no_time_to_serve_is_refused(slurm: StandIn) -> None:
+    done = slurm.fleet.run("up", "--nodes", "1", "--time", "1")
+    assert (done.returncode, slurm.calls) == (2, [])
+    assert "--time '1' is too short: each server begins to finish 60 s before that limit" in done.stderr
+    assert slurm.fleet.told("up", "--nodes", "1", "--time", "0")["submitted"] == ["7"]
+
+
 def test_looking_makes_no_folder(slurm: StandIn) -> None:
     assert slurm.fleet.told("status")["jobs"] == []
     assert slurm.fleet.told("down")["ended"] == []
@@ -146,6 +167,16 @@ def test_down_now_kills(slurm: StandIn) -> None:
     slurm.queue("5_0 RUNNING n1 1:00 3:00 None", "5_1 PENDING  0:00 4:00 Priority")
     assert slurm.fleet.told("down", "--now")["ended"] == ["5_0", "5_1"]
     assert slurm.calls[1] == "scancel [--quiet] [--full] [--signal=KILL] [5_0] [5_1]"
+
+
+def test_down_now_waits_for_jobs_that_are_ending_already(slurm: StandIn) -> None:
+    (slurm.bin / "squeue").unlink()
+    (slurm.bin / "squeue").write_text(
+        '#!/bin/sh\n[ -e "$STANDIN/asked" ] && state=CANCELLED || state=COMPLETING\ntouch "$STANDIN/asked"\n'
+        'printf "7\\t$state\\tn1\\t0:01\\t4:00\\tNone\\n"\n'
+    )
+    (slurm.bin / "squeue").chmod(0o755)
+    assert slurm.fleet.told("down", "--now")["ended"] == ["7"]
 
 
 def test_status_tells_of_waiting_and_failed_jobs(slurm: StandIn) -> None:
@@ -219,6 +250,25 @@ def test_waiting_ends_with_the_last_words_of_a_job_that_fails(slurm: StandIn) ->
     done = slurm.fleet.run("up", "--nodes", "1", "--wait", "20")
     assert done.returncode == 1
     assert done.stderr.endswith("error: job 7 has ended (FAILED): error: no Python in the image\n")
+
+
+def test_what_was_submitted_is_told_even_where_it_is_waited_for_in_vain(slurm: StandIn) -> None:
+    done = slurm.fleet.run("up", "--nodes", "1", "--json", "--wait", "0.1")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["submitted"] == ["7"]
+
+
+def test_of_a_job_that_runs_again_the_new_server_is_told(slurm: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def server(name: str, state: str) -> Server:
+        path = slurm.fleet.folder / f"{name}.json"
+        return Server(
+            name=name, url="", host=name, job="7", workers=1, state=state, error="", heartbeat_age_s=9, path=path
+        )
+
+    monkeypatch.setattr("slurm.fleet.jobs_named", lambda _: [Job("7", "RUNNING", "a", "0:01", "4:00", "")])
+    monkeypatch.setattr("slurm.fleet.servers_in", lambda _: [server("a", "ready"), server("b", "unreachable")])
+    (member,) = status_of(Folder.opened(slurm.fleet.folder)).members
+    assert member.is_ready
 
 
 def test_a_folder_that_others_can_open_is_refused(slurm: StandIn) -> None:
