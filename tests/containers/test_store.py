@@ -14,6 +14,7 @@ import pytest
 
 from containers import store as store_module
 from containers.hashes import text_digest
+from containers.locks import lock_present
 from containers.runtime import ContainerError
 from containers.store import ImageStore
 
@@ -385,3 +386,20 @@ def test_without_unsquashfs_it_says_what_to_do(
     monkeypatch.setattr("containers.unpacking._BESIDE_THE_PATH", ())
     with pytest.raises(ContainerError, match="install squashfs-tools"):
         ImageStore(folder).prepare(str(squashfs))
+
+
+def test_what_was_used_while_its_lock_was_taken_is_kept(
+    folder: Path, squashfs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ImageStore(folder)
+    root = store.prepare(str(squashfs))
+    forget()
+    aged(folder, 3)
+
+    def after_another(entry: Path, operation: int) -> int:
+        os.utime(entry)
+        return lock_present(entry, operation)
+
+    monkeypatch.setattr("containers.store.lock_present", after_another)
+    assert store.remove_unused(DAY_S) == []
+    assert root.exists()

@@ -123,3 +123,8 @@ def test_any_text_bounds_nothing_or_something_but_never_fails(cgroup: str, mount
     for prefix in ("", "0::/", "1:memory:/"):
         for head in ("", V2, "1 2 3 / / x - cgroup c "):
             groups_of("memory", prefix + cgroup, head + mountinfo)
+
+
+def test_what_is_mounted_with_an_option_called_like_a_controller_is_no_hierarchy() -> None:
+    other = "34 23 0:30 / /mnt rw - tmpfs tmpfs rw,memory\n"
+    assert groups_of("memory", "5:memory:/\n", other) == []

@@ -44,3 +44,10 @@ def test_where_nothing_can_be_written_this_nodes_clock_counts(tmp_path: Path) ->
     file.touch()
     os.utime(file, (0, 0))
     assert FolderClock(tmp_path / "missing").age_s(file.stat()) == pytest.approx(time.time(), abs=60)
+
+
+def test_what_is_dated_ahead_is_new(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    os.utime(file, (time.time() + 50, time.time() + 50))
+    assert FolderClock(tmp_path).age_s(file.stat()) == 0

@@ -4,14 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from slurm.fleet import status_of
+from slurm.fleet import bring_down, bring_up, status_of
 from slurm.folder import Folder
 from slurm.queue_listing import Job
 from slurm.servers import Server
+from slurm.submission import Needs
 
 HERE = Path(__file__).parent
 LISTING = "squeue [--noheader] [--array] [--states=all] [--user=UID] [--name=NAME] [--format=%i|%T|%N|%M|%L|%r]"
@@ -290,3 +292,49 @@ def test_submitit_is_loaded_by_up_alone() -> None:
     code = "import sys, slurm.cli; print('submitit' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_job_that_ends_is_waited_for_and_counts_where_it_is_queued_again(slurm: StandIn) -> None:
+    (slurm.bin / "squeue").unlink()
+    (slurm.bin / "squeue").write_text(
+        '#!/bin/sh\n[ -e "$STANDIN/asked" ] && state=PENDING || state=COMPLETING\ntouch "$STANDIN/asked"\n'
+        'printf "7\\t$state\\tn1\\t0:01\\t4:00\\tNone\\n"\n'
+    )
+    (slurm.bin / "squeue").chmod(0o755)
+    assert slurm.fleet.told("up", "--nodes", "1")["before"] == ["7"]
+
+
+def test_a_job_that_does_not_end_does_not_count(slurm: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("slurm.fleet.jobs_named", lambda _: [Job("7", "COMPLETING", "a", "0:01", "4:00", "")])
+    monkeypatch.setattr("slurm.fleet._ENDING_S", 0)
+    monkeypatch.setattr("slurm.fleet.submit", lambda *given: [f"{given[3]} submitted"])
+    raised = bring_up(Folder.made(slurm.fleet.folder), 1, (), None, Needs(), lambda _: None)
+    assert raised == ([], ["1 submitted"])
+
+
+def test_two_that_bring_up_at_the_same_time_do_so_one_after_the_other(slurm: StandIn) -> None:
+    place = Folder.made(slurm.fleet.folder)
+    with ThreadPoolExecutor(1) as pool:
+        with place.locked():
+            second = pool.submit(slurm.fleet.told, "up", "--nodes", "1")
+            with pytest.raises(TimeoutError):
+                second.result(timeout=5)
+            assert slurm.calls == []
+        assert second.result(timeout=60)["submitted"] == ["7"]
+
+
+def test_down_leaves_nothing_but_logs(slurm: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Folder.made(slurm.fleet.folder)
+    place.submissions.mkdir()
+    mine, others = place.path / "mine.json", place.path / "others.json"
+
+    def server(path: Path, job: str) -> Server:
+        path.touch()
+        path.with_suffix(".token").touch()
+        return Server(name="", url="", host="", job=job, workers=1, state="", error="", heartbeat_age_s=9, path=path)
+
+    found = [server(mine, "7"), server(others, "")]
+    monkeypatch.setattr("slurm.fleet.jobs_named", lambda _: [Job("7", "FAILED", "a", "0:01", "4:00", "")])
+    monkeypatch.setattr("slurm.fleet.servers_in", lambda _: found)
+    assert bring_down(place, lambda _: None, now=True) == []
+    assert {path.name for path in place.path.iterdir()} == {"others.json", "others.token"}

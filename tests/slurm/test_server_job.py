@@ -120,3 +120,13 @@ def test_it_listens_where_it_is_told_or_where_other_nodes_reach_it(
     job.terminate()
     assert ended(job) == 0
     assert (tmp_path / "arguments").read_text() == "--port 0 --host 127.0.0.7"
+
+
+def test_a_signal_that_comes_while_the_server_is_started_is_not_lost(server: tuple[str, ...]) -> None:
+    code = (
+        "import os, signal, subprocess\nstart = subprocess.Popen\ndef early(*words, **options):\n"
+        "    server = start(*words, **options)\n    os.kill(os.getpid(), signal.SIGTERM)\n    return server\n"
+        "subprocess.Popen = early\n"
+    )
+    job = subprocess.Popen([sys.executable, "-c", code + JOB, "127.0.0.1", *server], stderr=subprocess.PIPE)
+    assert ended(job) == 0

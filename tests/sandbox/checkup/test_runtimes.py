@@ -83,3 +83,13 @@ def test_squashfs_tools_are_asked_for_by_their_package() -> None:
 
 def test_this_machine_can_be_looked_at() -> None:
     assert {"apptainer", "enroot", "unsquashfs", "fuse"} <= by_name(look_at_runtimes(None, needs_one=False)).keys()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "required"), [(None, True), (RuntimeName.APPTAINER, True), (RuntimeName.ENROOT, False)]
+)
+def test_what_is_switched_off_is_required_where_apptainer_would_run_the_image(
+    wanted: RuntimeName | None, required: bool
+) -> None:
+    switched = by_name(judged(tools(apptainer(allow_user_ns="no"), ENROOT), wanted, needs_one=True))["allow user ns"]
+    assert (switched.ok, switched.required) == (False, required)

@@ -41,3 +41,10 @@ def test_the_limits_of_this_process_are_what_is_looked_at() -> None:
     done = subprocess.run([sys.executable, "-c", f"{lowered}\n{look}"], capture_output=True, text=True, check=True)
     assert "ulimit cpu" in done.stdout
     assert all(check.name != "ulimit cpu" for check in look_at_ulimits(1))
+
+
+def test_a_limit_on_processes_does_not_hold_for_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1, 1))
+    for user, holds in ((0, False), (1000, True)):
+        monkeypatch.setattr("os.geteuid", iter([user]).__next__)
+        assert ("ulimit nproc" in {check.name for check in look_at_ulimits(2)}) == holds

@@ -1,10 +1,11 @@
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from sandbox.endpoint import EndpointRecord, endpoints, prepare_folder, publish, token_path
+from sandbox.endpoint import EndpointRecord, endpoints, locked, prepare_folder, publish, token_path
 from sandbox.server.leftovers import sweep
 
 
@@ -88,3 +89,14 @@ def test_a_file_that_is_no_socket_is_never_removed(folder: Path, tmp_path: Path)
     publish(folder, dead.name, dead, None)
     assert sweep(folder) == [dead]
     assert precious.read_text() == "text"
+
+
+@pytest.mark.parametrize("what", ["publish", "sweep"])
+def test_who_writes_and_who_sweeps_wait_for_each_other(folder: Path, what: str) -> None:
+    mine = record()
+    with ThreadPoolExecutor(1) as pool:
+        with locked(folder):
+            done = pool.submit(sweep, folder) if what == "sweep" else pool.submit(publish, folder, "x", mine, None)
+            with pytest.raises(TimeoutError):
+                done.result(timeout=0.3)
+        done.result(timeout=20)
