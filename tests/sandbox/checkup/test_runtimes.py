@@ -93,3 +93,9 @@ def test_what_is_switched_off_is_required_where_apptainer_would_run_the_image(
 ) -> None:
     switched = by_name(judged(tools(apptainer(allow_user_ns="no"), ENROOT), wanted, needs_one=True))["allow user ns"]
     assert (switched.ok, switched.required) == (False, required)
+
+
+@pytest.mark.parametrize("wanted", [RuntimeName.APPTAINER, RuntimeName.ENROOT])
+def test_apptainer_is_required_unless_another_is_to_run_the_image(wanted: RuntimeName) -> None:
+    check = by_name(judged(tools(None, ENROOT), wanted, needs_one=True))["apptainer"]
+    assert (check.ok, check.required) == (False, wanted is RuntimeName.APPTAINER)
