@@ -7,6 +7,7 @@ On a shared file system it is found by all nodes. A server touches its file ever
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -16,8 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
+from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator
 
 from containers.private_folder import is_private
 from sandbox.folder_clock import FolderClock
@@ -30,8 +32,12 @@ _NAME = re.compile(r"\.?(?P<host>.+)-\d+-\d+-[0-9a-f]{8}\.")
 """Of a server's files; see `EndpointRecord.name`."""
 UNIX_PREFIX = "unix:"
 """Of the URL of a socket."""
+_URL = re.compile(r"https?://([\w.-]+|\[[\w:.%]+\])(:\d+)?(/[!-~]*)?|unix:/[^\0-\x1f\x7f]+", re.ASCII)
 BEAT_S = 10.0
 STALE_S = 60.0
+_MOST_BYTES = 1 << 16
+_told: set[Path] = set()
+"""What clients, who look each second, have been warned of."""
 log = logging.getLogger(__name__)
 
 
@@ -53,6 +59,15 @@ class EndpointRecord(StrictRecord):
     """That of Slurm it runs in, as squeue(1) names it: `123`, or `123_4` of an array."""
     workers: int
     version: str
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_servers(cls, url: str) -> str:
+        if not _URL.fullmatch(url):
+            raise ValueError("no URL of a server")
+        if not url.startswith(UNIX_PREFIX):
+            _ = urlsplit(url).port  # raises ValueError for one that there is not
+        return url
 
     @classmethod
     def of_this_process(cls, url: str, workers: int, version: str) -> Self:
@@ -121,6 +136,20 @@ def check_folder(folder: Path) -> None:
             13,
             "tokens are kept here: it must be a folder of this user that nobody else can open (chmod 700)",
             str(folder),
+        )
+
+
+def check_writers(folder: Path) -> None:
+    """Looks whether another user could have put something into the folder, which would be sent programs and tests.
+
+    Raises:
+        PermissionError: one could.
+        OSError: it is not there.
+    """
+    found = folder.stat()
+    if found.st_uid not in (os.getuid(), 0) or found.st_mode & 0o022:
+        raise PermissionError(
+            13, "another user could have put servers here: it must be your own, and closed to others", str(folder)
         )
 
 
@@ -212,28 +241,68 @@ def remove_strays(folder: Path) -> None:
 
 
 def endpoints(folder: Path, clock: FolderClock | None = None) -> Iterator[Endpoint]:
-    """The servers of a folder, by name; one that goes meanwhile is left out.
+    """The servers of a folder, by name; one that goes meanwhile is left out, and so is, with a warning, what is none.
 
     Args:
         clock: the folder's, where it is looked into again and again.
 
     Raises:
-        RecordError: a file is no endpoint file.
         OSError: the folder or a file cannot be read.
     """
     clock = clock or FolderClock(folder)
     for path in sorted(folder.glob("*" + _SUFFIX)):
         try:
-            with path.open("rb") as file:  # NFS looks at a file's times anew when it is opened; nfs(5)
-                record = EndpointRecord.model_validate_json(file.read())
-                age_s = clock.age_s(os.fstat(file.fileno()))
-            token_file = path.with_suffix(_TOKEN_SUFFIX)
-            token = token_file.read_text().strip() if token_file.exists() else None
+            content, found = _read(path)  # NFS looks at a file's times anew when it is opened; nfs(5)
+            record = EndpointRecord.model_validate_json(content)
+            token = _token_beside(path)
         except FileNotFoundError:
             continue
+        except (_NoFileError, UnicodeDecodeError, PermissionError) as error:
+            _leave_out(path, str(error))
         except ValidationError as error:
-            raise record_error(error, path, 1) from None
-        yield Endpoint(path, record, token, age_s)
+            _leave_out(path, str(record_error(error, path, 1)))
+        else:
+            yield Endpoint(path, record, token, clock.age_s(found))
+
+
+class _NoFileError(Exception):
+    """What has a name like a server's file is none."""
+
+
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    """A plain file: a FIFO would be waited for, and a link leads to what others may have written.
+
+    Raises:
+        _NoFileError: it is something else.
+        OSError: it cannot be read.
+    """
+    try:
+        with open(path, "rb", opener=_open_at_once) as file:
+            found = os.fstat(file.fileno())
+            if stat.S_ISREG(found.st_mode):
+                return file.read(_MOST_BYTES), found
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
+            raise
+    raise _NoFileError(f"{path} is no plain file")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
+
+
+def _token_beside(path: Path) -> str | None:
+    """The token of the server with this endpoint file; None where it needs none."""
+    try:
+        return _read(path.with_suffix(_TOKEN_SUFFIX))[0].decode("ascii").strip()
+    except FileNotFoundError:
+        return None
+
+
+def _leave_out(path: Path, reason: str) -> None:
+    if path not in _told:
+        _told.add(path)
+        log.warning("left out what is no server's: %s", reason)
 
 
 def _job() -> str:

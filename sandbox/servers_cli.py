@@ -15,7 +15,6 @@ from rich.text import Text
 
 from sandbox.checkup.cli import JsonOption
 from sandbox.endpoint import check_folder, default_folder
-from sandbox.errors import RecordError
 
 if TYPE_CHECKING:
     from sandbox.client.roll_call import Present
@@ -40,9 +39,6 @@ def servers(
             check_folder(folder)
             sweep(folder)
         found = asyncio.run(call_roll(folder))
-    except RecordError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(_BAD_INPUT) from None
     except OSError as error:
         typer.echo(f"error: {error.filename or folder}: {error.strerror or error}", err=True)
         raise typer.Exit(_BAD_INPUT) from None
@@ -69,7 +65,7 @@ def _print(folder: Path, found: Sequence[Present]) -> None:
         record = server.endpoint.record
         state = Text(server.state, style="green" if not server.error else "bold red")
         beat = f"{server.endpoint.age_s:.0f} s ago"
-        table.add_row(Text(record.url), Text(record.host), record.job or "-", str(record.workers), state, beat)
+        table.add_row(Text(record.url), Text(record.host), Text(record.job or "-"), str(record.workers), state, beat)
     console.print(table)
     for server in found:
         if server.error:

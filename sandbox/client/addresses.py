@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from sandbox.endpoint import UNIX_PREFIX, Endpoint, check_folder, default_folder, endpoints
+from sandbox.endpoint import UNIX_PREFIX, Endpoint, check_folder, check_writers, default_folder, endpoints
 from sandbox.folder_clock import FolderClock
 
 ENVIRONMENT = "QRPO_SANDBOX_SERVERS"
@@ -75,7 +75,6 @@ class Addresses:
 
         Raises:
             OSError: the folder cannot be read, or others than its owner could have put something into it.
-            RecordError: a file is no endpoint file.
         """
         if self.folder is None:
             return self._fixed
@@ -83,6 +82,8 @@ class Addresses:
             return []
         if self._is_private:  # its name can be guessed: under /tmp another user may have been there first
             check_folder(self.folder)
+        else:
+            check_writers(self.folder)
         return [
             address_of(found)
             for found in endpoints(self.folder, self._clock)

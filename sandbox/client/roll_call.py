@@ -39,7 +39,7 @@ async def call_roll(folder: Path) -> list[Present]:
     """Asks all at the same time, for `_PATIENCE_S` at most.
 
     Raises:
-        RecordError, OSError: see `endpoints`.
+        OSError: see `endpoints`.
     """
     return list(await asyncio.gather(*map(_ask, endpoints(folder))))
 

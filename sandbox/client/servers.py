@@ -11,7 +11,7 @@ from collections.abc import Callable
 from sandbox.client.addresses import Address, Addresses
 from sandbox.client.failures import RequestFailure
 from sandbox.client.server import Server
-from sandbox.errors import InfrastructureError, RecordError, RefusedError, SandboxError, UnreachableError
+from sandbox.errors import InfrastructureError, RefusedError, SandboxError, UnreachableError
 from sandbox.wire import Info
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class Servers:
         try:
             now = self._addresses.now()
             self._folder_failure = ""
-        except (OSError, RecordError) as error:
+        except OSError as error:
             self._folder_failure = str(error)
             return
         for address in self._servers.keys() - set(now):

@@ -12,7 +12,7 @@ import typer
 from containers.runtime import ContainerError
 from sandbox.checkup.cli import LevelOption
 from sandbox.endpoint import default_folder
-from sandbox.errors import InfrastructureError, RecordError, UnsupportedHostError
+from sandbox.errors import InfrastructureError, UnsupportedHostError
 from sandbox.level import Level
 from sandbox.limits import MIB, Limits
 from sandbox.runtime_options import ImageOption, RuntimeOption, runtime_of
@@ -116,7 +116,7 @@ def serve(  # noqa: PLR0913  # a command has the options it has
             settings=settings,
         )
         code = run_server(listen, options, lambda line: typer.echo(line, err=True))
-    except (ListenError, TokenError, RecordError) as error:
+    except (ListenError, TokenError) as error:
         _fail(str(error), _BAD_INPUT)
     except (InfrastructureError, UnsupportedHostError, ContainerError) as error:
         _fail(str(error), _HOST_FAILED)

@@ -15,7 +15,6 @@ def sweep(folder: Path) -> list[EndpointRecord]:
     """Removes the files of servers that are gone: endpoint, token and socket. Those servers.
 
     Raises:
-        RecordError: a file is no endpoint file.
         OSError: something cannot be removed.
     """
     with locked(folder):

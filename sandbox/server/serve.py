@@ -73,7 +73,7 @@ def serve(listen: Callable[[], Listening], options: ServeOptions, say: Say) -> i
     Raises:
         ListenError: it cannot listen there.
         UnsupportedHostError, InfrastructureError, MissingPackageError: see `Sandbox`.
-        RecordError, OSError: the folder or a file in it is of no use.
+        OSError: the folder is of no use.
     """
     _raise_descriptor_limit()
     with _signals_end_the_start(), ExitStack() as stack:

@@ -1,13 +1,14 @@
 import os
+import socket
 import stat
 import subprocess
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from sandbox import endpoint
 from sandbox.endpoint import EndpointRecord, endpoints, is_gone, prepare_folder, publish, token_path, touch, withdraw
-from sandbox.errors import RecordError
 
 
 @pytest.fixture
@@ -113,10 +114,72 @@ def test_an_entry_names_its_slurm_job_as_squeue_does(
     assert record().job == job
 
 
-def test_what_is_no_endpoint_file_is_an_error_with_its_place(folder: Path) -> None:
-    (folder / "x.json").write_text("{}")
-    with pytest.raises(RecordError, match=r"x\.json:1"):
-        list(endpoints(folder))
+def plant(path: Path, kind: str) -> None:
+    """Something that a server would not write."""
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "link":
+            path.symlink_to(path)
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as end:
+                end.bind(str(path))
+        case "unreadable":
+            path.touch(0o000)
+        case text:
+            path.write_text(text)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "link", "socket", "unreadable", "", "{}", "\x00{{"])
+def test_what_is_no_servers_file_hides_no_server_and_is_told_once(
+    folder: Path, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    publish(folder, record().name, record(), "secret")
+    plant(folder / "x.json", kind)
+    assert [found.token for _ in range(2) for found in endpoints(folder)] == ["secret"] * 2
+    assert caplog.text.count("x.json") == 1
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "link", "socket", "\u2026"])
+def test_a_server_whose_token_is_none_is_left_out(folder: Path, kind: str) -> None:
+    publish(folder, record().name, record(), None)
+    plant(token_path(folder, record().name), kind)
+    assert list(endpoints(folder)) == []
+
+
+URLS = ["", "http://", "http://[", "http://[::1", "http://a b:1", "http://h:abc", "http://h:65536", "http://h:1\nX: y"]
+
+
+@pytest.mark.parametrize("url", [*URLS, "ftp://h:1", "unix:", "unix:relative", "http://\u2100.org", "http://u:p@h:1"])
+def test_a_url_that_leads_to_no_server_is_none(url: str) -> None:
+    with pytest.raises(ValidationError, match="url"):
+        record(url=url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://node-1.cluster:1", "https://[::1]:1/a", "http://1.2.3.4", "unix:/a b"]
+)
+def test_a_url_of_a_server_is_one(url: str) -> None:
+    assert record(url=url).url == url
+
+
+@pytest.mark.parametrize("suffix", [".json", ".token"])
+def test_a_server_writes_again_what_somebody_has_removed(folder: Path, suffix: str) -> None:
+    mine = record()
+    publish(folder, mine.name, mine, "secret")
+    (folder / (mine.name + suffix)).unlink()
+    touch(folder, mine.name, mine, "secret")
+    assert [found.token for found in endpoints(folder)] == ["secret"]
+
+
+def test_a_token_is_as_young_as_its_server(folder: Path) -> None:
+    mine = record()
+    publish(folder, mine.name, mine, "secret")
+    os.utime(token_path(folder, mine.name), (0, 0))
+    touch(folder, mine.name, mine, "secret")
+    assert token_path(folder, mine.name).stat().st_mtime > 0
 
 
 def test_a_folder_without_locks_still_works(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

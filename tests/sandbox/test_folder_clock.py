@@ -51,3 +51,19 @@ def test_what_is_dated_ahead_is_new(tmp_path: Path) -> None:
     file.touch()
     os.utime(file, (time.time() + 50, time.time() + 50))
     assert FolderClock(tmp_path).age_s(file.stat()) == 0
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+def test_a_clock_that_somebody_sets_is_looked_at_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_s: float
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.touch()
+    new.touch()
+    os.utime(old, (time.time() - 100,) * 2)
+    clock = FolderClock(tmp_path)
+    assert 99 < clock.age_s(old.stat()) < 130
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + step_s)
+    assert clock.age_s(new.stat()) < 20
+    assert 99 < clock.age_s(old.stat()) < 130

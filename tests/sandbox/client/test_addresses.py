@@ -95,6 +95,26 @@ def test_the_folder_that_others_could_guess_must_be_this_users_alone(
     assert Addresses(None).now() == []
 
 
+@pytest.mark.parametrize("mode", [0o770, 0o702, 0o1777])
+def test_a_folder_into_which_others_can_put_servers_is_not_used(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    publish(folder, "a", here("http://here:1"), "t")
+    folder.chmod(mode)
+    with pytest.raises(PermissionError, match="another user"):
+        Addresses(folder).now()
+    folder.chmod(0o755)
+    assert len(Addresses(folder).now()) == 1
+
+
+def test_a_folder_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        Path, "stat", lambda *_, **__: os.stat_result((0o40700, 1, 1, 2, os.getuid() + 1, 0, 0, 0, 0, 0))
+    )
+    with pytest.raises(PermissionError, match="another user"):
+        Addresses(tmp_path).now()
+
+
 def test_a_server_that_starts_again_at_its_address_is_another_one(tmp_path: Path) -> None:
     publish(tmp_path, "a", far("http://far:1"), "x")
     before = Addresses(tmp_path).now()
