@@ -70,8 +70,14 @@ def look_into(image: str, command: Sequence[str], environment: Mapping[str, str]
             f"{image} cannot be used: no `python3` (>= 3.8) started in it; "
             f"{Path(command[0]).name} ended with {done.returncode}: {said or 'it said nothing'}"
         )
-    found = json.loads(done.stdout.splitlines()[-1])
-    version = tuple(found["version"])
+    try:
+        found = json.loads(done.stdout.splitlines()[-1])
+        version = tuple(found["version"])
+    except (IndexError, KeyError, TypeError, ValueError):
+        said = done.stdout[-_LAST_WORDS:].decode(errors="replace")
+        raise ContainerError(
+            f"{image} cannot be used: {Path(command[0]).name} did not run the probe, but said {said!r}"
+        ) from None
     if version[:2] < OLDEST_PYTHON:
         has = ".".join(map(str, version))
         raise ContainerError(f"{image} has Python {has}; at least {'.'.join(map(str, OLDEST_PYTHON))} is needed")

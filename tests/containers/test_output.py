@@ -18,3 +18,15 @@ def test_a_command_that_takes_too_long_is_ended_even_where_a_child_of_it_lives_o
     began_s = time.monotonic()
     assert output_of(["/bin/sh", "-c", "sleep 5 & wait"], timeout_s=0.2) is None
     assert time.monotonic() - began_s < 4
+
+
+def test_a_command_that_does_not_stop_talking_is_ended_early() -> None:
+    began_s = time.monotonic()
+    assert output_of(["/bin/sh", "-c", "yes"], timeout_s=30) is None
+    assert time.monotonic() - began_s < 10
+
+
+def test_a_command_that_closes_its_output_and_lives_on_is_ended() -> None:
+    began_s = time.monotonic()
+    assert output_of(["/bin/sh", "-c", "exec >&-; sleep 30"], timeout_s=0.2) is None
+    assert time.monotonic() - began_s < 10
