@@ -28,13 +28,16 @@ _PASSING = (
 """In what Slurm says when its controller is busy, or away for a moment."""
 
 
-def call_slurm(*command: str) -> str:
-    """What it prints. Where the controller does not answer it is called again, with pauses.
+def call_slurm(*command: str, is_patient: bool = True) -> str:
+    """What it prints.
+
+    Args:
+        is_patient: where the controller does not answer it is called again, with pauses.
 
     Raises:
         SlurmError: it is not there, or fails.
     """
-    return patiently(lambda: _called(command))
+    return patiently(lambda: _called(command)) if is_patient else _called(command)
 
 
 def patiently(call: Callable[[], Result]) -> Result:

@@ -20,6 +20,8 @@ _TELL_S = 6.0
 """How often a job is told to end: one that has only just started may not have heard."""
 _ENDING_S = 60.0
 """How long jobs take to end, or to be queued again, at the most: Slurm's KillWait and what follows it."""
+_STUCK_S = 180.0
+"""How long jobs may be ending before nothing is waited for any more: their nodes do not answer."""
 Say = Callable[[str], None]
 
 
@@ -66,7 +68,7 @@ def bring_up(folder: Folder, nodes: int, command: tuple[str, ...], host: str | N
     """
 
     def fill() -> Raised:
-        # Counted anew at every try: an sbatch that timed out may have submitted what it was to.
+        # Counted anew at every try: an sbatch that timed out may have submitted what it was to. All is one try.
         before = [job.id for job in _staying(folder, say)]
         missing = nodes - len(before)
         return Raised(before, submit(folder, command, host, missing, needs) if missing > 0 else [])
@@ -75,15 +77,18 @@ def bring_up(folder: Folder, nodes: int, command: tuple[str, ...], host: str | N
         return patiently(fill)
 
 
-def status_of(folder: Folder) -> Status:
+def status_of(folder: Folder, *, is_patient: bool = False) -> Status:
     """The jobs and their servers; entries of dead ones are removed.
+
+    Args:
+        is_patient: see `call_slurm`: each call can take half a minute.
 
     Raises:
         FleetError: the folder's servers cannot be listed.
     """
     servers = servers_in(folder.path)
     try:
-        jobs = jobs_named(folder.job_name)
+        jobs = jobs_named(folder.job_name, is_patient=is_patient)
     except SlurmError as error:
         return Status(members=[], others=servers, slurm_error=str(error))
     # Of a job that was queued again: the old server's entry may still be there, if its node died.
@@ -102,7 +107,7 @@ def wait_for(folder: Folder, ids: Sequence[str], wait_s: float, say: Say) -> Non
     """
     end_s = time.monotonic() + wait_s
     while True:
-        found = status_of(folder)
+        found = status_of(folder, is_patient=True)
         if found.slurm_error:
             raise FleetError(found.slurm_error)
         members = {member.job.id: member for member in found.members}
@@ -126,16 +131,22 @@ def bring_down(folder: Folder, say: Say, *, now: bool) -> list[str]:
         now: servers are killed, and do not finish what they have accepted.
 
     Raises:
-        FleetError: Slurm says no, or what they have left cannot be removed.
+        FleetError: Slurm says no, or does not end them, or what they have left cannot be removed.
     """
     ended: set[str] = set()
     told_s = -_TELL_S
+    moved_s = time.monotonic()
     while True:
         jobs = jobs_named(folder.job_name)
         live = [job for job in jobs if not job.has_ended]
         if not live:
             break
         ended |= {job.id for job in live}
+        if not all(job.is_ending for job in live):
+            moved_s = time.monotonic()
+        elif time.monotonic() - moved_s > _STUCK_S:
+            stuck = ", ".join(f"{job.id} on {job.node}" for job in live)
+            raise FleetError(f"{stuck}: Slurm has tried to end these for {_STUCK_S:g} s; is the node down? (sinfo)")
         if time.monotonic() - told_s >= _TELL_S:
             _tell(live, now=now)
             told_s = time.monotonic()
@@ -168,7 +179,7 @@ def _staying(folder: Folder, say: Say) -> list[Job]:
     """The jobs that wait or run, once none is ending: it could be queued again."""
     end_s = time.monotonic() + _ENDING_S
     while True:
-        jobs = jobs_named(folder.job_name)
+        jobs = jobs_named(folder.job_name, is_patient=False)
         ending = sum(job.is_ending for job in jobs)
         if not ending or time.monotonic() > end_s:
             return [job for job in jobs if not job.has_ended and not job.is_ending]

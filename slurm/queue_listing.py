@@ -59,8 +59,11 @@ class Job(NamedTuple):
         return self.state == "PENDING"
 
 
-def jobs_named(name: str) -> list[Job]:
+def jobs_named(name: str, *, is_patient: bool = True) -> list[Job]:
     """This user's jobs of a name, each of an array by itself, in the order of their numbers.
+
+    Args:
+        is_patient: see `call_slurm`.
 
     Raises:
         SlurmError: see `call_slurm`; or it says what cannot be read.
@@ -73,6 +76,7 @@ def jobs_named(name: str) -> list[Job]:
         f"--user={os.getuid()}",
         f"--name={name}",
         f"--format={_FORMAT}",
+        is_patient=is_patient,
     )
     return sorted((_parsed(line) for line in text.splitlines() if line.strip()), key=_number)
 

@@ -11,6 +11,7 @@ Signals, as Slurm sends them:
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -24,6 +25,7 @@ from slurm.address import address_of
 
 log = logging.getLogger(__name__)
 
+_PR_SET_PDEATHSIG = 1
 _DEAF = ("sh", "-c", 'trap "" HUP TERM USR1 USR2; exec "$@"', "sh")
 
 
@@ -48,7 +50,11 @@ class ServerJob:
         if self._host is None and address.note:
             log.warning("%s", address.note)
         host = address.host if self._host is None else self._host
-        server = subprocess.Popen([*_DEAF, *self._command, "--host", host], stdin=subprocess.DEVNULL)
+        server = subprocess.Popen(
+            [*_DEAF, *self._command, "--host", host],
+            stdin=subprocess.DEVNULL,
+            preexec_fn=_finish_without_parent,  # noqa: PLW1509  # this process has one thread
+        )
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         self._pid = server.pid
         if self._is_stopping:  # since before there was a server
@@ -75,3 +81,8 @@ class ServerJob:
         """Until the server has ended. It is not reaped: `checkpoint` runs in a signal handler, within another wait."""
         if self._pid is not None:
             os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
+
+
+def _finish_without_parent() -> None:
+    """A process of a job that other signals end would leave its server to a node where Slurm loses sight of it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)

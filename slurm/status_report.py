@@ -52,8 +52,11 @@ def print_status(console: Console, folder: Folder, found: Status) -> None:
     for member in found.members:
         for line in _remarks(folder, member):
             console.print(Text(line), soft_wrap=True)
-    ready = sum(member.is_ready for member in found.members)
-    there = sum(not member.job.has_ended for member in found.members)
+    if found.slurm_error:
+        ready, there = sum(server.state == "ready" for server in found.others), len(found.others)
+    else:
+        ready = sum(member.is_ready for member in found.members)
+        there = sum(not member.job.has_ended for member in found.members)
     console.print(Text(f"{ready} of {there} servers take work; clients find them in {folder.path}"), soft_wrap=True)
 
 

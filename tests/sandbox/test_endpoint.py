@@ -158,9 +158,7 @@ def test_a_url_that_leads_to_no_server_is_none(url: str) -> None:
         record(url=url)
 
 
-@pytest.mark.parametrize(
-    "url", ["http://node-1.cluster:1", "https://[::1]:1/a", "http://1.2.3.4", "unix:/a b"]
-)
+@pytest.mark.parametrize("url", ["http://node-1.cluster:1", "https://[::1]:1/a", "http://1.2.3.4", "unix:/a b"])
 def test_a_url_of_a_server_is_one(url: str) -> None:
     assert record(url=url).url == url
 

@@ -203,6 +203,31 @@ def test_status_tells_of_servers_where_squeue_fails(slurm: StandIn) -> None:
     assert "the jobs are not known: squeue: Invalid user: 77" in slurm.fleet.run("status").stdout
 
 
+def test_status_does_not_wait_for_a_controller_that_is_away(slurm: StandIn) -> None:
+    (slurm.place / "refuse-squeue-always").write_text("slurm_load_jobs error: Unable to contact slurm controller\n")
+    assert "Unable to contact" in slurm.fleet.told("status")["slurm_error"]
+    assert slurm.calls == [LISTING]
+
+
+def test_up_gives_an_absent_controller_as_many_tries_as_any_command(slurm: StandIn) -> None:
+    (slurm.place / "refuse-squeue-always").write_text("slurm_load_jobs error: Unable to contact slurm controller\n")
+    assert slurm.fleet.run("up", "--nodes", "1").returncode == 2
+    assert slurm.calls == [LISTING] * 4
+
+
+def test_down_does_not_wait_for_ever_for_a_node_that_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from slurm import fleet
+    from slurm.errors import FleetError
+    from slurm.folder import Folder
+    from slurm.queue_listing import Job
+
+    monkeypatch.setattr(fleet, "_STUCK_S", 0.0)
+    monkeypatch.setattr(fleet, "jobs_named", lambda _: [Job("5_1", "COMPLETING", "n1", "1:00", "3:00", "")])
+    monkeypatch.setattr(fleet, "_tell", lambda *_, **__: None)
+    with pytest.raises(FleetError, match=r"5_1 on n1: .* is the node down"):
+        fleet.bring_down(Folder(tmp_path), lambda _: None, now=False)
+
+
 @pytest.mark.parametrize("command", ["squeue", "sbatch"])
 def test_a_controller_that_is_busy_is_asked_again(slurm: StandIn, command: str) -> None:
     slurm.refuse(command, f"{command}: error: Socket timed out on send/recv operation\n")

@@ -99,6 +99,22 @@ def test_ahead_of_a_time_limit_the_server_finishes_before_the_job_goes_on(
     assert (tmp_path / "signals").read_text() == "SIGINT\n"
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT, signal.SIGKILL])
+def test_a_server_finishes_when_its_job_is_ended_by_another_signal(
+    start: Callable[..., subprocess.Popen[bytes]],
+    server: tuple[str, ...],
+    tmp_path: Path,
+    eventually: Callable[[Callable[[], object]], None],
+    number: signal.Signals,
+) -> None:
+    job = start(*server)
+    eventually((tmp_path / "pid").exists)
+    job.send_signal(number)
+    ended(job)
+    eventually((tmp_path / "finished").exists)
+    assert (tmp_path / "signals").read_text() == "SIGINT\n"
+
+
 @pytest.mark.parametrize(("end", "code"), [("sys.exit(7)", 7), ("os.kill(os.getpid(), 9)", 137)])
 def test_a_server_that_fails_fails_the_job_and_has_the_last_word(
     start: Callable[..., subprocess.Popen[bytes]], end: str, code: int
