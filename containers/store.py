@@ -99,10 +99,13 @@ class ImageStore:
             except BaseException:
                 os.close(lock)
                 raise
-            if entry in _held:
+            held = _held.get(entry)
+            if held is not None and os.path.samestat(os.fstat(held), os.fstat(lock)):
                 os.close(lock)
             else:
                 _held[entry] = lock
+                if held is not None:  # of a folder that somebody has removed with all the store
+                    os.close(held)
             return entry / _IMAGE / "root"
 
     def renew(self, reference: str) -> Path:

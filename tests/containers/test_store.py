@@ -293,6 +293,15 @@ def test_what_nobody_uses_is_removed_by_its_age(folder: Path, squashfs: Path) ->
     assert store.images() == []
 
 
+def test_an_image_that_is_prepared_anew_after_the_store_was_deleted_is_in_use(folder: Path, squashfs: Path) -> None:
+    store = ImageStore(folder)
+    store.prepare(str(squashfs))
+    shutil.rmtree(folder)
+    root = store.prepare(str(squashfs))
+    assert ImageStore(folder).remove_unused(0) == []
+    assert (root / "etc" / "text").read_text() == "one"
+
+
 def test_what_is_used_is_not_removed_however_old_it_is(folder: Path, squashfs: Path) -> None:
     user = started(folder, squashfs, dict(os.environ))
     assert user.stdout is not None
