@@ -159,13 +159,19 @@ def publish(folder: Path, name: str, record: EndpointRecord, token: str | None) 
     Raises:
         OSError: they cannot be written.
     """
-    path = folder / (name + _SUFFIX)
+    path, secret = folder / (name + _SUFFIX), token_path(folder, name)
     with locked(folder):
         if token is not None:
-            handle = os.open(token_path(folder, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(handle, "w") as stream:
-                stream.write(token + "\n")
-        write_atomically(path, [record])
+            handle = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            if token is not None:
+                with os.fdopen(handle, "w") as stream:
+                    stream.write(token + "\n")
+            write_atomically(path, [record])
+        except OSError as error:
+            secret.unlink(missing_ok=True)
+            error.filename = error.filename or str(path)
+            raise
     return path
 
 

@@ -148,7 +148,7 @@ class Connection:
         return IncompatibleServerError(self.url, f"{reason}; is it a qrpo-sandbox server of this version?")
 
     async def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        async with self._translated():
+        async with self._translated(), self._watched():
             request = self._http.build_request(method, path, content=body, headers=_JSON if body else None)
             response = await self._http.send(request, stream=True)
             try:

@@ -110,10 +110,15 @@ class _Life:
         serving = asyncio.create_task(server.serve(sockets=[self._listening.sock]))
         await server.until_started(serving)
         record = EndpointRecord.of_this_process(self._listening.url, self._sandbox.workers, version("qrpo-sandbox"))
-        async with Heart(self._options.folder, record, self._options.token):
-            self._say(self._first_line(record))
-            number = await self._until_signal(serving)
-            self._say(f"{number.name}: finishing what was accepted; once more stops at once")
+        try:
+            async with Heart(self._options.folder, record, self._options.token):
+                self._say(self._first_line(record))
+                number = await self._until_signal(serving)
+                self._say(f"{number.name}: finishing what was accepted; once more stops at once")
+        except OSError:  # it cannot be found
+            server.should_exit = True
+            await serving
+            raise
         return await self._end(server, serving, app.state.service)
 
     async def _until_signal(self, serving: asyncio.Task[None]) -> signal.Signals:

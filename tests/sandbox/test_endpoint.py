@@ -172,6 +172,17 @@ def test_a_server_writes_again_what_somebody_has_removed(folder: Path, suffix: s
     assert [found.token for found in endpoints(folder)] == ["secret"]
 
 
+def test_a_full_disk_is_told_and_keeps_no_token(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(endpoint, "write_atomically", refuse)
+    with pytest.raises(OSError, match="No space") as caught:
+        publish(folder, record().name, record(), "secret")
+    assert str(caught.value.filename).endswith(".json")
+    assert list(folder.glob("*.token")) == []
+
+
 def test_a_token_is_as_young_as_its_server(folder: Path) -> None:
     mine = record()
     publish(folder, mine.name, mine, "secret")

@@ -473,6 +473,27 @@ def test_a_server_that_falls_silent_is_given_up(fake: Any, monkeypatch: Any) -> 
     assert time.monotonic() - began < 3
 
 
+def test_a_server_that_falls_silent_while_it_is_sent_problems_is_given_up(
+    fake: Any, start_server: Any, monkeypatch: Any
+) -> None:
+    import asyncio
+
+    monkeypatch.setattr("sandbox.client.connection._SILENCE_S", 0.2)
+    monkeypatch.setattr("sandbox.client.connection._PING_S", 0.2)
+
+    async def hangs(call: Any) -> None:
+        if call.path == "/v1/info":
+            await call.answer()
+        else:
+            await asyncio.sleep(20)
+
+    silent, other = fake(hangs), start_server()
+    began = time.monotonic()
+    with SandboxClient([silent.url, other.url]) as client:
+        assert len(client.judge_batch([(P, "")] * 50)) == 50
+    assert time.monotonic() - began < 10
+
+
 def test_a_server_that_is_slow_but_lives_is_waited_for(fake: Any, monkeypatch: Any) -> None:
     import asyncio
 

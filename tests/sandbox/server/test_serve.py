@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -281,6 +283,33 @@ def test_a_folder_that_others_can_open_is_refused(serve: Serve, tmp_path: Path) 
     shared.mkdir(mode=0o755)
     assert "chmod 700" in refusal(serve("--endpoint-dir", shared))
     assert "chmod 700" in refusal(serve("--uds", shared / "socket"))
+
+
+FULL = """
+import sys
+from pathlib import Path
+import sandbox.endpoint
+from sandbox.server.cli import serve
+import typer
+def refuse(*_):
+    raise OSError(28, "No space left on device")
+sandbox.endpoint.write_atomically = refuse
+try:
+    serve(port=0, workers=1, endpoint_dir=Path(sys.argv[1]))
+except typer.Exit as end:
+    sys.exit(end.exit_code)
+"""
+
+
+def test_a_full_disk_is_said_in_one_line_and_nothing_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "full"
+    command = [sys.executable, "-c", FULL, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"error: {folder}/")
+    assert line.endswith(".json: No space left on device")
+    assert [path.name for path in folder.iterdir()] == [".lock"]
 
 
 def test_a_host_that_cannot_sandbox_is_exit_code_7(serve: Serve, endpoint_dir: Path) -> None:
