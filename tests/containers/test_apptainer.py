@@ -76,6 +76,20 @@ def test_singularity_is_given_only_what_it_has(public_folder: Path, monkeypatch:
     }
 
 
+@pytest.mark.parametrize("said", ["", "welcome to this cluster", "[]", "{}"])
+def test_a_command_that_says_something_else_is_told(
+    public_folder: Path, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    commands = public_folder / "wrapper"
+    commands.mkdir()
+    (commands / "apptainer").write_text(f"#!/bin/sh\necho '{said}'\n")
+    for path in (commands, commands / "apptainer"):
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", str(commands))
+    with pytest.raises(ContainerError, match="apptainer ran no Python in it"):
+        _ = ApptainerRuntime(image=public_folder).contents
+
+
 @real
 def test_an_image_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ContainerError, match=r"there is no image at .*none\.sif"):
