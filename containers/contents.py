@@ -76,7 +76,7 @@ def look_into(image: str, command: Sequence[str], environment: Mapping[str, str]
     except (IndexError, KeyError, TypeError, ValueError):
         said = done.stdout[-_LAST_WORDS:].decode(errors="replace")
         raise ContainerError(
-            f"{image} cannot be used: {Path(command[0]).name} did not run the probe, but said {said!r}"
+            f"{image} cannot be used: {Path(command[0]).name} ran no Python in it, but said {said!r}"
         ) from None
     if version[:2] < OLDEST_PYTHON:
         has = ".".join(map(str, version))

@@ -81,7 +81,7 @@ def test_a_command_that_says_something_else_is_told(
     public_folder: Path, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     commands = public_folder / "wrapper"
-    commands.mkdir()
+    commands.mkdir(exist_ok=True)
     (commands / "apptainer").write_text(f"#!/bin/sh\necho '{said}'\n")
     for path in (commands, commands / "apptainer"):
         path.chmod(0o755)

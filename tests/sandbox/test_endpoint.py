@@ -1,5 +1,4 @@
 import os
-import socket
 import stat
 import subprocess
 from pathlib import Path
@@ -124,8 +123,7 @@ def plant(path: Path, kind: str) -> None:
         case "link":
             path.symlink_to(path)
         case "socket":
-            with socket.socket(socket.AF_UNIX) as end:
-                end.bind(str(path))
+            os.mknod(path, stat.S_IFSOCK | 0o600)
         case "unreadable":
             path.touch(0o000)
         case text:
