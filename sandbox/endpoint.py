@@ -7,7 +7,6 @@ On a shared file system it is found by all nodes. A server touches its file ever
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import logging
 import os
@@ -24,6 +23,7 @@ from pydantic import ValidationError, field_validator
 from containers.private_folder import is_private
 from sandbox.folder_clock import FolderClock
 from sandbox.jsonl import record_error, write_atomically
+from sandbox.plain_file import NoPlainFileError, read_plain
 from sandbox.records import StrictRecord
 
 _SUFFIX, _TOKEN_SUFFIX = ".json", ".token"
@@ -35,7 +35,6 @@ UNIX_PREFIX = "unix:"
 _URL = re.compile(r"https?://([\w.-]+|\[[\w:.%]+\])(:\d+)?(/[!-~]*)?|unix:/[^\0-\x1f\x7f]+", re.ASCII)
 BEAT_S = 10.0
 STALE_S = 60.0
-_MOST_BYTES = 1 << 16
 _told: set[Path] = set()
 """What clients, who look each second, have been warned of."""
 log = logging.getLogger(__name__)
@@ -258,12 +257,12 @@ def endpoints(folder: Path, clock: FolderClock | None = None) -> Iterator[Endpoi
     clock = clock or FolderClock(folder)
     for path in sorted(folder.glob("*" + _SUFFIX)):
         try:
-            content, found = _read(path)  # NFS looks at a file's times anew when it is opened; nfs(5)
+            content, found = read_plain(path)  # NFS looks at a file's times anew when it is opened; nfs(5)
             record = EndpointRecord.model_validate_json(content)
             token = _token_beside(path)
         except FileNotFoundError:
             continue
-        except (_NoFileError, UnicodeDecodeError, PermissionError) as error:
+        except (NoPlainFileError, UnicodeDecodeError, PermissionError) as error:
             _leave_out(path, str(error))
         except ValidationError as error:
             _leave_out(path, str(record_error(error, path, 1)))
@@ -271,36 +270,10 @@ def endpoints(folder: Path, clock: FolderClock | None = None) -> Iterator[Endpoi
             yield Endpoint(path, record, token, clock.age_s(found))
 
 
-class _NoFileError(Exception):
-    """What has a name like a server's file is none."""
-
-
-def _read(path: Path) -> tuple[bytes, os.stat_result]:
-    """A plain file: a FIFO would be waited for, and a link leads to what others may have written.
-
-    Raises:
-        _NoFileError: it is something else.
-        OSError: it cannot be read.
-    """
-    try:
-        with open(path, "rb", opener=_open_at_once) as file:
-            found = os.fstat(file.fileno())
-            if stat.S_ISREG(found.st_mode):
-                return file.read(_MOST_BYTES), found
-    except OSError as error:
-        if error.errno not in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
-            raise
-    raise _NoFileError(f"{path} is no plain file")
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW)
-
-
 def _token_beside(path: Path) -> str | None:
     """The token of the server with this endpoint file; None where it needs none."""
     try:
-        return _read(path.with_suffix(_TOKEN_SUFFIX))[0].decode("ascii").strip()
+        return read_plain(path.with_suffix(_TOKEN_SUFFIX))[0].decode("ascii").strip()
     except FileNotFoundError:
         return None
 

@@ -292,7 +292,7 @@ def test_of_a_job_that_runs_again_the_new_server_is_told(slurm: StandIn, monkeyp
             name=name, url="", host=name, job="7", workers=1, state=state, error="", heartbeat_age_s=9, path=path
         )
 
-    monkeypatch.setattr("slurm.fleet.jobs_named", lambda _: [Job("7", "RUNNING", "a", "0:01", "4:00", "")])
+    monkeypatch.setattr("slurm.fleet.jobs_named", lambda *_, **__: [Job("7", "RUNNING", "a", "0:01", "4:00", "")])
     monkeypatch.setattr("slurm.fleet.servers_in", lambda _: [server("a", "ready"), server("b", "unreachable")])
     (member,) = status_of(Folder.opened(slurm.fleet.folder)).members
     assert member.is_ready
@@ -330,7 +330,7 @@ def test_a_job_that_ends_is_waited_for_and_counts_where_it_is_queued_again(slurm
 
 
 def test_a_job_that_does_not_end_does_not_count(slurm: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("slurm.fleet.jobs_named", lambda _: [Job("7", "COMPLETING", "a", "0:01", "4:00", "")])
+    monkeypatch.setattr("slurm.fleet.jobs_named", lambda *_, **__: [Job("7", "COMPLETING", "a", "0:01", "4:00", "")])
     monkeypatch.setattr("slurm.fleet._ENDING_S", 0)
     monkeypatch.setattr("slurm.fleet.submit", lambda *given: [f"{given[3]} submitted"])
     raised = bring_up(Folder.made(slurm.fleet.folder), 1, (), None, Needs(), lambda _: None)
