@@ -43,8 +43,8 @@ class Allotment:
 
     @property
     def why_fewer(self) -> str:
-        """Why there are fewer workers than CPUs; empty where there are not."""
-        if self.workers == self.cpus:
+        """Why there are fewer workers than CPUs, or less memory than one may use; empty where neither is so."""
+        if self.memory_bytes is None or self.memory_bytes >= self.cpus * Limits().memory_bytes:
             return ""
         bound = _least(self.memory_bounds)
         return f"for {self.cpus} CPUs memory is short: {bound.amount / _GIB:.3g} GiB by {bound.source}"

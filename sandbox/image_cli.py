@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from containers import building
@@ -82,11 +82,15 @@ def list_images(*, as_json: JsonOption = False) -> None:
         ]
         typer.echo(json.dumps(rows))
         return
-    table = Table("image", "sha256", "size", "last used", "in use")
+    if not images:
+        Console().print(Text("no image is unpacked on this node"))
+        return
+    table = Table("sha256", "size", "last used", "in use")
+    table.add_column("image", overflow="fold")
     for image in images:
         size = f"{image.record.size_bytes / MIB:.0f} MiB"
         table.add_row(
-            Text(image.record.reference), image.record.sha256[:12], size, _ago(image.unused_s), "yes" * image.in_use
+            image.record.sha256[:12], size, _ago(image.unused_s), "yes" * image.in_use, Text(image.record.reference)
         )
     Console().print(table)
 
@@ -123,7 +127,7 @@ def check_image(
 
 
 def _print(report: ImageReport) -> None:
-    table = Table("", "found", title=report.path, title_justify="left", show_header=False)
+    table = Table("", Column(overflow="fold"), title=report.path, title_justify="left", show_header=False)
     table.add_row("sha256", report.sha256 or "none is kept of a folder")
     table.add_row("python", report.python)
     table.add_row(

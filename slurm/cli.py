@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -55,7 +55,7 @@ def up(  # noqa: PLR0913  # a command has the options it has
         int, typer.Option(min=1, help="Servers there are to be, each a job of one node.", show_default=False)
     ],
     runtime: Annotated[
-        str | None, typer.Option(help="What runs programs: host, apptainer or enroot.", show_default=False)
+        Literal["host", "apptainer", "enroot"] | None, typer.Option(help="What runs programs.", show_default=False)
     ] = None,
     image: Annotated[
         str | None,
@@ -170,7 +170,8 @@ def _say_raised(place: Folder, nodes: int, before: list[str], submitted: list[st
     elif len(before) > nodes:
         typer.echo(f"nothing to do: {len(before)} are there, more than {nodes}; `qrpo-sandbox fleet down` ends all")
     else:
-        typer.echo(f"nothing to do: {nodes} of {nodes} are there already ({', '.join(before)})")
+        there = f"{nodes} of {nodes} are there already ({', '.join(before)})"
+        typer.echo(f"nothing to do: {there}, with the options they were submitted with")
     path = shlex.quote(str(place.path))
     typer.echo(f"clients find the servers with --server {path}, or QRPO_SANDBOX_SERVERS={path}")
 

@@ -41,7 +41,6 @@ def print_status(console: Console, folder: Folder, found: Status) -> None:
         console.print(Text(f"no job and no server in {folder.path}"), soft_wrap=True)
         return
     table = Table("job", "state", "node", "left", "server", "workers", "heartbeat")
-    table.add_column("url", overflow="fold")
     for member in found.members:
         job = member.job
         left = job.left if job.state == "RUNNING" else ""
@@ -70,15 +69,15 @@ def _remarks(folder: Folder, member: Member) -> list[str]:
             f"{job.id} has failed ({job.reason or job.state}); its log {folder.log_of(job.id)} ends with:\n    {words}"
         ]
     if server is not None and server.error:
-        return [f"{job.id}: its server cannot be reached from here: {server.error}"]
+        return [f"{job.id}: its server at {server.url} cannot be reached from here: {server.error}"]
     return []
 
 
 def _cells(server: Server | None) -> tuple[Text, ...]:
     if server is None:
-        return (Text(""),) * 4
+        return (Text(""),) * 3
     beat = f"{server.heartbeat_age_s:.0f} s ago"
-    return _styled(server.state), Text(str(server.workers)), Text(beat), Text(server.url)
+    return _styled(server.state), Text(str(server.workers)), Text(beat)
 
 
 def _styled(word: str) -> Text:

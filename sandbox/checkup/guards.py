@@ -51,8 +51,9 @@ MACHINE_GUARDS = {
     "writable_memory": Guard("its writable folder is capped in bytes and files", _REPORT),
     "control_group": Guard(
         "memory, processes and CPU time are counted and capped by the kernel as well",
-        "run it by `systemd-run --user --scope -p Delegate=yes COMMAND`; or ask the administrator for jobs in a cgroup "
-        "v2 folder of yours with the controllers memory and pids, and name an empty one in it by QRPO_SANDBOX_CGROUP",
+        "outside of jobs run it by `systemd-run --user --scope -p Delegate=yes COMMAND`; in jobs ask the administrator "
+        "for a cgroup v2 folder of yours with the controllers memory and pids, and name an empty one in it by "
+        "QRPO_SANDBOX_CGROUP",
     ),
     "single_process": Guard("it starts no process, signals nobody, opens no socket, changes no file", _REPORT),
     "interpreter": Guard("it can read its interpreter", "an interpreter that every user may read"),

@@ -58,11 +58,12 @@ def judged_allotment(own: Allotment, *, in_job: bool) -> list[Check]:
         detail = f"of the {affinity:g} CPUs that this job may run on it has {own.cpus}"
         checks.append(gap(Group.JOB, "cpu binding", detail, remedy))
     memory = _listed(own.memory_bounds, _GIB, " GiB") if own.memory_bounds else "not known"
-    if own.why_fewer:
+    if own.memory_bytes is not None and own.why_fewer:
+        enough = own.memory_bytes // Limits().memory_bytes
         need = own.cpus * Limits().memory_bytes / _GIB
         how = f"--mem={need:.0f}G for the job" if in_job else f"{need:.0f} GiB"
         remedy = f"{how}, or --workers {own.cpus} where programs use less: a program may use 1 GiB by default"
-        checks.append(gap(Group.JOB, "memory", f"{memory}: enough for {own.workers} of {own.cpus} workers", remedy))
+        checks.append(gap(Group.JOB, "memory", f"{memory}: enough for {enough} of {own.cpus} workers", remedy))
     else:
         checks.append(fine(Group.JOB, "memory", f"{memory}: enough for {own.workers} workers"))
     return checks

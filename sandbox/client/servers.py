@@ -102,7 +102,7 @@ class Servers:
         if self._folder_failure:
             said.append(self._folder_failure)
         if not said:
-            said.append("none is known; start one with `qrpo-sandbox serve`, or set QRPO_SANDBOX_SERVERS")
+            said.append("none is known; start one with `qrpo-sandbox serve` or `fleet up`, or set QRPO_SANDBOX_SERVERS")
         message = f"no server of {self._addresses} for {waited_s:.0f} s: {'; '.join(said)}"
         if waited_s >= self._patience_s:
             return UnreachableError(message, failures)

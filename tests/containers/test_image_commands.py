@@ -87,6 +87,8 @@ def test_the_list_tells_what_is_unpacked(call: Caller, sif: Path) -> None:
     assert (row["reference"], row["in_use"]) == (str(sif), False)
     assert row["size_bytes"] > 1 << 20
     assert str(sif) in call("image", "list").stdout
+    narrow = call("image", "list", COLUMNS="60").stdout
+    assert str(sif) in "".join(line.rstrip(" │").split("│ ")[-1] for line in narrow.splitlines())
 
 
 def test_cleaning_removes_what_nobody_uses(call: Caller, sif: Path) -> None:
@@ -94,6 +96,7 @@ def test_cleaning_removes_what_nobody_uses(call: Caller, sif: Path) -> None:
     assert call("image", "clean").stdout == ""
     assert call("image", "clean", "--unused-days", "0").stdout.count("\n") == 1
     assert json.loads(call("image", "list", "--json").stdout) == []
+    assert call("image", "list").stdout == "no image is unpacked on this node\n"
 
 
 def test_pulling_makes_a_file_or_unpacks(call: Caller, sif: Path, tmp_path: Path) -> None:

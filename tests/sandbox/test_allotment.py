@@ -43,7 +43,8 @@ def test_half_a_cpu_and_little_memory_are_one_worker(machine: Path) -> None:
     (machine / "sys/fs/cgroup/job/cpu.max").write_text("50000 100000\n")
     (machine / "sys/fs/cgroup/job/memory.max").write_text(str(100 * MIB))
     found = read(machine, {}, 8)
-    assert (found.cpus, found.workers, found.why_fewer) == (1, 1, "")
+    assert (found.cpus, found.workers) == (1, 1)
+    assert found.why_fewer == "for 1 CPUs memory is short: 0.0977 GiB by /sys/fs/cgroup/job/memory.max"
 
 
 def test_a_batch_script_has_the_whole_jobs_cpus_on_its_node(machine: Path) -> None:

@@ -140,6 +140,19 @@ def test_looking_makes_no_folder(slurm: StandIn) -> None:
     assert not slurm.fleet.folder.exists()
 
 
+def test_a_runtime_that_there_is_not_is_said_before_anything_is_submitted(slurm: StandIn) -> None:
+    done = slurm.fleet.run("up", "--nodes", "1", "--runtime", "docker")
+    assert done.returncode == 2
+    assert "apptainer" in done.stderr
+    assert slurm.calls == []
+
+
+def test_those_that_are_there_keep_their_options_and_that_is_said(slurm: StandIn) -> None:
+    slurm.queue("5 RUNNING n1 1:00 3:00 None")
+    said = slurm.fleet.run("up", "--nodes", "1", "--image", "another.sif").stdout
+    assert "nothing to do: 1 of 1 are there already (5), with the options they were submitted with" in said
+
+
 def test_what_waits_or_runs_counts(slurm: StandIn) -> None:
     assert slurm.fleet.told("up", "--nodes", "2")["submitted"] == ["7_0", "7_1"]
     assert slurm.fleet.told("up", "--nodes", "2") == {

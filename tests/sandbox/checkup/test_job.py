@@ -61,6 +61,12 @@ def test_memory_that_bounds_the_workers_is_a_gap_with_how_much_is_enough() -> No
     assert "--mem" not in by_name(judged_allotment(allotted(8, 3 * GIB), in_job=False))["memory"].remedy
 
 
+def test_less_memory_than_one_program_may_use_is_a_gap() -> None:
+    check = by_name(judged_allotment(allotted(1, GIB // 2), in_job=True))["memory"]
+    assert "enough for 0 of 1 workers" in check.detail
+    assert "--mem=1G" in check.remedy
+
+
 def test_memory_that_is_not_known_is_no_gap() -> None:
     (*_, check) = judged_allotment(read(Path("/nonexistent"), {}, 2), in_job=False)
     assert (check.ok, check.detail) == (True, "not known: enough for 2 workers")
