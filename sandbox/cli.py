@@ -78,6 +78,7 @@ app = typer.Typer(
     help="Run and judge untrusted programs without root.",
     add_completion=False,
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # paragraphs are fitted to the terminal
     pretty_exceptions_enable=False,  # an error of the user's is one line, one of ours an ordinary traceback
 )
 

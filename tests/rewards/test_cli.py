@@ -156,6 +156,11 @@ def test_a_file_of_no_known_kind_is_said_to_be_one(problems: Path, tmp_path: Pat
     assert "known are .jsonl" in done.stderr or "known kinds of file are .jsonl" in done.stderr
 
 
+def test_paragraphs_of_help_are_fitted_to_the_terminal() -> None:
+    said = " no verdict and count nowhere; the same command tries them again."
+    assert said in call("eval", "--help").stdout
+
+
 def test_the_other_commands_are_there_and_load_nothing_that_only_an_evaluation_needs() -> None:
     code = "import sys, rewards.cli; print([name for name in ('jinja2', 'numpy') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
