@@ -17,6 +17,8 @@ _BESIDE_THE_PATH = ("/usr/sbin", "/sbin", "/usr/libexec/apptainer/bin", "/usr/lo
 _NOT_FATAL = 2
 _DEVICE = "because you're not superuser!"
 """The end of what unsquashfs(1) says of a device node, which no program needs: the root of programs has its own."""
+_AMPLE = 20 << 30
+"""Bytes free on a disk that no image fills."""
 _LAST_WORDS = 1000
 
 
@@ -75,10 +77,13 @@ def _run(command: Sequence[str], lock: int, environment: Mapping[str, str]) -> s
 
 
 def _why(code: int, said: str, target: Path) -> str:
-    words = "; ".join(line.strip() for line in said.splitlines() if line.strip())
-    free = shutil.disk_usage(target.parent).free >> 20
+    lines = "; ".join(line.strip() for line in said.splitlines() if line.strip())
+    words = lines[-_LAST_WORDS:] or f"exit code {code}"
+    free = shutil.disk_usage(target.parent).free
+    if free > _AMPLE:
+        return words
     hint = "`qrpo-sandbox image clean --unused-days 0` removes images that nobody uses"
-    return f"{words[-_LAST_WORDS:] or f'exit code {code}'} ({free} MiB are free there; {hint})"
+    return f"{words} ({free >> 20} MiB are free there; {hint})"
 
 
 def _puller(reference: str) -> str:

@@ -28,7 +28,7 @@ _BAD_INPUT, _HOST_FAILED, _INTERRUPTED = 2, 7, 130
 LevelOption = Annotated[
     Level, typer.Option(help="What must hold: userns, or landlock where user namespaces are forbidden.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on stdout instead of tables.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout instead of tables.")]
 
 
 def doctor(
