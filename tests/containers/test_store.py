@@ -207,7 +207,7 @@ def test_who_comes_after_a_kill_waits_for_the_command_that_still_writes(
 def test_a_damaged_squashfs_is_told_and_leaves_nothing(folder: Path, tmp_path: Path, end: int) -> None:
     image = made(tmp_path / "x.sqsh", "one", size=1 << 20)
     image.write_bytes(image.read_bytes()[:end])
-    with pytest.raises(ContainerError, match=r"x\.sqsh could not be unpacked to .*MiB are free there"):
+    with pytest.raises(ContainerError, match=r"x\.sqsh could not be unpacked to [^(]*$"):
         ImageStore(folder).prepare(str(image))
     assert ImageStore(folder).images() == []
     assert not list(folder.glob("*/new-*"))
