@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from datasets import Dataset, IterableDataset
 from torch import Tensor, nn
@@ -14,15 +17,31 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from qrpo.quantiles import all_equal, quantile_among
+from qrpo.targets import Atoms, TargetRule
+from qrpo.transforms import Array
 
 log = logging.getLogger(__name__)
 
 AnyDataset: TypeAlias = "Dataset | IterableDataset"
 
-PREPARED = ("prompt_ids", "completion_ids", "length", "reward", "quantile", "tie_width", "num_refs", "weight")
-"""Columns of a prepared row. Nothing here depends on beta, the transform or the clipping."""
-BATCHED = ("prompt_ids", "completion_ids", "reward", "quantile", "tie_width", "num_refs", "weight", "ref_logps")
+PREPARED = (
+    "prompt_ids",
+    "completion_ids",
+    "length",
+    "reward",
+    "quantile",
+    "tie_width",
+    "num_refs",
+    "ref_std",
+    "draw",
+    "weight",
+    "beta",
+)
+"""Columns of a prepared row. Nothing here depends on the transform, the treatment of ties or the clipping."""
+BATCHED = (*PREPARED[:2], *PREPARED[3:], "ref_logps")
 """Columns that reach the collator."""
+_COPIED = ("reward", "quantile", "tie_width", "weight", "ref_logps")
+"""Those that the batch has as they are."""
 
 
 def prepare_dataset(
@@ -33,6 +52,7 @@ def prepare_dataset(
     drop_all_equal: bool,
     max_length: int | None,
     num_proc: int | None,
+    seed: int = 0,
 ) -> AnyDataset:
     """Prepared rows, and the column `ref_logps` where there is one.
 
@@ -43,6 +63,7 @@ def prepare_dataset(
         drop_all_equal: leave out rows of prompts whose rewards are all equal.
         max_length: leave out rows with more tokens; None: no limit.
         num_proc: processes to use.
+        seed: of the draws that ties `random` makes.
 
     Raises:
         ValueError: a row cannot be used, or none is left.
@@ -56,7 +77,7 @@ def prepare_dataset(
     sizes.append(_size(dataset))
     dataset = dataset.map(
         prepare_row,
-        fn_kwargs={"tokenizer": tokenizer},
+        fn_kwargs={"tokenizer": tokenizer, "seed": seed},
         remove_columns=[column for column in columns if column != "ref_logps"],
         **workers,
     )
@@ -67,12 +88,13 @@ def prepare_dataset(
     return dataset
 
 
-def prepare_row(row: Mapping[str, Any], *, tokenizer: PreTrainedTokenizerBase) -> dict[str, object]:
+def prepare_row(row: Mapping[str, Any], *, tokenizer: PreTrainedTokenizerBase, seed: int = 0) -> dict[str, object]:
     """One prepared row.
 
     Args:
         row: see `QRPOTrainer`.
         tokenizer: used only where the row has no token ids.
+        seed: of the row's draw, which depends on nothing else but its tokens: equal rows have equal targets.
 
     Raises:
         ValueError: a column is missing or unusable; says which.
@@ -85,7 +107,9 @@ def prepare_row(row: Mapping[str, Any], *, tokenizer: PreTrainedTokenizerBase) -
         raise ValueError("a prompt has no tokens; give at least the beginning-of-sequence token")
     _require(row, "reward", "ref_rewards")
     quantile = quantile_among(row["reward"], row["ref_rewards"])
-    weight = row.get("weight")
+    weight, beta = row.get("weight"), row.get("beta")
+    if beta is not None and not beta > 0:
+        raise ValueError(f"a row's beta must be positive, got {beta!r}")
     return {
         "prompt_ids": prompt_ids,
         "completion_ids": completion_ids,
@@ -94,22 +118,36 @@ def prepare_row(row: Mapping[str, Any], *, tokenizer: PreTrainedTokenizerBase) -
         "quantile": quantile.value,
         "tie_width": quantile.tie_width,
         "num_refs": len(row["ref_rewards"]),
+        "ref_std": statistics.stdev(row["ref_rewards"]) if len(row["ref_rewards"]) > 1 else 0.0,
+        "draw": _draw(seed, prompt_ids, completion_ids),
         "weight": 1.0 if weight is None else float(weight),
+        "beta": None if beta is None else float(beta),
     }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class PointwiseCollator:
-    """Prepared rows to a batch: tokens padded on the right, masks, and the rows' scalars.
+    """Prepared rows to a batch: tokens padded on the right, masks, targets and the rows' other scalars.
 
     Which tokens count is told by `completion_mask`, made from lengths and never from token ids: in many models the
-    padding token is the end-of-sequence token, whose log-probability is part of the loss.
+    padding token is the end-of-sequence token, whose log-probability is part of the loss. Targets are made here, in
+    double precision on the processor, so that no accelerator waits for them.
     """
 
+    rule: TargetRule = field(default_factory=TargetRule)
+    beta: float
+    """KL weight of rows without one of their own, > 0."""
+    normalize_beta_by_length: bool = False
+    """Divide the KL weight of each row by its number of completion tokens."""
+    mean_ref_std: float = 0.0
+    """Mean over training rows of their `ref_std`; 0: all are 0, or nobody asks."""
     pad_to_multiple_of: int | None = None
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """`input_ids`, `attention_mask`, `completion_mask` [B, T] int64; scalars [B] float32."""
+        """`input_ids`, `attention_mask`, `completion_mask` [B, T] int64; scalars [B] float32.
+
+        The scalars are `reward`, `quantile`, `tie_width`, `weight`, `beta`, `target`, and `ref_logps` if rows have it.
+        """
         sizes = [(len(row["prompt_ids"]), len(row["completion_ids"])) for row in rows]
         sequences = {
             "input_ids": [torch.tensor([*row["prompt_ids"], *row["completion_ids"]]) for row in rows],
@@ -117,10 +155,30 @@ class PointwiseCollator:
             "completion_mask": [torch.tensor([0] * prompt + [1] * completion) for prompt, completion in sizes],
         }
         batch = {name: self._pad(tensors) for name, tensors in sequences.items()}
-        for name in BATCHED[2:]:
+        for name in _COPIED:
             if name in rows[0]:
                 batch[name] = torch.tensor([row[name] for row in rows], dtype=torch.float32)
+        beta = self._betas(rows)
+        batch["beta"] = torch.from_numpy(beta).float()
+        batch["target"] = torch.from_numpy(self.rule.targets(self._atoms(rows), beta)).float()
         return batch
+
+    def _betas(self, rows: Sequence[Mapping[str, Any]]) -> Array:
+        given = np.array([self.beta if row["beta"] is None else row["beta"] for row in rows], dtype=np.float64)
+        return given / [len(row["completion_ids"]) for row in rows] if self.normalize_beta_by_length else given
+
+    def _atoms(self, rows: Sequence[Mapping[str, Any]]) -> Atoms:
+        def column(name: str) -> Array:
+            return np.array([row[name] for row in rows], dtype=np.float64)
+
+        scale = column("ref_std") / self.mean_ref_std if self.mean_ref_std > 0 else np.zeros(len(rows))
+        return Atoms(
+            value=column("quantile"),
+            tie_width=column("tie_width"),
+            num_refs=column("num_refs"),
+            scale=scale,
+            draw=column("draw"),
+        )
 
     def _pad(self, tensors: list[Tensor]) -> Tensor:
         # 0 is a token of every model, and masked here.
@@ -128,6 +186,12 @@ class PointwiseCollator:
         if self.pad_to_multiple_of is None:
             return padded
         return nn.functional.pad(padded, (0, -padded.shape[1] % self.pad_to_multiple_of))
+
+
+def _draw(seed: int, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> float:
+    """Uniform in [0, 1)."""
+    digest = hashlib.sha256(repr((seed, list(prompt_ids), list(completion_ids))).encode()).digest()
+    return int.from_bytes(digest[:6], "big") / 2**48
 
 
 def _token_ids(row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:

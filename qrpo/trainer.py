@@ -7,7 +7,9 @@ cards are TRL's. `tests/qrpo/test_trainer.py` pins every hook that is overridden
 
 from __future__ import annotations
 
+import functools
 import logging
+import statistics
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,12 +33,12 @@ from transformers import (
 )
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl.models import prepare_deepspeed
+from trl.trainer import kto_trainer
 from trl.trainer.kto_trainer import KTOTrainer
 
 from qrpo.encoding import BATCHED, PREPARED, AnyDataset, PointwiseCollator, prepare_dataset
-from qrpo.losses import qrpo_loss, residual
+from qrpo.losses import distance_named, qrpo_loss, residual
 from qrpo.metrics import COLUMNS, summarise
-from qrpo.quantiles import TRANSFORMS, Clip, targets
 from qrpo.ref_logps import RefLogpsCache, hash_frozen, row_digest
 from qrpo.trainer_config import QRPOConfig
 
@@ -55,7 +57,8 @@ class QRPOTrainer(KTOTrainer):
     - `reward`: of the completion, on any scale;
     - `ref_rewards`: of n >= 1 completions of the same prompt sampled from the reference at temperature 1;
     - optionally `ref_logps`: log-probability of the completion under the reference, nats; `weight`: factor on the
-      row's loss; `truncated`: cut by a length limit. Other columns are ignored.
+      row's loss; `beta`: KL weight of the row, in place of the one in `args`; `truncated`: cut by a length limit. Other
+      columns are ignored.
 
     The loss is the mean over rows of weight * (f(q) - beta log Z - beta log(pi / pi_ref))^2.
 
@@ -115,22 +118,28 @@ class QRPOTrainer(KTOTrainer):
             name = model if isinstance(model, str) else str(model.config.name_or_path)
             args = QRPOConfig(f"{Path(name).name}-QRPO")
         assert not isinstance(args.pad_to_multiple_of, str)  # TRL's config has turned "auto" into a number or None
-        self._transform = TRANSFORMS[args.transform]
-        self._clip = Clip(low=args.target_low, high=args.target_high)
-        self._rows: dict[str, list[Tensor]] = {"train": [], "eval": []}
-        super().__init__(
-            model=model,
-            ref_model=ref_model,
-            args=args,
-            data_collator=data_collator or PointwiseCollator(pad_to_multiple_of=args.pad_to_multiple_of),
-            train_dataset=train_dataset,
-            eval_dataset=eval_dataset,
-            processing_class=processing_class,
-            callbacks=callbacks,
-            optimizers=optimizers,
-            quantization_config=quantization_config,
-            peft_config=peft_config,
+        self._collator = PointwiseCollator(
+            rule=args.target_rule(),
+            beta=args.beta,
+            normalize_beta_by_length=args.normalize_beta_by_length,
+            pad_to_multiple_of=args.pad_to_multiple_of,
         )
+        self._distance = distance_named(args.distance)
+        self._rows: dict[str, list[Tensor]] = {"train": [], "eval": []}
+        with _heads_at(args.temperature):
+            super().__init__(
+                model=model,
+                ref_model=ref_model,
+                args=args,
+                data_collator=data_collator or self._collator,
+                train_dataset=train_dataset,
+                eval_dataset=eval_dataset,
+                processing_class=processing_class,
+                callbacks=callbacks,
+                optimizers=optimizers,
+                quantization_config=quantization_config,
+                peft_config=peft_config,
+            )
 
     def _prepare_dataset(  # type: ignore[override]  # TRL passes the trainer's own options
         self,
@@ -140,17 +149,24 @@ class QRPOTrainer(KTOTrainer):
         dataset_name: str,
     ) -> AnyDataset:
         """Rows as the user gives them to rows as the collator takes them; leaves prepared rows as they are."""
-        if set(PREPARED) <= set(next(iter(dataset))):
-            return dataset
-        with trl_utils.global_then_local_main_first():
-            return prepare_dataset(
-                dataset,
-                name=dataset_name,
-                tokenizer=self._tokenizer,
-                drop_all_equal=args.drop_all_equal,
-                max_length=args.max_length,
-                num_proc=args.dataset_num_proc,
-            )
+        if not set(PREPARED) <= set(next(iter(dataset))):
+            with trl_utils.global_then_local_main_first():
+                dataset = prepare_dataset(
+                    dataset,
+                    name=dataset_name,
+                    tokenizer=self._tokenizer,
+                    drop_all_equal=args.drop_all_equal,
+                    max_length=args.max_length,
+                    num_proc=args.dataset_num_proc,
+                    seed=args.seed,
+                )
+        if dataset_name == "train" and args.transform == "scaled_normal_icdf":
+            if isinstance(dataset, IterableDataset):
+                raise ValueError(
+                    "transform scaled_normal_icdf needs the mean over all rows, which a stream cannot tell"
+                )
+            self._collator.mean_ref_std = statistics.fmean(dataset["ref_std"])
+        return dataset
 
     def _set_signature_columns_if_needed(self) -> None:
         """Which columns reach the sampler and the collator."""
@@ -220,6 +236,8 @@ class QRPOTrainer(KTOTrainer):
         if self.ref_model is None and isinstance(model, PeftModel) and "ref" not in model.peft_config:
             model_hash = hash_frozen(model.get_base_model())
         assert model_hash is not None  # TRL has it wherever it asks for reference log-probabilities beforehand
+        if args.temperature != 1.0:
+            dtype += f"-T{args.temperature:g}"
         folder = Path(args.ref_logps_dir) if args.ref_logps_dir else Path(args.output_dir or ".") / "ref_logps"
         return RefLogpsCache(folder, model_hash=model_hash, dtype=dtype)
 
@@ -244,17 +262,16 @@ class QRPOTrainer(KTOTrainer):
         positions = slice(-(labels.shape[1] - 1), None)
         # In float32: sums of hundreds of bfloat16 log-probabilities have steps of a nat.
         logps = outputs.log_probs[:, positions].float().sum(-1)
-        target = targets(
-            batch["quantile"], batch["num_refs"], transform=self._transform, beta=self.beta, clip=self._clip
-        )
+        left = residual(logps, ref_logps, batch["target"], beta=batch["beta"])
+        losses = qrpo_loss(left, distance=self._distance, delta=self.args.huber_delta)
         # A mean over rows, not over weights: the same whichever way the rows are split into batches of one size.
-        loss = (batch["weight"] * qrpo_loss(logps, ref_logps, target, beta=self.beta)).mean()
+        loss = (batch["weight"] * losses).mean()
         counts = batch["completion_mask"][:, 1:]
         statistics = {
             "logps": logps,
             "logratio": logps - ref_logps,
-            "residual": residual(logps, ref_logps, target, beta=self.beta),
-            "target": target,
+            "residual": left,
+            "target": batch["target"],
             "quantile": batch["quantile"],
             "tie_width": batch["tie_width"],
             "reward": batch["reward"],
@@ -278,6 +295,17 @@ class QRPOTrainer(KTOTrainer):
             self._metrics[mode].update({name: [value] for name, value in summary.items()})
             self._rows[mode].clear()
         super().log(logs, start_time)
+
+
+@contextmanager
+def _heads_at(temperature: float) -> Iterator[None]:
+    """Lets the heads that TRL gives to policy and reference divide logits by a temperature."""
+    make = kto_trainer.add_fused_lm_head
+    kto_trainer.add_fused_lm_head = functools.partial(make, temperature=temperature)
+    try:
+        yield
+    finally:
+        kto_trainer.add_fused_lm_head = make
 
 
 @contextmanager

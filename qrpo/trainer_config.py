@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from trl.trainer.kto_config import KTOConfig
 
-from qrpo.quantiles import TRANSFORMS, Clip
+from qrpo.losses import DISTANCES, distance_named
+from qrpo.targets import TIES, Clip, TargetRule
+from qrpo.transforms import TRANSFORMS, transform_named
 
 
 @dataclass
@@ -24,7 +26,38 @@ class QRPOConfig(KTOConfig):
     )
     transform: str = field(
         default="identity",
-        metadata={"help": "f in f(quantile); its partition function is exact.", "choices": sorted(TRANSFORMS)},
+        metadata={"help": "f in f(quantile); its partition function is exact.", "choices": list(TRANSFORMS)},
+    )
+    transform_power: float | None = field(
+        default=None, metadata={"help": "p of the transform `power`, f(t) = t^p, > 0; only there."}
+    )
+    ties: str = field(
+        default="le",
+        metadata={
+            "help": "Which quantile a reward has that several references have: see docs/algorithm.md. le: the paper's.",
+            "choices": list(TIES),
+        },
+    )
+    distance: str = field(
+        default="mse",
+        metadata={"help": "Of log-ratio and target: mse (the paper's), mae, huber.", "choices": list(DISTANCES)},
+    )
+    huber_delta: float = field(
+        default=0.1, metadata={"help": "Where `huber` goes over from square to straight, in units of the reward, > 0."}
+    )
+    normalize_beta_by_length: bool = field(
+        default=False,
+        metadata={
+            "help": "Divide beta by a completion's tokens, so that long ones do not have larger log-ratios to fit. "
+            "The partition function stays exact, as it depends on beta alone."
+        },
+    )
+    temperature: float = field(
+        default=1.0,
+        metadata={
+            "help": "The policy, and the reference, are the model at this temperature: its logits are divided by it "
+            "in all log-probabilities. That at which the completions were sampled, > 0."
+        },
     )
     target_low: float | None = field(
         default=None,
@@ -88,8 +121,23 @@ class QRPOConfig(KTOConfig):
         if self.activation_checkpointing is None:
             self.activation_checkpointing = self.gradient_checkpointing
         super().__post_init__()  # type: ignore[no-untyped-call]
-        if self.transform not in TRANSFORMS:
-            raise ValueError(f"transform must be one of {sorted(TRANSFORMS)}, got {self.transform!r}")
+        self.target_rule()
+        distance_named(self.distance)
+        for name in ("huber_delta", "temperature"):
+            value = getattr(self, name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ValueError(f"{name} must be positive and finite, got {value!r}")
         if not (self.beta > 0 and math.isfinite(self.beta)):
             raise ValueError(f"beta must be positive and finite, got {self.beta!r}")
-        Clip(low=self.target_low, high=self.target_high)
+
+    def target_rule(self) -> TargetRule:
+        """From rewards to targets.
+
+        Raises:
+            ValueError: an option has no usable value.
+        """
+        return TargetRule(
+            transform=transform_named(self.transform, self.transform_power),
+            ties=self.ties,  # type: ignore[arg-type]  # checked there
+            clip=Clip(low=self.target_low, high=self.target_high),
+        )
