@@ -36,9 +36,11 @@ from trl.models import prepare_deepspeed
 from trl.trainer import kto_trainer
 from trl.trainer.kto_trainer import KTOTrainer
 
-from qrpo.encoding import BATCHED, PREPARED, AnyDataset, PointwiseCollator, prepare_dataset
-from qrpo.losses import distance_named, qrpo_loss, residual
+from qrpo.encoding import AnyDataset, Tokens, padded, prepare_dataset
 from qrpo.metrics import COLUMNS, summarise
+from qrpo.objectives import Scores
+from qrpo.pairwise import PairCollator
+from qrpo.pointwise import PointwiseCollator
 from qrpo.ref_logps import RefLogpsCache, hash_frozen, row_digest
 from qrpo.trainer_config import QRPOConfig
 
@@ -48,7 +50,7 @@ log = logging.getLogger(__name__)
 
 
 class QRPOTrainer(KTOTrainer):
-    """Trains a causal language model by Quantile Reward Policy Optimization (arXiv 2507.08068).
+    """Trains a causal language model by Quantile Reward Policy Optimization (arXiv 2507.08068), or by a baseline.
 
     A row of `train_dataset` and `eval_dataset` has these columns:
 
@@ -61,6 +63,10 @@ class QRPOTrainer(KTOTrainer):
       columns are ignored.
 
     The loss is the mean over rows of weight * (f(q) - beta log Z - beta log(pi / pi_ref))^2.
+
+    With `args.algorithm` `dpo`, `rebel` or `simpo` a row has `chosen` and `rejected` (or `chosen_ids` and
+    `rejected_ids`) in place of the completion, and `chosen_reward` and `rejected_reward`; batch sizes count pairs. With
+    `sft` rows are those of QRPO, and all that are given are trained on. `simpo` and `sft` load no reference.
 
     Args:
         model: a path, a name on the hub, or a model.
@@ -118,20 +124,22 @@ class QRPOTrainer(KTOTrainer):
             name = model if isinstance(model, str) else str(model.config.name_or_path)
             args = QRPOConfig(f"{Path(name).name}-QRPO")
         assert not isinstance(args.pad_to_multiple_of, str)  # TRL's config has turned "auto" into a number or None
-        self._collator = PointwiseCollator(
+        self._objective = args.objective()
+        self._form = self._objective.form
+        self._pointwise = PointwiseCollator(
             rule=args.target_rule(),
             beta=args.beta,
             normalize_beta_by_length=args.normalize_beta_by_length,
             pad_to_multiple_of=args.pad_to_multiple_of,
         )
-        self._distance = distance_named(args.distance)
+        pairwise = PairCollator(pad_to_multiple_of=args.pad_to_multiple_of)
         self._rows: dict[str, list[Tensor]] = {"train": [], "eval": []}
         with _heads_at(args.temperature):
             super().__init__(
                 model=model,
                 ref_model=ref_model,
                 args=args,
-                data_collator=data_collator or self._collator,
+                data_collator=data_collator or (self._pointwise if self._form.sequences == 1 else pairwise),
                 train_dataset=train_dataset,
                 eval_dataset=eval_dataset,
                 processing_class=processing_class,
@@ -149,13 +157,14 @@ class QRPOTrainer(KTOTrainer):
         dataset_name: str,
     ) -> AnyDataset:
         """Rows as the user gives them to rows as the collator takes them; leaves prepared rows as they are."""
-        if not set(PREPARED) <= set(next(iter(dataset))):
+        if not set(self._form.columns) <= set(next(iter(dataset))):
             with trl_utils.global_then_local_main_first():
                 dataset = prepare_dataset(
                     dataset,
+                    self._form,
                     name=dataset_name,
                     tokenizer=self._tokenizer,
-                    drop_all_equal=args.drop_all_equal,
+                    drop_uninformative=args.drop_all_equal and args.algorithm != "sft",
                     max_length=args.max_length,
                     num_proc=args.dataset_num_proc,
                     seed=args.seed,
@@ -165,13 +174,13 @@ class QRPOTrainer(KTOTrainer):
                 raise ValueError(
                     "transform scaled_normal_icdf needs the mean over all rows, which a stream cannot tell"
                 )
-            self._collator.mean_ref_std = statistics.fmean(dataset["ref_std"])
+            self._pointwise.mean_ref_std = statistics.fmean(dataset["ref_std"])
         return dataset
 
     def _set_signature_columns_if_needed(self) -> None:
         """Which columns reach the sampler and the collator."""
         if self._signature_columns is None:
-            self._signature_columns = ["length", *BATCHED]  # type: ignore[assignment]  # declared as None
+            self._signature_columns = [*self._form.columns, "ref_logps"]  # type: ignore[assignment]  # declared as None
 
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
         """Adds the column `ref_logps`: from the rows, from disk, or computed.
@@ -179,7 +188,7 @@ class QRPOTrainer(KTOTrainer):
         TRL's own method passes them between processes through a file that lies in a temporary folder of each process
         if the rows were made in memory.
         """
-        if "ref_logps" in next(iter(dataset)):
+        if "ref_logps" in next(iter(dataset)) or not self._objective.uses_reference:
             return dataset
         if isinstance(dataset, IterableDataset):
             raise ValueError("a stream of rows needs a column ref_logps, or precompute_ref_log_probs=False")
@@ -188,30 +197,39 @@ class QRPOTrainer(KTOTrainer):
         is_main = self.accelerator.is_main_process
         # One process reads and tells: another job may add a file between two processes' reads.
         [known] = broadcast_object_list([cache.load() if cache is not None and is_main else {}])
-        digests = [
-            row_digest(row["prompt_ids"], row["completion_ids"])
-            for row in dataset.select_columns(["prompt_ids", "completion_ids"])
-        ]
-        rows = {digest: index for index, digest in enumerate(digests) if digest not in known}  # equal rows once
-        if rows:
-            lengths = dataset["length"]
-            missing = sorted(rows.values(), key=lambda index: -lengths[index])  # batches of similar lengths
-            computed = self._ref_logps(dataset.select(missing), name, batch_size)
-            found = {digests[index]: logp for index, logp in zip(missing, computed, strict=True)}
+        sequences = [self._form.tokens(row) for row in dataset]
+        digests = [[row_digest(*tokens) for tokens in row] for row in sequences]
+        missing = {  # equal ones once
+            digest: tokens
+            for row, named in zip(sequences, digests, strict=True)
+            for tokens, digest in zip(row, named, strict=True)
+            if digest not in known
+        }
+        if missing:
+            # Batches of similar lengths; the longest first, so that what is too big for the memory fails at once.
+            order = sorted(missing, key=lambda digest: -sum(map(len, missing[digest])))
+            computed = self._ref_logps([missing[digest] for digest in order], name, batch_size)
+            found = dict(zip(order, computed, strict=True))
             if cache is not None and is_main:
                 cache.save(found)
             known |= found
-        return dataset.add_column("ref_logps", [known[digest] for digest in digests])
+        column = [[known[digest] for digest in named] for named in digests]
+        return dataset.add_column("ref_logps", [row[0] for row in column] if self._form.sequences == 1 else column)
 
-    def _ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> list[float]:
-        """Log-probabilities of the rows under the reference, nats, the same on all processes."""
+    def _ref_logps(self, sequences: list[Tokens], name: str, batch_size: int) -> list[float]:
+        """Log-probabilities of completions under the reference, nats, the same on all processes."""
         model = self.ref_model or self.model
         if self.ref_model is None and self.is_deepspeed_enabled:
             # The policy is not yet on the device. The engine is TRL's, kept because making one costs memory.
             if self._precompute_engine is None:
                 self._precompute_engine = prepare_deepspeed(self.model, self.accelerator)
             model = self._precompute_engine  # type: ignore[assignment]  # declared as None
-        loader = DataLoader(dataset, batch_size=batch_size, collate_fn=self.data_collator)
+        collate = functools.partial(padded, multiple=self._pointwise.pad_to_multiple_of)
+        loader: DataLoader[Tokens] = DataLoader(
+            sequences,  # type: ignore[arg-type]  # a list will do
+            batch_size=batch_size,
+            collate_fn=collate,
+        )
         batches = tqdm(
             self.accelerator.prepare(loader),
             desc=f"Reference, {name} rows",
@@ -252,40 +270,52 @@ class QRPOTrainer(KTOTrainer):
         labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
         with _head_on_completions_only(self.accelerator.device):
             outputs = model(**tokens, labels=labels, fused_lm_head=True)
-            if "ref_logps" in batch:
-                ref_logps = batch["ref_logps"]
-            else:
-                ref_logps, _ = self.compute_ref_log_probs(  # type: ignore[no-untyped-call]
-                    self.ref_model or self.model, batch
-                )
+            ref_logps = self._ref_logps_of(batch)
         # The first token has no prediction; prompt-learning PEFT puts virtual tokens in front.
         positions = slice(-(labels.shape[1] - 1), None)
-        # In float32: sums of hundreds of bfloat16 log-probabilities have steps of a nat.
-        logps = outputs.log_probs[:, positions].float().sum(-1)
-        left = residual(logps, ref_logps, batch["target"], beta=batch["beta"])
-        losses = qrpo_loss(left, distance=self._distance, delta=self.args.huber_delta)
-        # A mean over rows, not over weights: the same whichever way the rows are split into batches of one size.
-        loss = (batch["weight"] * losses).mean()
         counts = batch["completion_mask"][:, 1:]
-        statistics = {
-            "logps": logps,
-            "logratio": logps - ref_logps,
-            "residual": left,
-            "target": batch["target"],
-            "quantile": batch["quantile"],
-            "tie_width": batch["tie_width"],
-            "reward": batch["reward"],
-            "entropy_sum": (outputs.entropy[:, positions] * counts).sum(-1),
-            "tokens": counts.sum(-1),
-        }
-        rows = torch.stack([statistics[name].detach().float() for name in COLUMNS], dim=1)
-        self._rows["train" if self.model.training else "eval"].append(self.accelerator.gather_for_metrics(rows))
+        shape = (len(batch["weight"]), self._form.sequences)
+        scores = Scores(
+            # In float32: sums of hundreds of bfloat16 log-probabilities have steps of a nat.
+            logps=outputs.log_probs[:, positions].float().sum(-1).view(shape),
+            ref_logps=None if ref_logps is None else ref_logps.view(shape),
+            tokens=counts.sum(-1).view(shape),
+        )
+        # A mean over rows, not over weights: the same whichever way the rows are split into batches of one size.
+        loss = (batch["weight"] * self._objective.losses(scores, batch)).mean()
+        entropy_sum = (outputs.entropy[:, positions] * counts).sum(-1).view(shape)
+        self._keep(scores, batch, entropy_sum)
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * outputs.aux_loss
         if return_outputs:  # `predict` wants logits, which the fused head never builds
             with torch.no_grad():
                 outputs = model(**tokens)
         return (loss, outputs) if return_outputs else loss
+
+    def _ref_logps_of(self, batch: dict[str, Tensor]) -> Tensor | None:
+        """Of a batch's completions under the reference, in any shape; None: nobody asks."""
+        if not self._objective.uses_reference:
+            return None
+        if "ref_logps" in batch:
+            return batch["ref_logps"]
+        model = self.ref_model or self.model
+        logps: Tensor = self.compute_ref_log_probs(model, batch)[0]  # type: ignore[no-untyped-call]
+        return logps
+
+    def _keep(self, scores: Scores, batch: dict[str, Tensor], entropy_sum: Tensor) -> None:
+        """Keeps a batch's statistics for the log: beside gradients all that processes exchange in a step."""
+        known = {
+            "logps": scores.logps,
+            "reward": batch["reward"].view(scores.logps.shape),
+            "entropy_sum": entropy_sum,
+            "tokens": scores.tokens,
+            **({} if scores.ref_logps is None else {"logratio": scores.logratio}),
+            **self._objective.statistics(scores, batch),
+        }
+        none = torch.full_like(scores.logps, torch.nan)
+        columns = [known.get(name, none).detach().float() for name in COLUMNS]
+        rows = self.accelerator.gather_for_metrics(torch.stack(columns, dim=-1))  # [rows, completions, columns]
+        self._rows["train" if self.model.training else "eval"].append(rows.flatten(0, 1))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the statistics of all rows since the last line."""

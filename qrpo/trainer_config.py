@@ -9,6 +9,7 @@ import torch
 from trl.trainer.kto_config import KTOConfig
 
 from qrpo.losses import DISTANCES, distance_named
+from qrpo.objectives import ALGORITHMS, Dpo, Objective, Qrpo, Rebel, Sft, SimPo
 from qrpo.targets import TIES, Clip, TargetRule
 from qrpo.transforms import TRANSFORMS, transform_named
 
@@ -23,6 +24,16 @@ class QRPOConfig(KTOConfig):
 
     beta: float = field(
         default=0.1, metadata={"help": "Weight of the KL to the reference, > 0. Small: trust rewards more."}
+    )
+    algorithm: str = field(
+        default="qrpo",
+        metadata={
+            "help": "What is minimised: qrpo and sft take completions, dpo, rebel and simpo take pairs of them.",
+            "choices": list(ALGORITHMS),
+        },
+    )
+    simpo_margin: float = field(
+        default=0.5, metadata={"help": "gamma / beta of SimPO: by how much chosen is to lead rejected, nats per token."}
     )
     transform: str = field(
         default="identity",
@@ -69,8 +80,8 @@ class QRPOConfig(KTOConfig):
     drop_all_equal: bool = field(
         default=True,
         metadata={
-            "help": "Leave out prompts whose rewards are all equal. The paper keeps them; with its treatment of ties "
-            "they raise the probability of every completion, failed ones too."
+            "help": "Leave out prompts whose rewards are all equal, and pairs with equal rewards. The paper keeps them: "
+            "with its treatment of ties they raise the probability of every completion, failed ones too."
         },
     )
     pass_reward: float = field(
@@ -122,13 +133,33 @@ class QRPOConfig(KTOConfig):
             self.activation_checkpointing = self.gradient_checkpointing
         super().__post_init__()  # type: ignore[no-untyped-call]
         self.target_rule()
-        distance_named(self.distance)
+        self.objective()
         for name in ("huber_delta", "temperature"):
             value = getattr(self, name)
             if not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be positive and finite, got {value!r}")
         if not (self.beta > 0 and math.isfinite(self.beta)):
             raise ValueError(f"beta must be positive and finite, got {self.beta!r}")
+
+    def objective(self) -> Objective:
+        """What is minimised.
+
+        Raises:
+            ValueError: an option has no usable value.
+        """
+        distance = distance_named(self.distance)
+        match self.algorithm:
+            case "qrpo":
+                return Qrpo(distance=distance, delta=self.huber_delta)
+            case "sft":
+                return Sft()
+            case "dpo":
+                return Dpo(beta=self.beta)
+            case "rebel":
+                return Rebel(beta=self.beta)
+            case "simpo":
+                return SimPo(beta=self.beta, margin=self.simpo_margin)
+        raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}, got {self.algorithm!r}")
 
     def target_rule(self) -> TargetRule:
         """From rewards to targets.

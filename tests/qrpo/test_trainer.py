@@ -39,7 +39,7 @@ HOOKS = {
     "log": ["self", "logs", "start_time"],
 }
 USED = {"compute_ref_log_probs": ["self", "model", "inputs"]}
-OWN = {"__init__", "_ref_logps", "_ref_logps_cache"}
+OWN = {"__init__", "_ref_logps", "_ref_logps_cache", "_ref_logps_of", "_keep"}
 
 
 @pytest.mark.parametrize(("name", "expected"), (HOOKS | USED).items())
