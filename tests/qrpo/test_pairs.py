@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qrpo.data import PointwiseRow
 from qrpo.errors import PipelineError
-from qrpo.pairs import PAIRINGS, Pairing, pair_rows, paired, selected
+from qrpo.pairs import PAIRINGS, SELECTORS, Pairing, pair_rows, paired, selected
 
 rewards = st.lists(st.integers(0, 3).map(float), min_size=0, max_size=9)
 
@@ -93,7 +93,7 @@ def test_rows_of_pairs_hold_both_completions_and_rewards() -> None:
 
 def test_selectors_by_hand() -> None:
     pairs = paired(rows([0.0, 1.0], [1.0, 0.0]), "first_two")
-    taken = {name: [row["completion_ids"] for row in selected(pairs, name, seed=0)] for name in ("both", "chosen", "rejected")}  # type: ignore[arg-type]  # fmt: skip
+    taken = {name: [row["completion_ids"] for row in selected(pairs, name, seed=0)] for name in SELECTORS[:3]}
     assert taken == {
         "both": [[0, 1], [0, 0], [1, 0], [1, 1]],
         "chosen": [[0, 1], [1, 0]],
