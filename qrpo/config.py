@@ -13,6 +13,7 @@ import torch
 import yaml
 from trl import ModelConfig, TrlParser
 
+from qrpo.data_options import DataConfig, at_least
 from qrpo.errors import ConfigError
 from qrpo.models import has_fast_bfloat16
 from qrpo.paths import RunPaths
@@ -42,39 +43,6 @@ class RunConfig:
     stage: str = field(
         default="all", metadata={"help": "One stage alone, or all in order.", "choices": ["all", *STAGES]}
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataConfig:
-    """Which problems."""
-
-    train_problems: str = field(
-        default="builtin",
-        metadata={"help": "Problems to train on: builtin, a file of any format that rewards loads, or a hub id."},
-    )
-    train_split: str | None = field(
-        default=None, metadata={"help": "Split of a hub data set; builtin always gives its training topics."}
-    )
-    heldout_problems: str | None = field(
-        default="builtin",
-        metadata={"help": "Problems that only evaluation sees, given like train_problems. null: none."},
-    )
-    heldout_split: str | None = field(
-        default=None, metadata={"help": "As train_split; builtin always gives its held-out topics."}
-    )
-    max_train_problems: int | None = field(default=None, metadata={"help": "Use only the first so many. null: all."})
-    max_heldout_problems: int | None = field(default=None, metadata={"help": "The same for held-out problems."})
-    completions_per_prompt: int | None = field(
-        default=None,
-        metadata={
-            "help": "Completions of each training problem that are trained on: the best, the worst, the second best, "
-            "and so on. All of them are references in any case. null: train on all."
-        },
-    )
-
-    def __post_init__(self) -> None:
-        """Checks the numbers."""
-        _at_least(1, self, "max_train_problems", "max_heldout_problems", "completions_per_prompt")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +79,7 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        _at_least(1, self, "num_completions", "max_new_tokens", "batch_completions")
+        at_least(1, self, "num_completions", "max_new_tokens", "batch_completions")
         if not self.policy_temperature > 0:
             raise ValueError(f"policy_temperature is {self.policy_temperature}; it must be greater than 0")
 
@@ -135,7 +103,7 @@ class ScoreConfig:
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        _at_least(1, self, "sandbox_workers", "score_chunk")
+        at_least(1, self, "sandbox_workers", "score_chunk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +122,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        _at_least(1, self, "eval_completions", "pass_k", "kl_completions", "bootstrap_samples")
+        at_least(1, self, "eval_completions", "pass_k", "kl_completions", "bootstrap_samples")
         if not self.eval_temperature > 0:
             raise ValueError(f"eval_temperature is {self.eval_temperature}; it must be greater than 0")
         for name in ("pass_k", "kl_completions"):
@@ -201,11 +169,11 @@ class PipelineConfig:
             case "score":
                 return {**judging, **_only(data, "train")}
             case "train":
-                chosen = {"completions_per_prompt": self.data.completions_per_prompt}
+                chosen = self.data.choice()
                 return {**chosen, **model, **_changed(self.model), **_training_options(self.train)}
             case "evaluate":
                 sampling.pop("num_completions")
-                data.pop("completions_per_prompt")
+                data = {name: value for name, value in data.items() if name not in self.data.choice()}
                 return {**data, **model, **sampling, **judging, **_plain(self.evaluate)}
             case "report":
                 return {}
@@ -317,10 +285,3 @@ def _json(value: object) -> object:
     """Enumerations and paths as text, the rest as it is."""
     plain: object = json.loads(json.dumps(value, default=str))
     return plain
-
-
-def _at_least(low: int, config: object, *names: str) -> None:
-    for name in names:
-        value = getattr(config, name)
-        if value is not None and value < low:
-            raise ValueError(f"{name} is {value}; it must be at least {low}")

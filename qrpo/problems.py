@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Literal
 
-from qrpo.config import DataConfig
+from qrpo.data_options import DataConfig
 from qrpo.errors import ConfigError
 from rewards import load_builtin, load_problems
 from sandbox import Problem

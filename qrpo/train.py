@@ -27,7 +27,6 @@ from trl import get_peft_config
 
 from qrpo.artifacts import Stage, write_atomically
 from qrpo.config import PipelineConfig
-from qrpo.data import pointwise_rows
 from qrpo.display import Bar, Display
 from qrpo.errors import PipelineError
 from qrpo.interrupts import Interrupts
@@ -35,6 +34,7 @@ from qrpo.journal import read_records
 from qrpo.models import load_tokenizer, load_trainable, local_model
 from qrpo.records import ScoredRollout
 from qrpo.trainer import QRPOConfig, QRPOTrainer
+from qrpo.training_rows import training_rows
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
         ValueError: no row is left to train on.
     """
     rollouts = read_records(config.paths.scored, ScoredRollout)
-    rows = pointwise_rows(rollouts, per_prompt=config.data.completions_per_prompt)
+    rows, what = training_rows(rollouts, config.data, config.train)
     name = local_model(
         config.model_name,
         config.paths.reference,
@@ -69,7 +69,7 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
             f"the rewards of each of the {len(rollouts)} prompts are all equal, so there is nothing to learn from; "
             "take easier problems, more --num_completions, or a stronger model"
         )
-    display.note(f"{len(rows)} completions of {len(rollouts)} prompts; rewards differ within {len(varied)}{dropped}")
+    display.note(f"{config.train.algorithm}: {len(rows)} {what}; rewards differ within {len(varied)}{dropped}")
     used = sum(row["problem_id"] in varied or not config.train.drop_all_equal for row in rows)
     model = load_trainable(config.model, name)
     with _forward_bar(model, display, "reference log-probabilities", used):

@@ -80,8 +80,8 @@ class QRPOConfig(KTOConfig):
     drop_all_equal: bool = field(
         default=True,
         metadata={
-            "help": "Leave out prompts whose rewards are all equal, and pairs with equal rewards. The paper keeps them: "
-            "with its treatment of ties they raise the probability of every completion, failed ones too."
+            "help": "Leave out prompts whose rewards are all equal, and pairs with equal rewards. The paper keeps "
+            "them: with its treatment of ties they raise the probability of every completion, failed ones too."
         },
     )
     pass_reward: float = field(

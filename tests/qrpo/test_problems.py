@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from qrpo.config import DataConfig
+from qrpo.data_options import DataConfig
 from qrpo.errors import ConfigError
 from qrpo.problems import load_all, load_split
 

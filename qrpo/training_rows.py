@@ -1,0 +1,59 @@
+"""Scored completions to the rows that an algorithm trains on: the same completions for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+from qrpo.data import PointwiseRow, References, pointwise_rows
+from qrpo.data_options import DataConfig
+from qrpo.errors import PipelineError
+from qrpo.pairs import Pairing, PairRow, Selector, pair_rows, paired, selected
+from qrpo.records import ScoredRollout
+from qrpo.trainer_config import QRPOConfig
+
+_PAIRED = ("dpo", "rebel", "simpo")
+
+
+class TrainingRows(NamedTuple):
+    """What goes to the trainer."""
+
+    rows: Sequence[PointwiseRow] | Sequence[PairRow]
+    what: str
+    """Of what there are so many, for a reader."""
+
+
+def training_rows(rollouts: Sequence[ScoredRollout], data: DataConfig, train: QRPOConfig) -> TrainingRows:
+    """The rows.
+
+    Raises:
+        PipelineError: none is left, or a completion cannot be used.
+    """
+    pairing = data.pairing or ("best_worst" if train.algorithm in _PAIRED else None)
+    if pairing is None:
+        rows = _pointwise(rollouts, data)
+        if train.algorithm != "sft":
+            return TrainingRows(rows, f"completions of {len(rollouts)} prompts")
+        solutions = [row for row in rows if row["reward"] >= train.pass_reward]
+        if not solutions:
+            raise PipelineError(
+                f"none of {len(rows)} completions has a reward of {train.pass_reward} or more, so there is nothing to "
+                "fine-tune on; take easier problems, more completions, or a lower pass_reward"
+            )
+        return TrainingRows(solutions, f"solutions of {len({row['problem_id'] for row in solutions})} problems")
+    pairs = paired(
+        _pointwise(rollouts, data), cast("Pairing", pairing), most=data.pairs_per_prompt, keep_ties=data.keep_ties
+    )
+    if train.algorithm in _PAIRED:
+        return TrainingRows(pair_rows(pairs), f"pairs of {len(rollouts)} prompts")
+    chosen = selected(pairs, cast("Selector", data.selector), seed=train.seed)
+    return TrainingRows(chosen, f"completions of {len(pairs)} pairs of {len(rollouts)} prompts")
+
+
+def _pointwise(rollouts: Sequence[ScoredRollout], data: DataConfig) -> list[PointwiseRow]:
+    return pointwise_rows(
+        rollouts,
+        per_prompt=data.completions_per_prompt,
+        references=cast("References", data.references),
+        num_refs=data.num_refs,
+    )
