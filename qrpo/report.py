@@ -13,12 +13,13 @@ from rich.table import Table
 
 from qrpo.artifacts import Manifest, Stage, read_manifest, write_atomically
 from qrpo.config import STAGES, PipelineConfig
-from qrpo.data import pointwise_rows
+from qrpo.data import PointwiseRow
 from qrpo.display import Display, duration
 from qrpo.journal import read_records
 from qrpo.plots import Pair, histograms, per_problem, training_curves, verdict_bars
 from qrpo.quantiles import all_equal, quantile_among
 from qrpo.records import ScoredRollout
+from qrpo.training_rows import completion_rows, training_rows
 
 REPORT_JSON = "report.json"
 REPORT_HTML = "report.html"
@@ -156,8 +157,7 @@ def headline(split: str, result: SplitResult) -> str:
 def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: Mapping[str, float]) -> str:
     """The page, with everything in it."""
     scored = read_records(config.paths.scored, ScoredRollout)
-    chosen = pointwise_rows(scored, per_prompt=config.data.completions_per_prompt)
-    rows = [row for row in chosen if not all_equal([row["reward"], *row["ref_rewards"]])]
+    compared = [row for row in completion_rows(scored, config.data) if not all_equal(_rewards(row))]
     evaluated = {
         (when, split): read_records(config.paths.evaluated(when, split), ScoredRollout)
         for split in results
@@ -183,7 +183,7 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: 
             ],
             "histograms": histograms(
                 [value for rollout in scored for value in rollout.rewards],
-                [quantile_among(row["reward"], row["ref_rewards"]).value for row in rows],
+                [quantile_among(row["reward"], row["ref_rewards"]).value for row in compared],
             ),
             "curves": training_curves(log),
             "verdicts": verdict_bars(
@@ -196,7 +196,7 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: 
         },
         sampled=sampled,
         prompts=len(scored),
-        trained=len(rows),
+        trained=" ".join(map(str, _trained_on(scored, config))),
         beta=config.train.beta,
         examples={split: examples(evaluated["before", split], evaluated["after", split]) for split in results},
         seconds={name: duration(value) for name, value in seconds.items()},
@@ -230,6 +230,17 @@ def examples(before: Sequence[ScoredRollout], after: Sequence[ScoredRollout]) ->
             )
         )
     return found
+
+
+def _rewards(row: PointwiseRow) -> list[float]:
+    return [row["reward"], *row["ref_rewards"]]
+
+
+def _trained_on(scored: Sequence[ScoredRollout], config: PipelineConfig) -> tuple[int, str]:
+    """How many of what; prompts whose rewards are all equal count nowhere, as the trainer leaves them out."""
+    rows, what = training_rows(scored, config.data, config.train)
+    varied = {rollout.problem_id for rollout in scored if not all_equal(rollout.rewards)}
+    return sum(row["problem_id"] in varied for row in rows), what.partition(" of ")[0]
 
 
 def _outcome(rollout: ScoredRollout, index: int) -> str:

@@ -31,7 +31,7 @@ def training_rows(rollouts: Sequence[ScoredRollout], data: DataConfig, train: QR
     """
     pairing = data.pairing or ("best_worst" if train.algorithm in _PAIRED else None)
     if pairing is None:
-        rows = _pointwise(rollouts, data)
+        rows = completion_rows(rollouts, data)
         if train.algorithm != "sft":
             return TrainingRows(rows, f"completions of {len(rollouts)} prompts")
         solutions = [row for row in rows if row["reward"] >= train.pass_reward]
@@ -42,7 +42,7 @@ def training_rows(rollouts: Sequence[ScoredRollout], data: DataConfig, train: QR
             )
         return TrainingRows(solutions, f"solutions of {len({row['problem_id'] for row in solutions})} problems")
     pairs = paired(
-        _pointwise(rollouts, data), cast("Pairing", pairing), most=data.pairs_per_prompt, keep_ties=data.keep_ties
+        completion_rows(rollouts, data), cast("Pairing", pairing), most=data.pairs_per_prompt, keep_ties=data.keep_ties
     )
     if train.algorithm in _PAIRED:
         return TrainingRows(pair_rows(pairs), f"pairs of {len(rollouts)} prompts")
@@ -50,7 +50,8 @@ def training_rows(rollouts: Sequence[ScoredRollout], data: DataConfig, train: QR
     return TrainingRows(chosen, f"completions of {len(pairs)} pairs of {len(rollouts)} prompts")
 
 
-def _pointwise(rollouts: Sequence[ScoredRollout], data: DataConfig) -> list[PointwiseRow]:
+def completion_rows(rollouts: Sequence[ScoredRollout], data: DataConfig) -> list[PointwiseRow]:
+    """The completions that are trained on, each by itself, and what they are compared with."""
     return pointwise_rows(
         rollouts,
         per_prompt=data.completions_per_prompt,

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -224,3 +225,28 @@ def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(arguments: list[s
     assert done.returncode == 130
     assert "Traceback" not in done.stderr
     assert "the same command continues here" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "trained"),
+    [
+        (["--algorithm", "dpo", "--beta", "0.3"], "pairs"),
+        (["--algorithm", "rebel", "--pairing", "disjoint", "--pairs_per_prompt", "4"], "pairs"),
+        (["--algorithm", "simpo", "--beta", "2.0"], "pairs"),
+        (["--algorithm", "sft"], "solutions"),
+        (["--ties", "exact", "--references", "leave_one_out", "--distance", "huber"], "completions"),
+        (["--pairing", "disjoint", "--selector", "random", "--transform", "sqrt"], "completions"),
+    ],
+)
+def test_every_algorithm_runs_on_the_same_scored_completions(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None, options: list[str], trained: str
+) -> None:
+    folder = tmp_path / "run"
+    for stage in ("generate", "score"):
+        shutil.copytree(whole_run / stage, folder / stage)
+    start(folder, arguments, None, *options)
+    assert contents(folder)[FINAL[1]] == contents(whole_run)[FINAL[1]]
+    assert contents(folder)[FINAL[2]] != contents(whole_run)[FINAL[2]]
+    metrics = json.loads((folder / "evaluate" / "metrics.json").read_text())["train"]["metrics"]["pass_fraction"]
+    assert metrics["after"] > metrics["before"]
+    assert trained in (folder / "report" / "report.html").read_text()
