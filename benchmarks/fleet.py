@@ -62,11 +62,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with the LeetCode data set (default: the built-in problems)")
     parser.add_argument("--image", help="folder, SIF or squashfs with a Python; without it its keys are null")
-    parser.add_argument("--quick", action="store_true", help="few rounds and no bar: shows that it runs, not how fast")
+    parser.add_argument("--rounds", type=int, default=15, help="of each comparison; fewer are noisier (default: 15)")
+    parser.add_argument("--quick", action="store_true", help="one round and no bar: shows that it runs, not how fast")
     options = parser.parse_args()
     completions = builtin() if options.data is None else leetcode.read(options.data)
     completions = quick_ones(leetcode.sample(completions, 20) if options.quick else completions)
-    effort = 1 if options.quick else 15
+    effort = 1 if options.quick else options.rounds
     report: dict[str, object] = {"cores": len(ALL), "submissions": len(completions)}
     figures, trouble = in_container(options.image, completions, effort)
     report |= figures
