@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from peft import PeftModel
 from transformers import PreTrainedModel
+from transformers.trainer_utils import SaveStrategy
 
 from qrpo.config import PipelineConfig
 from qrpo.errors import ConfigError, PipelineError
@@ -38,8 +39,8 @@ def check_kept(config: PipelineConfig) -> None:
         raise ConfigError("eval_checkpoints needs two held-out problems at least; give --heldout_problems")
     if config.train.save_strategy not in {"steps", "epoch"}:
         raise ConfigError(
-            f"eval_checkpoints needs checkpoints, and save_strategy is {config.train.save_strategy.value!r}; "
-            "give --save_strategy steps and --save_steps"
+            "eval_checkpoints needs checkpoints, and save_strategy is "
+            f"{SaveStrategy(config.train.save_strategy).value!r}; give --save_strategy steps and --save_steps"
         )
     limit, most = config.train.save_total_limit, most_checkpoints(config)
     if limit is not None and limit < most:
