@@ -78,9 +78,8 @@ def length_biases(found: Sequence[Method], names: Sequence[str]) -> str:
                 linewidth=1.6,
             )
             bias = length_bias(rollouts)
-            axes.set(title=name, xlabel="tokens", ylim=(-0.05, 1.05))
             rho = f"ρ {_signed(bias.pooled)}, within problems {_signed(bias.within)}"
-            axes.set_title(rho, loc="right", fontsize=9, fontweight="normal")
+            axes.set(title=name, xlabel=f"tokens; {rho}", ylim=(-0.05, 1.05))
         panels[0].set_ylabel("reward")
         return svg(figure, "length bias")
 

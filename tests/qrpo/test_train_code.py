@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from qrpo.artifacts import read_manifest
+from qrpo.collect import collect
 from qrpo.config import STAGES, parse
 from qrpo.display import Bar, Display
 from qrpo.errors import PipelineError, StaleFolderError
@@ -351,3 +353,11 @@ def test_checkpoints_of_an_adapter_are_evaluated_upon_the_initial_model(
     selection = json.loads((tmp_path / "run" / "evaluate" / "metrics.json").read_text())["heldout"]["selection"]
     assert [item["step"] for item in selection["steps"]] == [0, 18, 36]
     assert selection["steps"][1]["kl"]["k3"] > 0
+
+
+def test_finished_runs_can_be_collected(whole_run: Path, tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    collect([whole_run], tmp_path / "out", console)
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "| initial model |" in table
+    assert re.search(r"\| QRPO \|.*\| 36 \| 1 \|", table)
