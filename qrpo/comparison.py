@@ -1,28 +1,20 @@
-"""How a model changed on a set of problems: paired differences with bootstrap intervals, and the KL it cost."""
+"""How a model changed on a set of problems: paired differences with bootstrap intervals, and what it cost."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 
 from qrpo.records import KlRow, ScoredRollout
+from qrpo.results import LengthBias, MetricResult, SeedMeans
 from rewards import pass_at_k
 from rewards.bootstrap import bootstrap_interval
 
 Metric = Callable[[ScoredRollout], float]
-
-
-class Comparison(NamedTuple):
-    """A metric before and after, and a 95% interval of the difference."""
-
-    before: float
-    after: float
-    diff: float
-    diff_low: float
-    diff_high: float
 
 
 def metrics(pass_k: int) -> dict[str, Metric]:
@@ -43,28 +35,56 @@ def metrics(pass_k: int) -> dict[str, Metric]:
     }
 
 
-def compare(before: Sequence[float], after: Sequence[float], *, resamplings: int, seed: int) -> Comparison:
-    """Means over problems, and the percentile bootstrap of the mean paired difference.
-
-    Problems are what is resampled: they are the population, and their completions are not independent of each other.
+def by_seed(rollouts: Sequence[ScoredRollout], metric: Metric, seeds: int) -> NDArray[np.float64]:
+    """Values of a metric, [problems, seeds].
 
     Args:
-        before: one value per problem.
-        after: the same problems in the same order.
+        rollouts: one per problem, each with the completions of the first sampling seed, then of the second, ...
+        metric: of the completions of one seed.
+        seeds: how many; each has as many completions.
+    """
+    return np.array([[metric(part) for part in _parts(rollout, seeds)] for rollout in rollouts], dtype=np.float64)
+
+
+def compare(before: ArrayLike, after: ArrayLike, *, resamplings: int, seed: int) -> MetricResult:
+    """Means over problems and sampling seeds, and the percentile bootstrap of the mean paired difference.
+
+    Problems are what is resampled, with the mean over seeds as their value: they are the population, and their
+    completions are not independent of each other.
+
+    Args:
+        before: [problems, seeds], see `by_seed`.
+        after: the same problems in the same order, and the same seeds.
         resamplings: how many.
         seed: fixes them.
 
     Raises:
         ValueError: no problems, or not as many on both sides.
     """
-    if not before or len(before) != len(after):
-        raise ValueError(f"{len(before)} values before and {len(after)} after; there must be as many, and one at least")
-    differences = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
+    old, new = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    if not old.size or old.shape != new.shape:
+        raise ValueError(f"values {old.shape} before and {new.shape} after; there must be as many, and one at least")
+    differences = (new - old).mean(axis=1)
     low, high = bootstrap_interval(differences, resamplings=resamplings, seed=seed)
-    return Comparison(
-        before=float(np.mean(before)), after=float(np.mean(after)), diff=float(differences.mean()), diff_low=low,
+    return MetricResult(
+        before=float(old.mean()),
+        after=float(new.mean()),
+        diff=float(differences.mean()),
+        diff_low=low,
         diff_high=high,
-    )  # fmt: skip
+        before_seeds=_seed_means(old),
+        after_seeds=_seed_means(new),
+    )
+
+
+def length_bias(rollouts: Sequence[ScoredRollout]) -> LengthBias:
+    """Spearman's correlation of reward and tokens, pooled and within problems."""
+    rewards = [np.asarray(rollout.rewards) for rollout in rollouts]
+    tokens = [np.array([len(item.token_ids) for item in rollout.completions]) for rollout in rollouts]
+    return LengthBias(
+        pooled=_correlation(rankdata(np.concatenate(rewards)), rankdata(np.concatenate(tokens))),
+        within=_correlation(_ranks_within(rewards), _ranks_within(tokens)),
+    )
 
 
 def kl_estimates(rows: Sequence[KlRow]) -> dict[str, float]:
@@ -87,6 +107,36 @@ def kl_estimates(rows: Sequence[KlRow]) -> dict[str, float]:
             k3 += math.expm1(log_ratio) - log_ratio
         tokens += len(row.logps)
     return {"k1": k1 / len(rows), "k3": k3 / len(rows), "k1_per_token": k1 / tokens, "k3_per_token": k3 / tokens}
+
+
+def _parts(rollout: ScoredRollout, seeds: int) -> list[ScoredRollout]:
+    """The rollout cut into the completions of each sampling seed."""
+    if seeds == 1:
+        return [rollout]
+    size = len(rollout.completions) // seeds
+    cuts = [slice(start, start + size) for start in range(0, size * seeds, size)]
+    return [
+        rollout.model_copy(
+            update={name: getattr(rollout, name)[cut] for name in ("completions", "rewards", "verdicts")}
+        )
+        for cut in cuts
+    ]
+
+
+def _seed_means(values: NDArray[np.float64]) -> SeedMeans:
+    means = values.mean(axis=0)
+    return SeedMeans(means=means.tolist(), std=float(means.std(ddof=1)) if len(means) > 1 else None)
+
+
+def _ranks_within(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Ranks among the values of the same problem, less their mean."""
+    return np.concatenate([rankdata(mine) - (len(mine) + 1) / 2 for mine in values])
+
+
+def _correlation(left: NDArray[np.float64], right: NDArray[np.float64]) -> float | None:
+    if np.ptp(left) == 0 or np.ptp(right) == 0:
+        return None
+    return float(np.corrcoef(left, right)[0, 1])
 
 
 def _pass_at(rollout: ScoredRollout, k: int) -> float:

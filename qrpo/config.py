@@ -15,6 +15,7 @@ from trl import ModelConfig, TrlParser
 
 from qrpo.data_options import DataConfig, at_least
 from qrpo.errors import ConfigError
+from qrpo.evaluate_options import EvaluateConfig
 from qrpo.models import has_fast_bfloat16
 from qrpo.paths import RunPaths
 from qrpo.sampling import StopAfter
@@ -104,31 +105,6 @@ class ScoreConfig:
     def __post_init__(self) -> None:
         """Checks the numbers."""
         at_least(1, self, "sandbox_workers", "score_chunk")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluateConfig:
-    """How the model is compared before and after."""
-
-    eval_completions: int = field(default=8, metadata={"help": "Completions per problem, before and after each."})
-    eval_temperature: float = field(default=1.0, metadata={"help": "1 is the policy that was trained."})
-    pass_k: int | None = field(
-        default=None, metadata={"help": "k of the second pass@k beside pass@1. null: eval_completions."}
-    )
-    kl_completions: int = field(
-        default=2, metadata={"help": "Completions per problem over which the KL to the reference is estimated."}
-    )
-    bootstrap_samples: int = field(default=10_000, metadata={"help": "Resamplings of the problems for intervals."})
-
-    def __post_init__(self) -> None:
-        """Checks the numbers."""
-        at_least(1, self, "eval_completions", "pass_k", "kl_completions", "bootstrap_samples")
-        if not self.eval_temperature > 0:
-            raise ValueError(f"eval_temperature is {self.eval_temperature}; it must be greater than 0")
-        for name in ("pass_k", "kl_completions"):
-            value = getattr(self, name)
-            if value is not None and value > self.eval_completions:
-                raise ValueError(f"{name} is {value}; it cannot exceed eval_completions={self.eval_completions}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

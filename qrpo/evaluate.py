@@ -1,4 +1,4 @@
-"""Stage 4: the model before and after, on training and held-out problems -> evaluate/metrics.json.
+"""Stage 4: the model before and after, and at its checkpoints -> evaluate/metrics.json.
 
 The completions before training are drawn anew, with random numbers of their own; the reference completions of the
 training data are not used for it. A prompt is trained on what was lucky there, and would look worse on the next draw
@@ -8,33 +8,37 @@ training use the same random numbers as those before, which makes the paired dif
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple, cast
+from pathlib import Path
+from typing import NamedTuple, cast
 
 from qrpo.artifacts import Stage, write_atomically
-from qrpo.comparison import compare, kl_estimates, metrics
+from qrpo.checkpoints import Checkpoint, last_step, load_initial, load_trained, scheduled_checkpoints
+from qrpo.comparison import by_seed, compare, kl_estimates, length_bias, metrics
 from qrpo.config import PipelineConfig
 from qrpo.display import Display
+from qrpo.halves import split_halves
 from qrpo.journal import Journal, write_records
 from qrpo.judging import count_verdicts, judge_rollouts, make_reward
 from qrpo.likelihood import token_logps
-from qrpo.models import Policy, load_policy, local_model
+from qrpo.models import Policy
+from qrpo.paths import at_step
 from qrpo.problems import Split, load_split
 from qrpo.records import KlRow, Rollout, ScoredRollout
+from qrpo.results import SelectionResult, SplitResult, results_json
 from qrpo.rollouts import RolloutPlan, sample_rollouts
 from qrpo.sampling import SamplingOptions, StopAfter
+from qrpo.selection import select
 from sandbox import Problem
 
-When = Literal["before", "after"]
 _KL_BATCH = 16
 """Completions in one forward pass."""
 
 
 class _Part(NamedTuple):
-    """A set of problems under one of the two models."""
+    """A set of problems under one model: `before`, `after` or `step-N`."""
 
-    when: When
+    when: str
     split: Split
 
 
@@ -43,25 +47,13 @@ def evaluate(config: PipelineConfig, stage: Stage, display: Display) -> None:
 
     Raises:
         InfrastructureError: the sandbox failed; run the stage again.
+        PipelineError: a checkpoint is missing.
     """
     splits: tuple[Split, ...] = ("train", "heldout")
     problems = {split: found for split in splits if (found := load_split(config.data, split))}
-    policies: dict[When, Policy] = {"before": _load(config, "before"), "after": _load(config, "after")}
-    sampled = {
-        _Part(when, split): sample_rollouts(
-            policy,
-            _plan(config, problems[split]),
-            stage.path / f"{when}.{split}.samples.part.jsonl",
-            display,
-            f"{when} training, {split} problems",
-        )
-        for when, policy in policies.items()
-        for split in problems
-    }
-    kl = {
-        split: _kl_rows(config, stage, policies, split, sampled[_Part("after", split)], display) for split in problems
-    }
-    del policies
+    # The trained model is the last checkpoint.
+    between = scheduled_checkpoints(config)[:-1] if config.evaluate.eval_checkpoints else []
+    sampled, kl_rows = _sample(config, stage, display, problems, between)
     with make_reward(config) as reward:
         scored = {
             part: judge_rollouts(
@@ -74,56 +66,107 @@ def evaluate(config: PipelineConfig, stage: Stage, display: Display) -> None:
             )
             for part, rollouts in sampled.items()
         }
-    results = {
-        split: summarise(config, scored[_Part("before", split)], scored[_Part("after", split)], kl[split])
-        for split in problems
-    }
     for part, rollouts in scored.items():
         write_records(config.paths.evaluated(*part), rollouts)
-    write_atomically(config.paths.metrics, json.dumps(results, indent=1) + "\n")
-    stage.finish([config.paths.metrics.name, *(config.paths.evaluated(*part).name for part in scored)])
+    kl = {part: kl_estimates(rows) for part, rows in kl_rows.items()}
+    selection = None
+    halves = split_halves(problems.get("heldout", []))
+    if halves is not None:
+        halves.write(config.paths.halves)
+        whens = {0: "before", **{item.step: at_step(item.step) for item in between}, last_step(config): "after"}
+        selection = select(
+            {step: scored[_Part(when, "heldout")] for step, when in whens.items()},
+            {step: kl[_Part(when, "heldout")] for step, when in whens.items() if step},
+            halves,
+            seeds=config.evaluate.eval_seeds,
+            pass_k=_pass_k(config),
+            resamplings=config.evaluate.bootstrap_samples,
+            seed=config.train.seed,
+        )
+    results: dict[str, SplitResult] = {
+        split: summarise(
+            config,
+            scored[_Part("before", split)],
+            scored[_Part("after", split)],
+            kl[_Part("after", split)],
+            selection if split == "heldout" else None,
+        )
+        for split in problems
+    }
+    write_atomically(config.paths.metrics, results_json(results))
+    written = [config.paths.metrics, *([] if halves is None else [config.paths.halves])]
+    stage.finish([path.name for path in [*written, *(config.paths.evaluated(*part) for part in scored)]])
     for journal in stage.path.glob("*.part.jsonl"):
         journal.unlink()
 
 
 def summarise(
-    config: PipelineConfig, before: Sequence[ScoredRollout], after: Sequence[ScoredRollout], kl: Sequence[KlRow]
-) -> dict[str, object]:
+    config: PipelineConfig,
+    before: Sequence[ScoredRollout],
+    after: Sequence[ScoredRollout],
+    kl: Mapping[str, float],
+    selection: SelectionResult | None,
+) -> SplitResult:
     """What `metrics.json` says of one set of problems."""
     options = config.evaluate
-    compared = {
-        name: compare(
-            [metric(rollout) for rollout in before],
-            [metric(rollout) for rollout in after],
-            resamplings=options.bootstrap_samples,
-            seed=config.train.seed,
-        )._asdict()
-        for name, metric in metrics(options.pass_k or options.eval_completions).items()
-    }
-    return {
-        "problems": len(before),
-        "completions": options.eval_completions,
-        "metrics": compared,
-        "kl": kl_estimates(kl),
-        "verdicts": {"before": count_verdicts(before), "after": count_verdicts(after)},
-    }
-
-
-def _load(config: PipelineConfig, when: When) -> Policy:
-    name = str(config.paths.model)
-    if when == "before":
-        name = local_model(
-            config.model_name,
-            config.paths.reference,
-            revision=config.model.model_revision,
-            temperature=config.generate.policy_temperature,
-        )
-    return load_policy(
-        name,
-        dtype=config.generate.sampling_dtype,
-        revision=config.model.model_revision if when == "before" else "main",
-        attn_implementation=config.model.attn_implementation,
+    return SplitResult(
+        problems=len(before),
+        completions=options.eval_completions,
+        metrics={
+            name: compare(
+                by_seed(before, metric, options.eval_seeds),
+                by_seed(after, metric, options.eval_seeds),
+                resamplings=options.bootstrap_samples,
+                seed=config.train.seed,
+            )
+            for name, metric in metrics(_pass_k(config)).items()
+        },
+        kl=dict(kl),
+        verdicts={"before": count_verdicts(before), "after": count_verdicts(after)},
+        length_bias={"before": length_bias(before), "after": length_bias(after)},
+        selection=selection,
     )
+
+
+def _sample(
+    config: PipelineConfig,
+    stage: Stage,
+    display: Display,
+    problems: Mapping[Split, Sequence[Problem]],
+    between: Sequence[Checkpoint],
+) -> tuple[dict[_Part, list[Rollout]], dict[_Part, list[KlRow]]]:
+    """Completions of every model, and their log-probabilities for the KL; two models at most are in memory."""
+    sampled: dict[_Part, list[Rollout]] = {}
+    kl: dict[_Part, list[KlRow]] = {}
+
+    def draw(policy: Policy, when: str, what: str, splits: Sequence[Split]) -> None:
+        for split in splits:
+            journal = stage.path / f"{when}.{split}.samples.part.jsonl"
+            plan = _plan(config, problems[split])
+            sampled[_Part(when, split)] = sample_rollouts(policy, plan, journal, display, f"{what}, {split} problems")
+
+    def compare_with(initial: Policy, policy: Policy, when: str, of: str, splits: Sequence[Split]) -> None:
+        for split in splits:
+            part = _Part(when, split)
+            journal = stage.path / f"kl.{when}.{split}.part.jsonl"
+            kl[part] = _kl_rows(config, journal, policy, initial, sampled[part], display, f"KL {of}, {split}")
+
+    initial = load_initial(config)
+    draw(initial, "before", "before training", list(problems))
+    for checkpoint in between:
+        policy = load_trained(config, checkpoint.path)
+        when, what = at_step(checkpoint.step), f"step {checkpoint.step}"
+        draw(policy, when, what, ["heldout"])
+        compare_with(initial, policy, when, f"of {what}", ["heldout"])
+        del policy
+    trained = load_trained(config, config.paths.model)
+    draw(trained, "after", "after training", list(problems))
+    compare_with(initial, trained, "after", "to the reference", list(problems))
+    return sampled, kl
+
+
+def _pass_k(config: PipelineConfig) -> int:
+    return config.evaluate.pass_k or config.evaluate.eval_completions
 
 
 def _plan(config: PipelineConfig, problems: Sequence[Problem]) -> RolloutPlan:
@@ -133,37 +176,40 @@ def _plan(config: PipelineConfig, problems: Sequence[Problem]) -> RolloutPlan:
         options=SamplingOptions(
             max_new_tokens=config.generate.max_new_tokens,
             temperature=config.evaluate.eval_temperature,
+            top_p=config.evaluate.eval_top_p,
             stop_after=cast("StopAfter", config.generate.stop_after),
         ),
         seed=config.train.seed,
         stream="evaluate",  # the same before and after
+        sampling_seeds=config.evaluate.eval_seeds,
         batch_completions=config.generate.batch_completions,
     )
 
 
 def _kl_rows(
     config: PipelineConfig,
-    stage: Stage,
-    policies: Mapping[When, Policy],
-    split: Split,
-    after: Sequence[Rollout],
+    path: Path,
+    policy: Policy,
+    initial: Policy,
+    sampled: Sequence[Rollout],
     display: Display,
+    what: str,
 ) -> list[KlRow]:
-    """Log-probabilities of completions of the trained model, under it and under the reference."""
+    """Log-probabilities of completions of a trained model, under it and under the initial one."""
     chosen = [
         (rollout, index)
-        for rollout in sorted(after, key=lambda rollout: (-len(rollout.prompt_ids), rollout.problem_id))
+        for rollout in sorted(sampled, key=lambda rollout: (-len(rollout.prompt_ids), rollout.problem_id))
         for index in range(config.evaluate.kl_completions)
     ]
     batches = [chosen[start : start + _KL_BATCH] for start in range(0, len(chosen), _KL_BATCH)]
-    journal = Journal(stage.path / f"kl.{split}.part.jsonl", KlRow, [len(batch) for batch in batches])
+    journal = Journal(path, KlRow, [len(batch) for batch in batches])
     done = sum(len(batch) for batch in batches[: journal.batches_done])
-    with display.bar(f"KL to the reference, {split}", total=len(chosen), done=done, unit="completions") as bar:
+    with display.bar(what, total=len(chosen), done=done, unit="completions") as bar:
         for batch in batches[journal.batches_done :]:
             sequences = [(rollout.prompt_ids, rollout.completions[index].token_ids) for rollout, index in batch]
             temperature = config.evaluate.eval_temperature
-            logps = token_logps(policies["after"], sequences, temperature)
-            ref_logps = token_logps(policies["before"], sequences, temperature)
+            logps = token_logps(policy, sequences, temperature)
+            ref_logps = token_logps(initial, sequences, temperature)
             journal.append(
                 KlRow(problem_id=rollout.problem_id, index=index, logps=tuple(mine), ref_logps=tuple(theirs))
                 for (rollout, index), mine, theirs in zip(batch, logps, ref_logps, strict=True)

@@ -51,6 +51,16 @@ class RunPaths:
         """What evaluation found."""
         return self.root / "evaluate" / "metrics.json"
 
+    @property
+    def halves(self) -> Path:
+        """Which held-out problems a checkpoint is chosen on and which it is reported on, `qrpo.halves.Halves`."""
+        return self.root / "evaluate" / "halves.json"
+
     def evaluated(self, when: str, split: str) -> Path:
-        """Completions of the evaluation, `qrpo.records.ScoredRollout`; `when` is before or after."""
+        """Completions of the evaluation, `qrpo.records.ScoredRollout`; `when` is before, after or of `at_step`."""
         return self.root / "evaluate" / f"{when}.{split}.jsonl"
+
+
+def at_step(step: int) -> str:
+    """How files name what belongs to a checkpoint."""
+    return f"step-{step}"

@@ -29,7 +29,7 @@ VERDICT_COLOURS = {
     "OLE": "#6366f1",
     "NO_CODE": "#64748b",
 }
-_STYLE: dict[str, Any] = {
+STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: sharp, selectable, in the page's own font
     "font.family": "sans-serif",
     "font.size": 10,
@@ -66,7 +66,7 @@ def per_problem(pairs: Sequence[Pair], title: str) -> str:
     places = np.arange(len(ordered))
     before = np.array([pair.before for pair in ordered])
     after = np.array([pair.after for pair in ordered])
-    with style.context(_STYLE):
+    with style.context(STYLE):
         figure = Figure(figsize=(9.6, 2.9))
         axes = figure.subplots()
         colours = np.where(after > before, GAIN, LOSS)
@@ -81,23 +81,23 @@ def per_problem(pairs: Sequence[Pair], title: str) -> str:
         axes.set_xticks([])
         axes.grid(visible=False, axis="x")
         axes.legend(loc="upper left", ncols=2)
-        return _svg(figure, title)
+        return svg(figure, title)
 
 
 def histograms(rewards: Sequence[float], quantiles: Sequence[float]) -> str:
     """Rewards of the reference completions, and the quantiles that training regresses on."""
-    with style.context(_STYLE):
+    with style.context(STYLE):
         figure = Figure(figsize=(9.6, 2.6))
         left, right = figure.subplots(1, 2)
         bins = np.linspace(0, 1, 21).tolist()
         _histogram(left, rewards, bins, "Rewards of the reference completions", "fraction of tests passed", AFTER)
         _histogram(right, quantiles, bins, "Their quantiles, as trained on", "quantile among the prompt's", "#0d9488")
-        return _svg(figure, "histograms")
+        return svg(figure, "histograms")
 
 
 def training_curves(log: Sequence[Mapping[str, float]]) -> str:
     """Loss, and mean log-ratios of completions that passed and that failed, over steps."""
-    with style.context(_STYLE):
+    with style.context(STYLE):
         figure = Figure(figsize=(9.6, 2.9))
         left, right = figure.subplots(1, 2)
         _curve(left, log, "loss", AFTER, "loss")
@@ -110,7 +110,7 @@ def training_curves(log: Sequence[Mapping[str, float]]) -> str:
         right.set(title="Log-ratio to the reference, nats per completion", xlabel="step")
         if right.get_legend_handles_labels()[0]:
             right.legend(loc="best")
-        return _svg(figure, "curves")
+        return svg(figure, "curves")
 
 
 def verdict_bars(counts: Mapping[str, Mapping[str, int]]) -> str:
@@ -121,7 +121,7 @@ def verdict_bars(counts: Mapping[str, Mapping[str, int]]) -> str:
     """
     names = list(counts)
     present = [name for name in VERDICT_COLOURS if any(counts[bar].get(name) for bar in names)]
-    with style.context(_STYLE):
+    with style.context(STYLE):
         figure = Figure(figsize=(9.6, 0.5 * len(names) + 1.0))
         axes = figure.subplots()
         left = np.zeros(len(names))
@@ -142,7 +142,7 @@ def verdict_bars(counts: Mapping[str, Mapping[str, int]]) -> str:
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=len(present), borderaxespad=0)
-        return _svg(figure, "verdicts")
+        return svg(figure, "verdicts")
 
 
 def _histogram(axes: Axes, values: Sequence[float], bins: Sequence[float], title: str, label: str, colour: str) -> None:
@@ -166,7 +166,7 @@ def _curve(axes: Axes, log: Sequence[Mapping[str, float]], name: str, colour: st
     axes.plot(steps, (sums[ends] - sums[starts]) / (ends - starts), color=colour, linewidth=2, label=label)
 
 
-def _svg(figure: Figure, salt: str) -> str:
+def svg(figure: Figure, salt: str) -> str:
     """The drawing as an element to be put into a page."""
     buffer = io.StringIO()
     # Names inside a drawing are hashed with the salt: the same from run to run, and not the same as in the next one.
@@ -176,3 +176,8 @@ def _svg(figure: Figure, salt: str) -> str:
     # Only the element itself, without the addresses in its metadata, and as wide as the page allows.
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     return re.sub(r'<svg (.*?)width="[\d.]+pt" height="[\d.]+pt"', r"<svg \1", text, count=1, flags=re.DOTALL)
+
+
+def standalone(element: str) -> str:
+    """A drawing of this module as a file of its own, on white."""
+    return element.replace("<svg ", '<svg style="background: white; font-family: sans-serif" ', 1) + "\n"

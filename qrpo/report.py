@@ -8,7 +8,6 @@ from importlib import resources
 from typing import NamedTuple
 
 import jinja2
-from pydantic import BaseModel, ConfigDict
 from rich.table import Table
 
 from qrpo.artifacts import Manifest, Stage, read_manifest, write_atomically
@@ -19,6 +18,7 @@ from qrpo.journal import read_records
 from qrpo.plots import Pair, histograms, per_problem, training_curves, verdict_bars
 from qrpo.quantiles import all_equal, quantile_among
 from qrpo.records import ScoredRollout
+from qrpo.results import MetricResult, SplitResult, read_results
 from qrpo.training_rows import completion_rows, training_rows
 
 REPORT_JSON = "report.json"
@@ -34,37 +34,6 @@ _LABELS = {
 }
 
 
-class MetricResult(BaseModel):
-    """A metric before and after; `diff_low` to `diff_high` is the 95% interval of `diff`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    before: float
-    after: float
-    diff: float
-    diff_low: float
-    diff_high: float
-
-    @property
-    def outcome(self) -> str:
-        """`up`, `down`, or `open` where the interval holds 0."""
-        if self.diff_low > 0:
-            return "up"
-        return "down" if self.diff_high < 0 else "open"
-
-
-class SplitResult(BaseModel):
-    """What evaluation found on one set of problems."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    problems: int
-    completions: int
-    metrics: dict[str, MetricResult]
-    kl: dict[str, float]
-    verdicts: dict[str, dict[str, int]]
-
-
 class Example(NamedTuple):
     """A completion before and after, for the same problem and the same random numbers."""
 
@@ -78,8 +47,7 @@ class Example(NamedTuple):
 
 def report(config: PipelineConfig, stage: Stage, display: Display) -> None:
     """Writes the report where it is missing, and prints the table."""
-    found = json.loads(config.paths.metrics.read_text(encoding="utf-8"))
-    results = {split: SplitResult.model_validate(result) for split, result in found.items()}
+    results = read_results(config.paths.metrics)
     if not stage.done:
         content: dict[str, object] = {
             split: {
@@ -105,7 +73,7 @@ def print_table(results: Mapping[str, SplitResult], display: Display) -> None:
     """Metrics of each set of problems, before and after."""
     for split, result in results.items():
         table = Table(
-            title=f"{result.problems} {_SPLITS[split]}, {result.completions} completions each",
+            title=f"{result.problems} {_SPLITS[split]}, {result.drawn}",
             title_justify="left",
             title_style="bold",
         )
@@ -203,7 +171,37 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: 
         total=duration(sum(seconds.values())),
         options=config.to_yaml(),
         versions=_manifest(config, "train").versions,
+        checkpoints=checkpoints(results),
     )
+
+
+class CheckpointRow(NamedTuple):
+    """A line of the table of checkpoints, as text."""
+
+    step: str
+    selection: str
+    reporting: str
+    pass_at_1: str
+    kl: str
+    best: bool
+
+
+def checkpoints(results: Mapping[str, SplitResult]) -> list[CheckpointRow]:
+    """Every evaluated step; none where only the model before and after was evaluated."""
+    selection = results["heldout"].selection if "heldout" in results else None
+    if selection is None or len(selection.steps) <= 2:
+        return []
+    return [
+        CheckpointRow(
+            step=str(item.step) if item.step else "0 (before)",
+            selection=f"{item.selection.pass_fraction:.1%}",
+            reporting=f"{item.reporting.pass_fraction:.1%}",
+            pass_at_1=f"{item.reporting.pass_at_1:.1%}",
+            kl=f"{item.kl['k3']:.2f}" if item.kl else "",
+            best=item.step == selection.best,
+        )
+        for item in selection.steps
+    ]
 
 
 def examples(before: Sequence[ScoredRollout], after: Sequence[ScoredRollout]) -> list[Example]:

@@ -24,20 +24,32 @@ class RolloutPlan:
 
     problems: tuple[Problem, ...]
     completions: int
-    """Per problem."""
+    """Per problem and sampling seed."""
     options: SamplingOptions
     seed: int
     stream: str
     """Keeps the random numbers of different purposes apart."""
+    sampling_seeds: int = 1
+    """Sets of completions with random numbers of their own; they follow each other in a rollout."""
     batch_completions: int
     """Completions at a time; a problem's are never split over batches."""
 
     def __post_init__(self) -> None:
-        if self.completions < 1 or self.batch_completions < 1:
+        if min(self.completions, self.batch_completions, self.sampling_seeds) < 1:
             raise ValueError(
-                f"completions is {self.completions} and batch_completions {self.batch_completions}; "
-                "both must be at least 1"
+                f"completions is {self.completions}, batch_completions {self.batch_completions} and sampling_seeds "
+                f"{self.sampling_seeds}; each must be at least 1"
             )
+
+    @property
+    def per_problem(self) -> int:
+        """Completions of a problem, of all sampling seeds."""
+        return self.completions * self.sampling_seeds
+
+    @property
+    def streams(self) -> list[str]:
+        """One for each sampling seed; the first is the same however many there are."""
+        return [self.stream, *(f"{self.stream} {number}" for number in range(1, self.sampling_seeds))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +70,16 @@ def sample_rollouts(policy: Policy, plan: RolloutPlan, path: Path, display: Disp
     # Prompts of like length share a batch and waste little on padding; the longest first, so that a batch too big
     # for the memory fails at once. The order depends on nothing but the prompts, so a resumed run batches alike.
     ordered = sorted(prompts, key=lambda prompt: (-len(prompt.ids), prompt.problem_id))
-    size = max(1, plan.batch_completions // plan.completions)
+    size = max(1, plan.batch_completions // plan.per_problem)
     batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
     journal = Journal(path, Rollout, [len(batch) for batch in batches])
-    total = len(prompts) * plan.completions
-    done = sum(len(batch) for batch in batches[: journal.batches_done]) * plan.completions
+    total = len(prompts) * plan.per_problem
+    done = sum(len(batch) for batch in batches[: journal.batches_done]) * plan.per_problem
     with display.bar(what, total=total, done=done, unit="completions") as bar:
         for batch in batches[journal.batches_done :]:
             rollouts = _sample_batch(policy, plan, batch)
             journal.append(rollouts)
-            bar.advance(len(batch) * plan.completions)
+            bar.advance(len(batch) * plan.per_problem)
     by_id = {rollout.problem_id: rollout for rollout in journal.read()}
     return [by_id[problem.id] for problem in plan.problems]
 
@@ -75,7 +87,8 @@ def sample_rollouts(policy: Policy, plan: RolloutPlan, path: Path, display: Disp
 def _sample_batch(policy: Policy, plan: RolloutPlan, batch: Sequence[_Prompt]) -> list[Rollout]:
     draws = [
         [
-            uniforms(plan.seed, plan.stream, prompt.problem_id, index, plan.options.max_new_tokens)
+            uniforms(plan.seed, stream, prompt.problem_id, index, plan.options.max_new_tokens)
+            for stream in plan.streams
             for index in range(plan.completions)
         ]
         for prompt in batch

@@ -1,7 +1,7 @@
 """Sampling from a causal language model, exactly and reproducibly.
 
-- The distribution is the model's own at the given temperature: nothing of its `generation_config` (top-k 50, for
-  one) takes part, since quantile rewards are uniform only under the policy that the loss names as the reference.
+- The distribution is the model's own at the given temperature and top_p: nothing of its `generation_config` (top-k 50,
+  for one) takes part, since quantile rewards are uniform only under the policy that the loss names as the reference.
 - The prompt runs through the model once for all of its completions, and completions that have ended leave the batch.
 - Each completion draws from a stream of uniform numbers of its own, found from the seed, the problem and its index.
   So a batch that is made again gives the same completions, and before and after training the same numbers are used.
@@ -20,6 +20,7 @@ from torch import nn
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from qrpo.inversion import pick
 from qrpo.models import Policy
 from qrpo.records import Completion, FinishReason
 
@@ -42,6 +43,8 @@ class SamplingOptions:
     """Completions are cut there, with finish reason `length`."""
     temperature: float = 1.0
     """> 0; the reference completions need 1."""
+    top_p: float = 1.0
+    """In (0, 1]: tokens come from the smallest set whose probability reaches it. The reference completions need 1."""
     stop_after: StopAfter = "end"
     """Where a completion ends, with finish reason `stop`. `end`: by the model's own end token only. `block`: also where
     its first fenced code block closes. `function`: also where the function that the answer was begun with ends, at the
@@ -54,6 +57,8 @@ class SamplingOptions:
             raise ValueError(f"stop_after is {self.stop_after!r}; it must be {', '.join(get_args(StopAfter))}")
         if not self.temperature > 0:
             raise ValueError(f"temperature is {self.temperature}; it must be greater than 0")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p is {self.top_p}; it must be greater than 0 and at most 1")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,7 +116,7 @@ def sample(
     alive = list(range(len(rows)))
     for step in range(options.max_new_tokens):
         draw = torch.stack([rows[index].uniforms[step] for index in alive])
-        tokens = _pick(batch.logits, draw, options.temperature)
+        tokens = pick(batch.logits, draw, temperature=options.temperature, top_p=options.top_p)
         for index, token in zip(alive, tokens.tolist(), strict=True):
             if rows[index].finish_reason is None:
                 _extend(rows[index], token, policy, options)
@@ -215,22 +220,6 @@ def _growing_cache(model: PreTrainedModel) -> Cache:
     cache = DynamicCache(config=model.config)
     cache.layers = [_RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
-
-
-def _pick(logits: torch.Tensor, draw: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Tokens by inversion of the distribution function, [rows].
-
-    Args:
-        logits: [rows, vocabulary], float32.
-        draw: [rows], uniform in [0, 1).
-        temperature: > 0.
-    """
-    # One number per row; torch.multinomial draws one per token of the vocabulary and takes longer than the model.
-    probabilities = torch.softmax(logits / temperature, dim=-1, dtype=torch.float32)
-    cumulative = probabilities.cumsum(-1, dtype=torch.float32)
-    # Scaled by the last entry, which is 1 up to rounding, and kept below it; `right` skips tokens of probability 0.
-    below_one = draw.to(logits.device, torch.float32).clamp(max=1 - 2**-23)
-    return torch.searchsorted(cumulative, below_one[:, None] * cumulative[:, -1:], right=True).squeeze(1)
 
 
 def _extend(row: _Row, token: int, policy: Policy, options: SamplingOptions) -> None:

@@ -61,12 +61,14 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
         KeyboardInterrupt: the user asked to stop.
     """
     from qrpo.artifacts import check_folder, open_stage, write_atomically
+    from qrpo.checkpoints import check_kept
     from qrpo.config import STAGES
     from qrpo.display import duration
     from qrpo.problems import load_all
 
     _quieten_libraries()
     load_all(config.data)
+    check_kept(config)
     wanted = STAGES if config.run.stage == "all" else (config.run.stage,)
     # Before any work: an hour of sampling should not end in a refusal.
     for name in wanted:

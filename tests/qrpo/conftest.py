@@ -1,18 +1,30 @@
 """A tiny Llama and a word-level tokenizer, made here: nothing is downloaded."""
 
+import dataclasses
 import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import yaml
 from datasets import Dataset
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
 
+from qrpo.artifacts import open_stage
+from qrpo.comparison import compare, length_bias
+from qrpo.halves import split_halves
+from qrpo.journal import write_records
+from qrpo.paths import RunPaths, at_step
+from qrpo.records import Completion, ScoredRollout
+from qrpo.results import SplitResult, results_json
+from qrpo.selection import select
 from qrpo.trainer import QRPOConfig, QRPOTrainer
+from sandbox import Problem
 
 torch.set_num_threads(1)
 
@@ -190,3 +202,98 @@ def logps_by_hand() -> Callable[[LlamaForCausalLM, dict[str, Any]], float]:
         return picked.sum().item()
 
     return logps
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MadeUp:
+    """A run that was never run: its model solves problem k at step s by chance with probability `rates[s][k]`."""
+
+    algorithm: str
+    rates: dict[int, list[float]]
+    """By step, 0 included; one per held-out problem."""
+    seed: int = 0
+    beta: float = 0.1
+    learning_rate: float = 1e-6
+    model: str = "some/model"
+    completions: int = 8
+    sampling_seeds: int = 2
+    temperature: float = 0.6
+    longer: float = 0.0
+    """By how many tokens completions that pass are longer."""
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[[Path, MadeUp], Path]:
+    """Writes what the pipeline would leave of a run; no model and no program takes part."""
+
+    def make(path: Path, made: MadeUp) -> Path:
+        paths, chance = RunPaths(path), np.random.default_rng(made.seed)
+        problems = [
+            Problem(id=f"p{place:03}", tests=("assert f()",), meta={"difficulty": ["Easy", "Hard"][place % 2]})
+            for place in range(len(made.rates[0]))
+        ]
+        halves = split_halves(problems)
+        assert halves is not None
+        last = max(made.rates)
+        options = {"algorithm": made.algorithm, "beta": made.beta, "learning_rate": made.learning_rate}
+        with open_stage(paths.stage("train"), stage="train", config={**options, "seed": made.seed}, inputs={}) as stage:
+            lines = [
+                {
+                    "step": step,
+                    "loss": 1.0,
+                    "logratio_pass": 0.3 * step / last + chance.normal() / 20,
+                    "logratio_fail": -1.2 * step / last + chance.normal() / 10,
+                }
+                for step in range(1, last + 1)
+            ]
+            paths.training_log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+            stage.finish(["log.jsonl"])
+        evaluation = {"eval_temperature": made.temperature, "eval_seeds": made.sampling_seeds}
+        shared = {"output_dir": str(path), "model_name_or_path": made.model, "seed": made.seed}
+        paths.config.write_text(yaml.safe_dump({**shared, **options, **evaluation}))
+        with open_stage(paths.stage("evaluate"), stage="evaluate", config=evaluation, inputs={}) as stage:
+            steps = {step: [_rollout(*item, made, chance) for item in zip(problems, rates, strict=True)]
+                     for step, rates in made.rates.items()}  # fmt: skip
+            for step, rollouts in steps.items():
+                when = {0: "before", last: "after"}.get(step, at_step(step))
+                write_records(paths.evaluated(when, "heldout"), rollouts)
+            kl = {step: {"k1": step / last, "k3": step / last} for step in steps if step}
+            selection = select(steps, kl, halves, seeds=made.sampling_seeds, pass_k=1, resamplings=50, seed=made.seed)
+            halves.write(paths.halves)
+            result = SplitResult(
+                problems=len(problems),
+                completions=made.completions,
+                metrics={"pass_fraction": compare([[0.0]], [[1.0]], resamplings=10, seed=0)},
+                kl=kl[last],
+                verdicts={},
+                length_bias={"after": length_bias(steps[last])},
+                selection=selection,
+            )
+            paths.metrics.write_text(results_json({"heldout": result}))
+            stage.finish([])
+        return path
+
+    return make
+
+
+def _rollout(problem: Problem, rate: float, made: MadeUp, chance: np.random.Generator) -> ScoredRollout:
+    count = made.completions * made.sampling_seeds
+    passed = chance.random(count) < rate
+    rewards = np.where(passed, 1.0, chance.integers(0, 5, count) / 5 * rate)
+    lengths = np.maximum(1, chance.normal(80, 20, count) + made.longer * rewards).astype(int)
+    return ScoredRollout(
+        problem_id=problem.id,
+        prompt=(),
+        prompt_ids=(1,),
+        completions=tuple(
+            Completion(text="", token_ids=tuple(range(length)), finish_reason="stop") for length in lengths.tolist()
+        ),
+        rewards=tuple(rewards.tolist()),
+        verdicts=tuple("AC" if good else ["WA", "RE", "CE", "TLE"][chance.integers(4)] for good in passed),
+    )
+
+
+@pytest.fixture(scope="session")
+def made_up() -> type[MadeUp]:
+    """The class; tests cannot import from here."""
+    return MadeUp

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from qrpo.comparison import compare, kl_estimates, metrics
+from qrpo.comparison import by_seed, compare, kl_estimates, length_bias, metrics
 from qrpo.records import Completion, KlRow, ScoredRollout
 
 
@@ -34,7 +34,7 @@ def test_metrics_of_one_problem() -> None:
 
 
 def test_a_constant_difference_has_an_interval_of_no_width() -> None:
-    found = compare([0.1, 0.5, 0.3], [0.3, 0.7, 0.5], resamplings=100, seed=0)
+    found = compare([[0.1], [0.5], [0.3]], [[0.3], [0.7], [0.5]], resamplings=100, seed=0)
     assert found.diff == pytest.approx(0.2)
     assert found.diff_low == pytest.approx(0.2)
     assert found.diff_high == pytest.approx(0.2)
@@ -43,14 +43,14 @@ def test_a_constant_difference_has_an_interval_of_no_width() -> None:
 
 def test_problems_are_paired() -> None:
     """Values far apart between problems and alike within each: the interval is that of the small differences."""
-    before = [float(n) for n in range(50)]
-    after = [value + 1 + (-1) ** place * 0.1 for place, value in enumerate(before)]
+    before = [[float(n)] for n in range(50)]
+    after = [[value + 1 + (-1) ** place * 0.1] for place, [value] in enumerate(before)]
     found = compare(before, after, resamplings=1000, seed=0)
     assert 0.9 < found.diff_low < found.diff < found.diff_high < 1.1
 
 
-@pytest.mark.parametrize(("before", "after"), [([], []), ([1.0], [1.0, 2.0])])
-def test_sides_that_do_not_match_are_refused(before: list[float], after: list[float]) -> None:
+@pytest.mark.parametrize(("before", "after"), [([], []), ([[1.0]], [[1.0], [2.0]]), ([[1.0]], [[1.0, 2.0]])])
+def test_sides_that_do_not_match_are_refused(before: list[list[float]], after: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="must be as many"):
         compare(before, after, resamplings=10, seed=0)
 
@@ -73,3 +73,35 @@ def test_kl_stays_finite_for_a_token_that_the_reference_cannot_produce() -> None
 def test_the_kl_over_no_completions_is_an_error() -> None:
     with pytest.raises(ValueError, match="no completions"):
         kl_estimates([])
+
+
+def test_sampling_seeds_are_averaged_within_problems_and_told_apart_beside() -> None:
+    """Two seeds of 2 completions: a passes 1/2 and 2/2, b 0/2 and 1/2; seed means 1/4 and 3/4, std sqrt(1/8)."""
+    a = rollout(["AC", "WA", "AC", "AC"], [1.0, 0.0, 1.0, 1.0])
+    b = rollout(["WA", "WA", "WA", "AC"], [0.0, 0.0, 0.0, 1.0])
+    values = by_seed([a, b], metrics(2)["pass_at_1"], 2)
+    assert values.tolist() == [[0.5, 1.0], [0.0, 0.5]]
+    assert by_seed([a], metrics(2)["pass_at_2"], 2).tolist() == [[1.0, 1.0]]
+    found = compare(values - values, values, resamplings=200, seed=0)
+    assert found.after_seeds.means == [0.25, 0.75]
+    assert found.after_seeds.std == pytest.approx(0.5 * 0.5**0.5)
+    assert (found.diff_low, found.diff_high) == (0.25, 0.75)  # the two problems' means
+
+
+def test_one_sampling_seed_has_no_spread() -> None:
+    assert compare([[0.0]], [[1.0]], resamplings=10, seed=0).after_seeds.std is None
+
+
+def test_length_bias_is_of_ranks_and_within_problems_free_of_their_difficulty() -> None:
+    """Lengths are 1 to 4 tokens. Rewards of a fall with them, those of b as well, but b has the higher ones."""
+    falling = rollout(["WA"] * 4, [0.4, 0.3, 0.2, 0.1])
+    assert length_bias([falling]).pooled == pytest.approx(-1)
+    easy = rollout(["WA"] * 2, [0.1, 0.0])
+    hard = falling.model_copy(
+        update={"completions": falling.completions[2:], "rewards": (0.9, 0.8), "verdicts": ("WA", "WA")}
+    )
+    assert length_bias([easy, hard]).within == pytest.approx(-1)
+    pooled = length_bias([easy, hard]).pooled
+    assert pooled is not None
+    assert pooled > 0
+    assert length_bias([rollout(["WA"] * 2, [0.5, 0.5])]).pooled is None

@@ -1,6 +1,9 @@
+from pydantic import TypeAdapter
+
 from qrpo.config import parse
 from qrpo.evaluate import summarise
-from qrpo.records import Completion, KlRow, ScoredRollout
+from qrpo.records import Completion, ScoredRollout
+from qrpo.results import SplitResult, results_json
 
 
 def rollout(name: str, passed: list[bool]) -> ScoredRollout:
@@ -20,16 +23,16 @@ def test_the_summary_of_two_problems_by_hand() -> None:
     config = parse(["--bf16", "false", "--eval_completions", "2", "--bootstrap_samples", "50"])
     before = [rollout("a", [True, False]), rollout("b", [False, False])]
     after = [rollout("a", [True, True]), rollout("b", [True, False])]
-    kl = [KlRow(problem_id="a", index=0, logps=(-1.0,), ref_logps=(-2.0,))]
-    found = summarise(config, before, after, kl)
-    metrics = found["metrics"]
-    assert isinstance(metrics, dict)
-    assert metrics["pass_fraction"] == {
-        "before": 0.25, "after": 0.75, "diff": 0.5, "diff_low": 0.5, "diff_high": 0.5,
-    }  # fmt: skip
-    assert metrics["pass_at_1"]["after"] == 0.75
-    assert (metrics["pass_at_2"]["before"], metrics["pass_at_2"]["after"]) == (0.5, 1.0)
-    assert found["verdicts"] == {"before": {"AC": 1, "WA": 3}, "after": {"AC": 3, "WA": 1}}
-    assert found["problems"] == 2
-    assert isinstance(found["kl"], dict)
-    assert found["kl"]["k1"] == 1.0
+    found = summarise(config, before, after, {"k1": 1.0}, None)
+    fraction = found.metrics["pass_fraction"]
+    assert (fraction.before, fraction.after, fraction.diff) == (0.25, 0.75, 0.5)
+    assert (fraction.diff_low, fraction.diff_high) == (0.5, 0.5)
+    assert found.metrics["pass_at_1"].after == 0.75
+    assert (found.metrics["pass_at_2"].before, found.metrics["pass_at_2"].after) == (0.5, 1.0)
+    assert found.verdicts == {"before": {"AC": 1, "WA": 3}, "after": {"AC": 3, "WA": 1}}
+    assert found.problems == 2
+    assert read_back(found) == found
+
+
+def read_back(result: SplitResult) -> SplitResult:
+    return TypeAdapter(dict[str, SplitResult]).validate_json(results_json({"train": result}))["train"]

@@ -4,16 +4,33 @@ import pytest
 
 from qrpo.plots import Pair, histograms, per_problem, training_curves, verdict_bars
 from qrpo.records import Completion, Message, ScoredRollout
-from qrpo.report import MetricResult, SplitResult, examples, headline, shown
+from qrpo.report import examples, headline, shown
+from qrpo.results import LengthBias, MetricResult, SeedMeans, SplitResult
 
 
 def metric(before: float, after: float, low: float, high: float) -> MetricResult:
-    return MetricResult(before=before, after=after, diff=after - before, diff_low=low, diff_high=high)
+    seeds = SeedMeans(means=[before], std=None), SeedMeans(means=[after], std=None)
+    return MetricResult(
+        before=before,
+        after=after,
+        diff=after - before,
+        diff_low=low,
+        diff_high=high,
+        before_seeds=seeds[0],
+        after_seeds=seeds[1],
+    )
 
 
 def result(value: MetricResult) -> SplitResult:
+    bias = LengthBias(pooled=None, within=None)
     return SplitResult(
-        problems=3, completions=4, metrics={"pass_fraction": value}, kl={"k1": 0.1, "k3": 0.1}, verdicts={}
+        problems=3,
+        completions=4,
+        metrics={"pass_fraction": value},
+        kl={"k1": 0.1, "k3": 0.1},
+        verdicts={},
+        length_bias={"before": bias, "after": bias},
+        selection=None,
     )
 
 

@@ -124,7 +124,14 @@ def test_the_text_ends_with_the_function_and_the_tokens_with_the_one_that_ended_
 
 
 @pytest.mark.parametrize(
-    "changed", [{"max_new_tokens": 0}, {"temperature": 0.0}, {"temperature": math.nan}, {"stop_after": "x"}]
+    "changed",
+    [
+        {"max_new_tokens": 0},
+        {"temperature": 0.0},
+        {"temperature": math.nan},
+        {"stop_after": "x"},
+        *({"top_p": value} for value in (0.0, 1.01, math.nan)),
+    ],
 )
 def test_options_out_of_range_are_refused(changed: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must be"):

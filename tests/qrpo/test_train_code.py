@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from qrpo.artifacts import read_manifest
+from qrpo.collect import collect
 from qrpo.config import STAGES, parse
 from qrpo.display import Bar, Display
 from qrpo.errors import PipelineError, StaleFolderError
@@ -250,3 +252,112 @@ def test_every_algorithm_runs_on_the_same_scored_completions(
     metrics = json.loads((folder / "evaluate" / "metrics.json").read_text())["train"]["metrics"]["pass_fraction"]
     assert metrics["after"] > metrics["before"]
     assert trained in (folder / "report" / "report.html").read_text()
+
+
+def evaluated_again(whole_run: Path, folder: Path, *without: str) -> Path:
+    """A folder with all stages before evaluation done, less some files."""
+    for stage in ("generate", "score", "train"):
+        shutil.copytree(whole_run / stage, folder / stage)
+    for name in without:
+        shutil.rmtree(folder / name)
+    return folder
+
+
+def test_every_checkpoint_is_evaluated_and_the_best_of_one_half_reported_on_the_other(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
+) -> None:
+    folder = evaluated_again(whole_run, tmp_path / "run")
+    shutil.copytree(folder / "train" / "checkpoint-8", folder / "train" / "checkpoint-9")  # as an interruption leaves
+    state = folder / "train" / "checkpoint-9" / "trainer_state.json"
+    state.write_text(state.read_text().replace('"global_step": 8', '"global_step": 9'))
+    options = ("--eval_checkpoints", "--eval_seeds", "2", "--eval_completions", "8", "--eval_top_p", "0.9")
+    with pytest.raises(KeyboardInterrupt):
+        start(folder, arguments, InterruptingDisplay("step 24", 1), *options)
+    start(folder, arguments, None, *options)
+
+    metrics = json.loads((folder / "evaluate" / "metrics.json").read_text())
+    halves = json.loads((folder / "evaluate" / "halves.json").read_text())
+    selection = metrics["heldout"]["selection"]
+    assert metrics["train"]["selection"] is None
+    assert [item["step"] for item in selection["steps"]] == [0, 8, 16, 24, 32, 36]
+    assert selection["best"] == max(
+        selection["steps"][1:], key=lambda item: (item["selection"]["pass_fraction"], -item["step"])
+    )["step"]  # fmt: skip
+    chosen = next(item for item in selection["steps"] if item["step"] == selection["best"])
+    assert selection["metrics"]["pass_fraction"]["after"] == pytest.approx(chosen["reporting"]["pass_fraction"])
+    assert selection["metrics"]["pass_fraction"]["before"] == pytest.approx(
+        selection["steps"][0]["reporting"]["pass_fraction"]
+    )
+    assert selection["steps"][0]["kl"] is None
+    assert chosen["kl"]["k3"] > 0
+    # By hand, from the file of a step.
+    lines = (folder / "evaluate" / "step-16.heldout.jsonl").read_text().splitlines()
+    rewards = {row["problem_id"]: row["rewards"] for row in map(json.loads, lines)}
+    assert sorted(rewards) == sorted([*halves["selection"], *halves["reporting"]])
+    mine = [sum(rewards[name]) / 16 for name in halves["reporting"]]
+    assert selection["steps"][2]["reporting"]["pass_fraction"] == pytest.approx(sum(mine) / len(mine))
+    assert len(metrics["heldout"]["metrics"]["tokens"]["after_seeds"]["means"]) == 2
+    assert f"Step {selection['best']} is best" in (folder / "report" / "report.html").read_text()
+
+
+def test_the_last_checkpoint_is_the_trained_model(whole_run: Path) -> None:
+    last = (whole_run / "train" / "checkpoint-36" / "model.safetensors").read_bytes()
+    assert last == (whole_run / "train" / "model" / "model.safetensors").read_bytes()
+
+
+def test_a_checkpoint_that_was_removed_is_missed(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
+) -> None:
+    folder = evaluated_again(whole_run, tmp_path / "run", "train/checkpoint-16")
+    with pytest.raises(PipelineError, match="lacks checkpoint-16"):
+        start(folder, arguments, None, "--eval_checkpoints")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--save_total_limit", "2"], "up to 9 checkpoints, and save_total_limit=2"),
+        (["--save_strategy", "no"], "save_strategy is 'no'"),
+        (["--max_heldout_problems", "1"], "two held-out problems"),
+    ],
+)
+def test_checkpoints_that_would_not_be_kept_are_refused_before_any_work(
+    arguments: list[str], tmp_path: Path, handlers: None, options: list[str], message: str
+) -> None:
+    """3 problems of 16 completions in batches of 16: 3 steps an epoch, 36 in 12; one of 4 is a checkpoint."""
+    with pytest.raises(PipelineError, match=message):
+        start(tmp_path / "run", arguments, None, "--eval_checkpoints", "--save_steps", "4", *options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_first_sampling_seed_is_the_same_however_many_follow(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
+) -> None:
+    folder = evaluated_again(whole_run, tmp_path / "run")
+    start(folder, arguments, None, "--eval_seeds", "3")
+    for name in ("before.train.jsonl", "after.heldout.jsonl"):
+        one = [json.loads(line) for line in (whole_run / "evaluate" / name).read_text().splitlines()]
+        three = [json.loads(line) for line in (folder / "evaluate" / name).read_text().splitlines()]
+        for first, all_three in zip(one, three, strict=True):
+            assert len(all_three["completions"]) == 48
+            assert all_three["completions"][:16] == first["completions"]
+            assert all_three["completions"][16:32] != first["completions"]
+
+
+def test_checkpoints_of_an_adapter_are_evaluated_upon_the_initial_model(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
+) -> None:
+    lora = ("--use_peft", "--lora_target_modules", "q_proj", "v_proj", "--save_steps", "18")
+    start(tmp_path / "run", arguments, None, *lora, "--eval_checkpoints")
+    assert (tmp_path / "run" / "train" / "checkpoint-18" / "adapter_config.json").is_file()
+    selection = json.loads((tmp_path / "run" / "evaluate" / "metrics.json").read_text())["heldout"]["selection"]
+    assert [item["step"] for item in selection["steps"]] == [0, 18, 36]
+    assert selection["steps"][1]["kl"]["k3"] > 0
+
+
+def test_finished_runs_can_be_collected(whole_run: Path, tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=200)
+    collect([whole_run], tmp_path / "out", console)
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "| initial model |" in table
+    assert re.search(r"\| QRPO \|.*\| 36 \| 1 \|", table)

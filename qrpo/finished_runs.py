@@ -1,0 +1,159 @@
+"""Finished runs of the pipeline, as they lie on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from qrpo.artifacts import read_manifest
+from qrpo.comparison import by_seed, metrics
+from qrpo.errors import PipelineError
+from qrpo.halves import Halves
+from qrpo.journal import read_records
+from qrpo.paths import RunPaths, at_step
+from qrpo.records import ScoredRollout
+from qrpo.results import SelectionResult, StepResult, read_results
+from qrpo.trainer_config import QRPOConfig
+
+_EVALUATION = (
+    *("eval_completions", "eval_temperature", "eval_top_p", "eval_seeds"),
+    *("max_new_tokens", "stop_after", "which_block", "reward"),
+)
+"""Options that two runs must share for their results to be compared."""
+
+LAST = -1
+"""The key of a run's last step: how many steps there are can differ with the seed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedRun:
+    """A run that was evaluated on held-out problems."""
+
+    path: Path
+    algorithm: str
+    model: str
+    """What training began with."""
+    beta: float
+    learning_rate: float
+    seed: int
+    hyperparameters: str
+    """All options that its trained model depends on but the seed, as JSON; equal for replicates."""
+    evaluation: Mapping[str, object]
+    halves: Halves
+    selection: SelectionResult
+
+    @property
+    def trained(self) -> dict[int, StepResult]:
+        """The evaluated checkpoints by step, the last by `LAST`."""
+        *between, last = [item for item in self.selection.steps if item.step > 0]
+        return {**{item.step: item for item in between}, LAST: last}
+
+    @property
+    def initial(self) -> StepResult:
+        """What training began with."""
+        return self.selection.steps[0]
+
+    def rollouts(self, step: StepResult) -> list[ScoredRollout]:
+        """Completions of the held-out problems at a step.
+
+        Raises:
+            OSError: the file is gone.
+        """
+        when = at_step(step.step)
+        if step == self.trained[LAST]:
+            when = "after"
+        elif step == self.initial:
+            when = "before"
+        return read_records(RunPaths(self.path).evaluated(when, "heldout"), ScoredRollout)
+
+    def reported(self, step: StepResult, metric: str) -> NDArray[np.float64]:
+        """Values of a metric on the problems of the reporting half, [problems], means over sampling seeds."""
+        by_id = {rollout.problem_id: rollout for rollout in self.rollouts(step)}
+        seeds = len(self.selection.metrics["pass_fraction"].after_seeds.means)
+        mine = [by_id[name] for name in self.halves.reporting]
+        values: NDArray[np.float64] = by_seed(mine, metrics(1)[metric], seeds).mean(axis=1)
+        return values
+
+    def log(self) -> list[dict[str, float]]:
+        """The lines of the training log; none where it is gone."""
+        file = RunPaths(self.path).training_log
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+
+
+def read_run(path: Path) -> FinishedRun:
+    """Reads what a run's folder says of it.
+
+    Raises:
+        PipelineError: it is missing, unfinished, or without held-out problems; says which.
+    """
+    paths = RunPaths(path)
+    if not path.is_dir():
+        raise PipelineError("there is no such folder")
+    evaluated = read_manifest(paths.stage("evaluate"))
+    if evaluated is None or not evaluated.done:
+        raise PipelineError("its evaluation is not finished")
+    try:
+        selection = read_results(paths.metrics)["heldout"].selection
+        halves = Halves.model_validate_json(paths.halves.read_bytes())
+        options = yaml.safe_load(paths.config.read_text(encoding="utf-8"))
+    except KeyError:
+        raise PipelineError("it has no held-out problems") from None
+    except (OSError, yaml.YAMLError, ValidationError) as error:
+        raise PipelineError(f"it cannot be read: {error}") from error
+    if selection is None:
+        raise PipelineError("it has fewer than two held-out problems")
+    options = _defaults() | options
+    return FinishedRun(
+        path=path,
+        algorithm=options["algorithm"],
+        model=options["model_name_or_path"],
+        beta=options["beta"],
+        learning_rate=options["learning_rate"],
+        seed=options["seed"],
+        hyperparameters=_hyperparameters(path),
+        evaluation={name: options.get(name) for name in _EVALUATION},
+        halves=halves,
+        selection=selection,
+    )
+
+
+def check_comparable(runs: Sequence[FinishedRun]) -> None:
+    """Refuses runs whose results mean different things.
+
+    Raises:
+        PipelineError: the problems or the way of evaluating differ; names two runs and what differs.
+    """
+    first = runs[0]
+    for run in runs[1:]:
+        if run.halves != first.halves:
+            raise PipelineError(f"{first.path} and {run.path} were evaluated on different problems; collect them apart")
+        for name, value in run.evaluation.items():
+            if value != first.evaluation[name]:
+                raise PipelineError(
+                    f"{first.path} was evaluated with {name} {first.evaluation[name]!r} and {run.path} with {value!r}; "
+                    "collect them apart"
+                )
+
+
+def _defaults() -> dict[str, object]:
+    """What `config.yaml` leaves out."""
+    return {field.name: field.default for field in dataclasses.fields(QRPOConfig)}
+
+
+def _hyperparameters(path: Path) -> str:
+    """Options of all stages up to training, from their manifests."""
+    options: dict[str, object] = {}
+    for folder in sorted(item for item in path.iterdir() if item.is_dir()):
+        manifest = read_manifest(folder)
+        if manifest is not None and manifest.stage not in {"evaluate", "report"}:
+            options |= manifest.config
+    options.pop("seed", None)
+    return json.dumps(options, sort_keys=True)

@@ -1,0 +1,134 @@
+"""Figures of what was collected, as SVG."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from qrpo.comparison import length_bias
+from qrpo.methods import INITIAL, Estimate, Method
+from qrpo.plots import AFTER, BEFORE, GAIN, INK, LOSS, MUTED, STYLE, svg, verdict_bars
+
+_COLUMNS = 3
+_BINS = 8
+
+
+def rewards_by_method(found: Sequence[Method], names: Sequence[str]) -> str:
+    """Rewards and pass@1 on the reporting half: a thin line over problems, a thick one over training seeds."""
+    with style.context(STYLE):
+        figure = Figure(figsize=(9.6, 0.5 * len(found) + 1.3))
+        left, right = figure.subplots(1, 2, sharey=True)
+        _estimates(left, [method.reward for method in found], found, "Fraction of tests passed, %")
+        _estimates(right, [method.pass_at_1 for method in found], found, "pass@1, %")
+        left.set_yticks(range(len(found)), names)
+        left.invert_yaxis()
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
+        return svg(figure, "rewards by method")
+
+
+def log_ratios(found: Sequence[Method], names: Sequence[str]) -> str:
+    """Mean log-ratios of completions that passed and that failed, over training; a line per training seed."""
+    drawn = [
+        (name, [run.log() for run, _ in method.chosen])
+        for name, method in zip(names, found, strict=True)
+        if method.name != INITIAL
+    ]
+    drawn = [(name, logs) for name, logs in drawn if any("logratio_fail" in row for log in logs for row in log)]
+    with style.context(STYLE):
+        figure, panels = _panels(len(drawn))
+        for axes, (name, logs) in zip(panels, drawn, strict=True):
+            for place, log in enumerate(logs):
+                for column, colour, label in (("logratio_pass", GAIN, "passed"), ("logratio_fail", LOSS, "failed")):
+                    points = [(row["step"], row[column]) for row in log if column in row]
+                    if points:
+                        steps, values = _smooth(np.array(points, dtype=np.float64))
+                        axes.plot(steps, values, color=colour, linewidth=1.6, alpha=0.75, label="" if place else label)
+            axes.axhline(0, color=MUTED, linewidth=0.8)
+            axes.set(title=name, xlabel="step")
+        if drawn:
+            panels[0].set_ylabel("log-ratio, nats")
+            panels[0].legend(loc="best")
+        return svg(figure, "log-ratios")
+
+
+def length_biases(found: Sequence[Method], names: Sequence[str]) -> str:
+    """Reward over length of the completions of held-out problems, with Spearman's correlations."""
+    with style.context(STYLE):
+        figure, panels = _panels(len(found))
+        for axes, name, method in zip(panels, names, found, strict=True):
+            rollouts = [rollout for run, step in method.chosen for rollout in run.rollouts(step)]
+            tokens = np.array([len(item.token_ids) for rollout in rollouts for item in rollout.completions])
+            rewards = np.array([value for rollout in rollouts for value in rollout.rewards])
+            shade = min(0.5, 120 / len(tokens))
+            axes.scatter(tokens, rewards, s=9, color=AFTER, alpha=shade, linewidths=0, rasterized=True)
+            order = np.argsort(tokens, kind="stable")
+            bins = [part for part in np.array_split(order, _BINS) if len(part)]
+            axes.plot(
+                [tokens[part].mean() for part in bins],
+                [rewards[part].mean() for part in bins],
+                color=INK,
+                marker="o",
+                markersize=3.5,
+                linewidth=1.6,
+            )
+            bias = length_bias(rollouts)
+            rho = f"ρ {_signed(bias.pooled)}, within problems {_signed(bias.within)}"
+            axes.set(title=name, xlabel=f"tokens; {rho}", ylim=(-0.05, 1.05))
+        panels[0].set_ylabel("reward")
+        return svg(figure, "length bias")
+
+
+def verdict_mix(found: Sequence[Method], names: Sequence[str]) -> str:
+    """Shares of verdicts of the completions of held-out problems."""
+    counts = {
+        name: Counter(
+            verdict for run, step in method.chosen for rollout in run.rollouts(step) for verdict in rollout.verdicts
+        )
+        for name, method in zip(names, found, strict=True)
+    }
+    return verdict_bars(counts)
+
+
+def _estimates(axes: Axes, estimates: Sequence[Estimate], found: Sequence[Method], title: str) -> None:
+    for row, (known, method) in enumerate(zip(estimates, found, strict=True)):
+        colour = BEFORE if method.name == INITIAL else AFTER
+        first = row == len(found) - 1
+        low, high = (100 * value for value in known.over_problems)
+        axes.plot([low, high], [row, row], color=colour, linewidth=1.4, label="95% over problems" if first else "")
+        if known.over_seeds is not None:
+            low, high = (100 * value for value in known.over_seeds)
+            label = "95% over training seeds" if first else ""
+            axes.plot([low, high], [row, row], color=colour, linewidth=6, alpha=0.3, label=label, solid_capstyle="butt")
+            axes.scatter(100 * known.by_run, [row] * len(known.by_run), s=14, color=colour, alpha=0.6, linewidths=0)
+        axes.scatter([100 * known.mean], [row], s=42, color=colour, zorder=4, label="mean" if first else "")
+    axes.set(title=title, ylim=(-0.6, len(found) - 0.4))
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+
+
+def _panels(count: int) -> tuple[Figure, list[Axes]]:
+    columns = min(_COLUMNS, max(1, count))
+    rows = max(1, -(-count // columns))
+    figure = Figure(figsize=(9.6, 2.7 * rows), dpi=200)  # of what is rasterized: ten thousands of points
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel().tolist()
+    for used in axes[:count]:
+        used.tick_params(labelbottom=True)
+    for unused in axes[count:]:
+        unused.set_axis_off()
+    return figure, axes[:count]
+
+
+def _smooth(points: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[list[float], list[float]]:
+    """Means of up to 40 stretches of equal length."""
+    parts = np.array_split(points, min(40, len(points)))
+    return [part[:, 0].mean() for part in parts], [part[:, 1].mean() for part in parts]
+
+
+def _signed(value: float | None) -> str:
+    return "–" if value is None else f"{value:+.2f}".replace("-", "−")

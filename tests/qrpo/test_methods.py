@@ -1,0 +1,128 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qrpo.finished_runs import FinishedRun, read_run
+from qrpo.methods import Estimate, best_and_ties, estimate, is_worse, methods
+
+Make = Callable[[Path, Any], Path]
+PROBLEMS = 12
+
+
+@pytest.fixture
+def runs(make_run: Make, made_up: Any, tmp_path: Path) -> Callable[..., list[FinishedRun]]:
+    """Reads runs back that were made up of keywords; `rates` gives one rate for all problems by step."""
+
+    def make(*many: dict[str, Any]) -> list[FinishedRun]:
+        found = []
+        for place, options in enumerate(many):
+            rates = {step: [rate] * PROBLEMS for step, rate in options.pop("rates").items()}
+            found.append(read_run(make_run(tmp_path / f"run{place}", made_up(rates=rates, **options))))
+        return found
+
+    return make
+
+
+def test_of_each_algorithm_the_options_with_the_best_mean_over_seeds_are_chosen(
+    runs: Callable[..., list[FinishedRun]],
+) -> None:
+    """The learning rate 1e-6 has the best single run, 1e-7 the best mean."""
+    found = methods(
+        runs(
+            {"algorithm": "dpo", "learning_rate": 1e-6, "seed": 0, "rates": {0: 0.1, 8: 1.0}},
+            {"algorithm": "dpo", "learning_rate": 1e-6, "seed": 1, "rates": {0: 0.1, 8: 0.0}},
+            {"algorithm": "dpo", "learning_rate": 1e-7, "seed": 0, "rates": {0: 0.1, 8: 0.8}},
+            {"algorithm": "dpo", "learning_rate": 1e-7, "seed": 1, "rates": {0: 0.1, 8: 0.8}},
+            {"algorithm": "qrpo", "seed": 0, "rates": {0: 0.1, 8: 0.9}},
+        )
+    )
+    assert [method.name for method in found] == ["initial model", "DPO", "QRPO"]
+    assert found[1].learning_rate == 1e-7
+    assert [item.run.seed for item in found[1].chosen] == [0, 1]
+    assert found[1].kl == 1.0
+    assert found[2].reward.over_seeds is None
+
+
+def test_a_checkpoint_is_chosen_by_step_and_the_last_of_each_seed_by_being_last(
+    runs: Callable[..., list[FinishedRun]],
+) -> None:
+    """The seeds have 20 and 22 steps in all."""
+    early = [
+        {"algorithm": "qrpo", "seed": seed, "rates": {0: 0.1, 8: 1.0, 16: 0.2, last: 0.5}}
+        for seed, last in ((0, 20), (1, 22))
+    ]
+    late = [{**options, "algorithm": "dpo", "rates": dict(options["rates"])} for options in early]
+    for options, last in zip(late, (20, 22), strict=True):
+        options["rates"] |= {8: 0.3, last: 1.0}
+    found = {method.name: method for method in methods(runs(*early, *late))}
+    assert found["QRPO"].steps == "8"
+    assert found["DPO"].steps == "20–22"
+    assert found["DPO"].reward.mean == found["QRPO"].reward.mean == 1.0
+
+
+def test_what_is_reported_is_from_the_other_half(make_run: Make, made_up: Any, tmp_path: Path) -> None:
+    """Step 8 solves the selection half alone, step 16 the reporting half."""
+    halves = read_run(
+        make_run(tmp_path / "first", made_up(algorithm="qrpo", rates={0: [0.0] * 8, 8: [0.0] * 8}))
+    ).halves
+    solved = [1.0 if f"p{place:03}" in halves.selection else 0.0 for place in range(8)]
+    rates = {0: [0.0] * 8, 8: solved, 16: [1 - value for value in solved]}
+    run = read_run(make_run(tmp_path / "second", made_up(algorithm="qrpo", rates=rates)))
+    initial, method = methods([run])
+    assert (method.steps, method.selection, method.reward.mean) == ("8", 1.0, 0.0)
+    assert initial.reward.mean == 0.0
+    assert initial.kl is None
+
+
+def test_initial_models_are_told_apart_and_counted_once_a_seed(runs: Callable[..., list[FinishedRun]]) -> None:
+    found = methods(
+        runs(
+            {"algorithm": "qrpo", "model": "a/b", "rates": {0: 0.1, 8: 0.2}},
+            {"algorithm": "dpo", "model": "a/b", "rates": {0: 0.1, 8: 0.2}},
+            {"algorithm": "sft", "model": "c", "rates": {0: 0.4, 8: 0.5}},
+        )
+    )
+    assert [(method.name, method.model, len(method.chosen)) for method in found[:2]] == [
+        ("initial model", "a/b", 1),
+        ("initial model", "c", 1),
+    ]
+    assert next(method for method in found if method.name == "SFT").beta is None
+
+
+def test_an_estimate_by_hand() -> None:
+    """Seeds of mean 0.25 and 0.75: Student's half width is 12.706 * (sd 0.35355 / sqrt 2) = 3.1766."""
+    found = estimate(np.array([[0.0, 0.5], [0.5, 1.0]]))
+    assert found.mean == 0.5
+    assert found.by_problem.tolist() == [0.25, 0.75]
+    assert found.over_seeds is not None
+    assert found.over_seeds.high == pytest.approx(0.5 + 3.1766, abs=1e-4)
+    assert found.over_problems == (0.25, 0.75)
+
+
+def spread(center: float, seeds: list[float]) -> Estimate:
+    return estimate(np.array([[center + shift] * 20 for shift in seeds]))
+
+
+def test_worse_needs_to_be_so_over_problems_and_over_training_seeds() -> None:
+    good = spread(0.6, [0.0, 0.01, -0.01])
+    assert is_worse(spread(0.5, [0.0, 0.01, -0.01]), good)
+    assert not is_worse(spread(0.5, [0.0, 0.2, -0.2]), good)  # training again might turn it round
+    assert not is_worse(good, good)
+    uneven = np.tile(np.linspace(0.0, 1.0, 20), (3, 1))
+    assert not is_worse(estimate(uneven), good)  # other problems might turn it round
+
+
+def test_the_best_and_what_cannot_be_told_from_it_are_marked(runs: Callable[..., list[FinishedRun]]) -> None:
+    found = methods(
+        runs(
+            *({"algorithm": "qrpo", "seed": seed, "rates": {0: 0.0, 8: 0.95}} for seed in range(2)),
+            *({"algorithm": "dpo", "seed": seed, "rates": {0: 0.0, 8: 0.94}} for seed in range(2)),
+            *({"algorithm": "sft", "seed": seed, "rates": {0: 0.0, 8: 0.1}} for seed in range(2)),
+        )
+    )
+    best, ties = best_and_ties(found)
+    assert {found[place].name for place in (best, *ties)} == {"QRPO", "DPO"}
+    assert best not in ties
