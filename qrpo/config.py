@@ -28,6 +28,7 @@ DEFAULT_CONFIG = "smollm2_cpu"
 _COSMETIC = frozenset(
     {
         *("output_dir", "run_name", "report_to", "project", "trackio_space_id", "disable_tqdm", "ref_logps_dir"),
+        "collapse_nats",
         *("logging_dir", "logging_first_step", "log_level", "log_level_replica", "log_on_each_node"),
         *("save_strategy", "save_steps", "save_total_limit", "save_on_each_node", "resume_from_checkpoint"),
         *("dataloader_num_workers", "dataloader_pin_memory", "dataset_num_proc", "include_num_input_tokens_seen"),
