@@ -52,6 +52,9 @@ class GenerateConfig:
 
     num_completions: int = field(default=20, metadata={"help": "Reference completions per training problem."})
     max_new_tokens: int = field(default=1024, metadata={"help": "Completions are cut there, in every stage."})
+    max_prompt_tokens: int | None = field(
+        default=None, metadata={"help": "Problems with longer prompts are left out, in every stage. null: none."}
+    )
     stop_after: str = field(
         default="end",
         metadata={
@@ -80,7 +83,7 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        at_least(1, self, "num_completions", "max_new_tokens", "batch_completions")
+        at_least(1, self, "num_completions", "max_new_tokens", "max_prompt_tokens", "batch_completions")
         if not self.policy_temperature > 0:
             raise ValueError(f"policy_temperature is {self.policy_temperature}; it must be greater than 0")
 
@@ -166,9 +169,9 @@ class PipelineConfig:
         judging = {name: getattr(self.score, name) for name in ("which_block", "reward")}
         match stage:
             case "generate":
-                return {**_only(data, "train"), **model, **sampling}
+                return {**_only(data, "train"), **self.data.preparation(), **model, **sampling}
             case "score":
-                return {**judging, **_only(data, "train")}
+                return {**judging, **_only(data, "train"), **self.data.preparation()}
             case "train":
                 chosen = self.data.choice()
                 return {**chosen, **model, **_changed(self.model), **_training_options(self.train)}

@@ -138,6 +138,7 @@ def _plan(config: PipelineConfig, problems: Sequence[Problem]) -> RolloutPlan:
         seed=config.train.seed,
         stream="evaluate",  # the same before and after
         batch_completions=config.generate.batch_completions,
+        max_prompt_tokens=config.generate.max_prompt_tokens,
     )
 
 

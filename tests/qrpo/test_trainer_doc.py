@@ -17,9 +17,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is de
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "trainer.md").read_text(encoding="utf-8")
 VALUES = {
-    **{"prompt": "a b", "completion": "c", "chosen": "c", "rejected": "d"},
-    **{"reward": 1.0, "ref_rewards": [0.0, 1.0], "chosen_reward": 1.0, "rejected_reward": 0.0},
-    **{"ref_logps": -1.5, "weight": 2.0, "beta": 0.3, "truncated": True},
+    "prompt": "a b",
+    "completion": "c",
+    "chosen": "c",
+    "rejected": "d",
+    "reward": 1.0,
+    "ref_rewards": [0.0, 1.0],
+    "chosen_reward": 1.0,
+    "rejected_reward": 0.0,
+    "ref_logps": -1.5,
+    "weight": 2.0,
+    "beta": 0.3,
+    "truncated": True,
 }
 
 
