@@ -19,8 +19,8 @@ from rich.table import Table
 from qrpo.data_options import DataConfig
 from qrpo.errors import PipelineError
 from qrpo.problems import Split, load_split
-from rewards.contamination import Duplicate, duplicates, shown_tests
 from rewards.cases import count_tests
+from rewards.contamination import Duplicate, duplicates, shown_tests
 from sandbox import Problem, SandboxError
 from sandbox.problem import Kind
 

@@ -11,9 +11,9 @@ from typing import Literal
 from qrpo.data_options import DataConfig
 from qrpo.errors import ConfigError
 from rewards import load_builtin, load_problems
+from rewards.cases import count_tests, first_tests, without_tests
 from rewards.contamination import duplicates, shown_tests
 from rewards.prompts import with_prelude
-from rewards.cases import count_tests, first_tests, without_tests
 from sandbox import Problem
 
 Split = Literal["train", "heldout"]
