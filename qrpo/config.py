@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import torch
 import yaml
@@ -200,6 +200,14 @@ class PipelineConfig:
         return "".join(f"# {title}\n{yaml.safe_dump(part, sort_keys=False)}" for title, part in sections.items())
 
 
+class Parsed(NamedTuple):
+    """What the command line and a file say."""
+
+    config: PipelineConfig
+    more: tuple[object, ...]
+    """Of the other dataclasses that were asked for."""
+
+
 def parse(argv: Sequence[str]) -> PipelineConfig:
     """Options from the command line, over those of `--config` (default: the shipped `smollm2_cpu`).
 
@@ -207,15 +215,34 @@ def parse(argv: Sequence[str]) -> PipelineConfig:
         ConfigError: an option is unknown or has a value that cannot be used; or the file cannot be read.
         SystemExit: `--help`, or argparse's own complaint about the command line.
     """
+    return parse_with(
+        argv,
+        prog="python -m qrpo.train_code",
+        description="Take a language model to a QRPO-aligned one: generate -> score -> train -> evaluate -> report.",
+    ).config
+
+
+def parse_with(argv: Sequence[str], *more: type, prog: str, description: str) -> Parsed:
+    """Likewise, with the options of further dataclasses.
+
+    Args:
+        argv: the command line.
+        more: dataclasses, whose options come last.
+        prog: the command.
+        description: what it does.
+
+    Raises:
+        ConfigError, SystemExit: see `parse`.
+    """
     rest, path = _config_file(list(argv))
     try:
         parser = TrlParser(
             # transformers calls a type of dataclasses what no dataclass's type is
-            (RunConfig, DataConfig, ModelConfig, GenerateConfig, ScoreConfig, QRPOConfig, EvaluateConfig),  # type: ignore[arg-type]
-            prog="python -m qrpo.train_code",
-            description="Take a language model to a QRPO-aligned one: generate -> score -> train -> evaluate -> "
-            "report. Files go to --output_dir; started again with the same options, a run continues where it was. "
-            f"--config takes a YAML file or one of: {', '.join(shipped_configs())} (default {DEFAULT_CONFIG}).",
+            (RunConfig, DataConfig, ModelConfig, GenerateConfig, ScoreConfig, QRPOConfig, EvaluateConfig, *more),  # type: ignore[arg-type]
+            prog=prog,
+            description=f"{description} Files go to --output_dir; started again with the same options, a run continues "
+            f"where it was. --config takes a YAML file or one of: {', '.join(shipped_configs())} "
+            f"(default {DEFAULT_CONFIG}).",
         )
         # transformers refuses bf16 on a machine without a GPU unless it is told so; TRL's default is bf16 everywhere.
         parser.set_defaults_with_config(use_cpu=not torch.cuda.is_available(), bf16=has_fast_bfloat16())
@@ -227,13 +254,13 @@ def parse(argv: Sequence[str]) -> PipelineConfig:
     for unknown, place in ((list(in_file), str(path)), (list(in_command), "the command line")):
         if unknown:
             raise ConfigError(f"unknown options in {place}: {' '.join(unknown)} (--help lists all)")
-    run, data, model, generate, score, train, evaluate = parts
+    run, data, model, generate, score, train, evaluate, *others = parts
     config = PipelineConfig(
         run=run, data=data, model=model, generate=generate, score=score, train=train, evaluate=evaluate
     )
     if not config.model.model_name_or_path:
         raise ConfigError("no model is named; give --model_name_or_path")
-    return config
+    return Parsed(config, tuple(others))
 
 
 def shipped_configs() -> list[str]:
