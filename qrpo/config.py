@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import torch
 import yaml
@@ -29,6 +29,7 @@ DEFAULT_CONFIG = "smollm2_cpu"
 _COSMETIC = frozenset(
     {
         *("output_dir", "run_name", "report_to", "project", "trackio_space_id", "disable_tqdm", "ref_logps_dir"),
+        "collapse_nats",
         *("logging_dir", "logging_first_step", "log_level", "log_level_replica", "log_on_each_node"),
         *("save_strategy", "save_steps", "save_total_limit", "save_on_each_node", "resume_from_checkpoint"),
         *("dataloader_num_workers", "dataloader_pin_memory", "dataset_num_proc", "include_num_input_tokens_seen"),
@@ -52,6 +53,9 @@ class GenerateConfig:
 
     num_completions: int = field(default=20, metadata={"help": "Reference completions per training problem."})
     max_new_tokens: int = field(default=1024, metadata={"help": "Completions are cut there, in every stage."})
+    max_prompt_tokens: int | None = field(
+        default=None, metadata={"help": "Problems with longer prompts are left out, in every stage. null: none."}
+    )
     stop_after: str = field(
         default="end",
         metadata={
@@ -80,7 +84,7 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        at_least(1, self, "num_completions", "max_new_tokens", "batch_completions")
+        at_least(1, self, "num_completions", "max_new_tokens", "max_prompt_tokens", "batch_completions")
         if not self.policy_temperature > 0:
             raise ValueError(f"policy_temperature is {self.policy_temperature}; it must be greater than 0")
 
@@ -141,9 +145,9 @@ class PipelineConfig:
         judging = {name: getattr(self.score, name) for name in ("which_block", "reward")}
         match stage:
             case "generate":
-                return {**_only(data, "train"), **model, **sampling}
+                return {**_only(data, "train"), **self.data.preparation(), **model, **sampling}
             case "score":
-                return {**judging, **_only(data, "train")}
+                return {**judging, **_only(data, "train"), **self.data.preparation()}
             case "train":
                 chosen = self.data.choice()
                 return {**chosen, **model, **_changed(self.model), **_training_options(self.train)}
@@ -172,6 +176,14 @@ class PipelineConfig:
         return "".join(f"# {title}\n{yaml.safe_dump(part, sort_keys=False)}" for title, part in sections.items())
 
 
+class Parsed(NamedTuple):
+    """What the command line and a file say."""
+
+    config: PipelineConfig
+    more: tuple[object, ...]
+    """Of the other dataclasses that were asked for."""
+
+
 def parse(argv: Sequence[str]) -> PipelineConfig:
     """Options from the command line, over those of `--config` (default: the shipped `smollm2_cpu`).
 
@@ -179,15 +191,34 @@ def parse(argv: Sequence[str]) -> PipelineConfig:
         ConfigError: an option is unknown or has a value that cannot be used; or the file cannot be read.
         SystemExit: `--help`, or argparse's own complaint about the command line.
     """
+    return parse_with(
+        argv,
+        prog="python -m qrpo.train_code",
+        description="Take a language model to a QRPO-aligned one: generate -> score -> train -> evaluate -> report.",
+    ).config
+
+
+def parse_with(argv: Sequence[str], *more: type, prog: str, description: str) -> Parsed:
+    """Likewise, with the options of further dataclasses.
+
+    Args:
+        argv: the command line.
+        more: dataclasses, whose options come last.
+        prog: the command.
+        description: what it does.
+
+    Raises:
+        ConfigError, SystemExit: see `parse`.
+    """
     rest, path = _config_file(list(argv))
     try:
         parser = TrlParser(
             # transformers calls a type of dataclasses what no dataclass's type is
-            (RunConfig, DataConfig, ModelConfig, GenerateConfig, ScoreConfig, QRPOConfig, EvaluateConfig),  # type: ignore[arg-type]
-            prog="python -m qrpo.train_code",
-            description="Take a language model to a QRPO-aligned one: generate -> score -> train -> evaluate -> "
-            "report. Files go to --output_dir; started again with the same options, a run continues where it was. "
-            f"--config takes a YAML file or one of: {', '.join(shipped_configs())} (default {DEFAULT_CONFIG}).",
+            (RunConfig, DataConfig, ModelConfig, GenerateConfig, ScoreConfig, QRPOConfig, EvaluateConfig, *more),  # type: ignore[arg-type]
+            prog=prog,
+            description=f"{description} Files go to --output_dir; started again with the same options, a run continues "
+            f"where it was. --config takes a YAML file or one of: {', '.join(shipped_configs())} "
+            f"(default {DEFAULT_CONFIG}).",
         )
         # transformers refuses bf16 on a machine without a GPU unless it is told so; TRL's default is bf16 everywhere.
         parser.set_defaults_with_config(use_cpu=not torch.cuda.is_available(), bf16=has_fast_bfloat16())
@@ -199,13 +230,13 @@ def parse(argv: Sequence[str]) -> PipelineConfig:
     for unknown, place in ((list(in_file), str(path)), (list(in_command), "the command line")):
         if unknown:
             raise ConfigError(f"unknown options in {place}: {' '.join(unknown)} (--help lists all)")
-    run, data, model, generate, score, train, evaluate = parts
+    run, data, model, generate, score, train, evaluate, *others = parts
     config = PipelineConfig(
         run=run, data=data, model=model, generate=generate, score=score, train=train, evaluate=evaluate
     )
     if not config.model.model_name_or_path:
         raise ConfigError("no model is named; give --model_name_or_path")
-    return config
+    return Parsed(config, tuple(others))
 
 
 def shipped_configs() -> list[str]:

@@ -26,6 +26,28 @@ class DataConfig:
     heldout_split: str | None = field(
         default=None, metadata={"help": "As train_split; builtin always gives its held-out topics."}
     )
+    min_tests: int | None = field(
+        default=None, metadata={"help": "Leave out problems with fewer tests, on both sides. null: none."}
+    )
+    max_tests: int | None = field(
+        default=None, metadata={"help": "Judge by the first so many tests of a problem. null: by all."}
+    )
+    show_prelude: bool = field(
+        default=False, metadata={"help": "Show the imports and helper classes that run ahead of a program in prompts."}
+    )
+    drop_shown_tests: bool = field(
+        default=False,
+        metadata={
+            "help": "Do not judge by tests that the prompt shows as examples, and leave out problems without others: "
+            "a program can copy those answers. `python -m qrpo.contamination` tells how many there are."
+        },
+    )
+    drop_duplicates: bool = field(
+        default=False, metadata={"help": "Do not train on problems whose prompt is, nearly, that of a held-out one."}
+    )
+    duplicate_overlap: float = field(
+        default=0.5, metadata={"help": "Share of common n-grams from which two prompts are the same, in (0, 1]."}
+    )
     max_train_problems: int | None = field(default=None, metadata={"help": "Use only the first so many. null: all."})
     max_heldout_problems: int | None = field(default=None, metadata={"help": "The same for held-out problems."})
     completions_per_prompt: int | None = field(
@@ -67,10 +89,17 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Checks the numbers."""
         at_least(1, self, "max_train_problems", "max_heldout_problems", "completions_per_prompt")
-        at_least(1, self, "num_refs", "pairs_per_prompt")
+        at_least(1, self, "num_refs", "pairs_per_prompt", "min_tests", "max_tests")
+        if not 0 < self.duplicate_overlap <= 1:
+            raise ValueError(f"duplicate_overlap is {self.duplicate_overlap}; it must be in (0, 1]")
         for name, known in (("references", REFERENCES), ("selector", SELECTORS), ("pairing", (None, *PAIRINGS))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {known}")
+
+    def preparation(self) -> dict[str, object]:
+        """The options that change problems, or say which are left out."""
+        names = ("min_tests", "max_tests", "show_prelude", "drop_shown_tests", "drop_duplicates", "duplicate_overlap")
+        return {name: getattr(self, name) for name in names}
 
     def choice(self) -> dict[str, object]:
         """The options that say which of the scored completions are trained on, and how."""

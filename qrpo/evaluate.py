@@ -183,6 +183,7 @@ def _plan(config: PipelineConfig, problems: Sequence[Problem]) -> RolloutPlan:
         stream="evaluate",  # the same before and after
         sampling_seeds=config.evaluate.eval_seeds,
         batch_completions=config.generate.batch_completions,
+        max_prompt_tokens=config.generate.max_prompt_tokens,
     )
 
 

@@ -42,6 +42,7 @@ def generate(config: PipelineConfig, stage: Stage, display: Display) -> None:
         seed=config.train.seed,
         stream="generate",
         batch_completions=config.generate.batch_completions,
+        max_prompt_tokens=config.generate.max_prompt_tokens,
     )
     journal = stage.path / _JOURNAL
     rollouts = sample_rollouts(policy, plan, journal, display, "reference completions")

@@ -43,8 +43,8 @@ def summarise(rows: Tensor, *, pass_reward: float) -> dict[str, float]:
         `residual_mean`, `residual_std`: target minus log-ratio, in units of the reward.
         `tied_fraction`: mean share of references with exactly the row's reward.
         `entropy`: nats per token, over all completion tokens.
-        `logratio_pass`, `logratio_fail`, `logps_pass`, `logps_fail`: absent where there is no such completion. Falling
-        log-ratios of passing completions are the first sign of collapse.
+        `logratio_pass`, `logratio_fail`, and so for `logps` and `target`: absent where there is no such completion.
+        Falling log-ratios of passing completions are the first sign of collapse.
         `target_correlation`: of target and log-ratio, in [-1, 1]; absent where either does not vary.
         `kl_k1`, `kl_k3`: estimates of KL(pi_ref || pi) over these completions, nats, if the reference sampled them: the
         means of -log r and of r - 1 - log r, r = pi / pi_ref.
@@ -63,7 +63,7 @@ def summarise(rows: Tensor, *, pass_reward: float) -> dict[str, float]:
         summary["accuracy"] = (known["margin"] > 0).double().mean().item()
     summary["entropy"] = (column["entropy_sum"].sum() / column["tokens"].sum().clamp(min=1)).item()
     passed = column["reward"] >= pass_reward
-    for name in ("logps", "logratio"):
+    for name in ("logps", "logratio", "target"):
         if name in known:
             buckets = {"pass": known[name][passed], "fail": known[name][~passed]}
             summary |= {f"{name}_{bucket}": values.mean().item() for bucket, values in buckets.items() if len(values)}

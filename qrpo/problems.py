@@ -11,6 +11,9 @@ from typing import Literal
 from qrpo.data_options import DataConfig
 from qrpo.errors import ConfigError
 from rewards import load_builtin, load_problems
+from rewards.cases import count_tests, first_tests, without_tests
+from rewards.contamination import duplicates, shown_tests
+from rewards.prompts import with_prelude
 from sandbox import Problem
 
 Split = Literal["train", "heldout"]
@@ -23,7 +26,7 @@ def load_split(data: DataConfig, split: Split) -> list[Problem]:
     """The problems of one side, in their data set's order; none where no held-out problems are asked for.
 
     Raises:
-        ConfigError: the data set cannot be read.
+        ConfigError: the data set cannot be read, or no problem is left of it.
         RecordError: one of its rows is malformed.
     """
     training = split == "train"
@@ -37,8 +40,51 @@ def load_split(data: DataConfig, split: Split) -> list[Problem]:
             entries = load_problems(source, split=data.train_split if training else data.heldout_split)
         except (OSError, ValueError, ImportError) as error:
             raise ConfigError(f"{split} problems cannot be read from {source!r}: {error}") from error
-    problems = [entry.problem for entry in entries]
+    problems = prepared([entry.problem for entry in entries], data, source)
+    if training and data.drop_duplicates:
+        problems = _without_duplicates(problems, load_split(data, "heldout"), data.duplicate_overlap)
     return problems[: data.max_train_problems if training else data.max_heldout_problems]
+
+
+def prepared(problems: Sequence[Problem], data: DataConfig, source: str) -> list[Problem]:
+    """The problems that are left, with the tests and the prompt that are asked for.
+
+    Shown tests go before `max_tests` are counted, and `min_tests` counts those that are left.
+
+    Args:
+        problems: as the data set has them.
+        data: how they are prepared.
+        source: the data set's name, for messages.
+
+    Raises:
+        ConfigError: none is left, or tests cannot be counted.
+    """
+    try:
+        left = [found for problem in problems if (found := _prepared(problem, data)) is not None]
+    except ValueError as error:
+        raise ConfigError(f"{source}: {error}; leave out min_tests, max_tests and drop_shown_tests") from error
+    if not left:
+        raise ConfigError(
+            f"{source}: none of {len(problems)} problems is left with min_tests={data.min_tests} and "
+            f"drop_shown_tests={data.drop_shown_tests}"
+        )
+    return left
+
+
+def _prepared(problem: Problem, data: DataConfig) -> Problem | None:
+    found: Problem | None = problem
+    if data.drop_shown_tests:
+        found = without_tests(problem, shown_tests(problem))
+    if found is None or (data.min_tests is not None and count_tests(found) < data.min_tests):
+        return None
+    if data.max_tests is not None:
+        found = first_tests(found, data.max_tests)
+    return with_prelude(found) if data.show_prelude else found
+
+
+def _without_duplicates(train: list[Problem], heldout: Sequence[Problem], least: float) -> list[Problem]:
+    doubled = {pair.train_id for pair in duplicates(train, heldout, least=least)}
+    return [problem for problem in train if problem.id not in doubled]
 
 
 def load_all(data: DataConfig) -> list[Problem]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qrpo.display import Display
+from qrpo.errors import PipelineError
 from qrpo.journal import Journal
 from qrpo.models import Policy
 from qrpo.records import Completion, Message, Rollout
@@ -33,6 +34,8 @@ class RolloutPlan:
     """Sets of completions with random numbers of their own; they follow each other in a rollout."""
     batch_completions: int
     """Completions at a time; a problem's are never split over batches."""
+    max_prompt_tokens: int | None = None
+    """Problems with longer prompts are left out; None: no limit."""
 
     def __post_init__(self) -> None:
         if min(self.completions, self.batch_completions, self.sampling_seeds) < 1:
@@ -64,9 +67,12 @@ def sample_rollouts(policy: Policy, plan: RolloutPlan, path: Path, display: Disp
     """Samples what is missing in the journal at `path`.
 
     Returns:
-        One for each problem, in the plan's order.
+        One for each problem that is not left out, in the plan's order.
+
+    Raises:
+        PipelineError: all are left out.
     """
-    prompts = [_prompt(problem, policy) for problem in plan.problems]
+    prompts = _fitting([_prompt(problem, policy) for problem in plan.problems], plan.max_prompt_tokens, display)
     # Prompts of like length share a batch and waste little on padding; the longest first, so that a batch too big
     # for the memory fails at once. The order depends on nothing but the prompts, so a resumed run batches alike.
     ordered = sorted(prompts, key=lambda prompt: (-len(prompt.ids), prompt.problem_id))
@@ -81,7 +87,19 @@ def sample_rollouts(policy: Policy, plan: RolloutPlan, path: Path, display: Disp
             journal.append(rollouts)
             bar.advance(len(batch) * plan.per_problem)
     by_id = {rollout.problem_id: rollout for rollout in journal.read()}
-    return [by_id[problem.id] for problem in plan.problems]
+    return [by_id[prompt.problem_id] for prompt in prompts]
+
+
+def _fitting(prompts: list[_Prompt], most: int | None, display: Display) -> list[_Prompt]:
+    if most is None:
+        return prompts
+    fitting = [prompt for prompt in prompts if len(prompt.ids) <= most]
+    if not fitting:
+        shortest = min(len(prompt.ids) for prompt in prompts)
+        raise PipelineError(f"max_prompt_tokens is {most}, but the shortest prompt has {shortest} tokens")
+    if len(fitting) < len(prompts):
+        display.note(f"{len(prompts) - len(fitting)} of {len(prompts)} problems left out: more than {most} tokens")
+    return fitting
 
 
 def _sample_batch(policy: Policy, plan: RolloutPlan, batch: Sequence[_Prompt]) -> list[Rollout]:

@@ -7,9 +7,10 @@ import copy
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from datasets import Dataset
@@ -27,11 +28,13 @@ from trl import get_peft_config
 
 from qrpo.artifacts import Stage, write_atomically
 from qrpo.config import PipelineConfig
+from qrpo.data import PointwiseRow
 from qrpo.display import Bar, Display
 from qrpo.errors import PipelineError
 from qrpo.interrupts import Interrupts
 from qrpo.journal import read_records
 from qrpo.models import load_tokenizer, load_trainable, local_model
+from qrpo.pairs import PairRow
 from qrpo.records import ScoredRollout
 from qrpo.trainer import QRPOConfig, QRPOTrainer
 from qrpo.training_rows import training_rows
@@ -71,13 +74,36 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
         )
     display.note(f"{config.train.algorithm}: {len(rows)} {what}; rewards differ within {len(varied)}{dropped}")
     used = sum(row["problem_id"] in varied or not config.train.drop_all_equal for row in rows)
-    model = load_trainable(config.model, name)
-    with _forward_bar(model, display, "reference log-probabilities", used):
+    fit(config, stage, display, interrupts, Work(rows=rows, used=used, policy=name))
+
+
+class Work(NamedTuple):
+    """What a training stage is given."""
+
+    rows: Sequence[PointwiseRow] | Sequence[PairRow]
+    used: int
+    """Rows that are not left out, for the bar."""
+    policy: str
+    """The model to start from, as transformers loads it."""
+    reference: str | None = None
+    """None: the policy as it is before training."""
+
+
+def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Interrupts, work: Work) -> None:
+    """Trains from the last checkpoint in the stage's folder, or from the start; writes model and log there.
+
+    Raises:
+        ValueError: no row is left to train on.
+    """
+    model = load_trainable(config.model, work.policy)
+    reference = None if work.reference is None else load_trainable(config.model, work.reference)
+    with _forward_bar(reference or model, display, "reference log-probabilities", work.used):
         trainer = QRPOTrainer(
             model=model,
+            ref_model=reference,
             args=_arguments(config, stage.path),
-            train_dataset=Dataset.from_list([dict(row) for row in rows]),
-            processing_class=load_tokenizer(name, revision=config.model.model_revision),
+            train_dataset=Dataset.from_list([dict(row) for row in work.rows]),
+            processing_class=load_tokenizer(work.policy, revision=config.model.model_revision),
             peft_config=get_peft_config(config.model),
         )
     trainer.remove_callback(PrinterCallback)

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,21 +28,37 @@ _INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
+
+    def work(arguments: Sequence[str], display: Display, interrupts: Interrupts) -> None:
+        from qrpo.config import parse
+
+        run(parse(arguments), display, interrupts)
+
+    return as_command(work, argv)
+
+
+def as_command(work: Callable[[Sequence[str], Display, Interrupts], None], argv: Sequence[str] | None = None) -> int:
+    """Runs what a command does; errors of the user or the host become one line, Ctrl-C another.
+
+    Args:
+        work: gets the arguments; imports what is slow itself.
+        argv: None: those of the process.
+
+    Returns:
+        The exit status.
+    """
     interrupts = Interrupts()
     interrupts.install()
     _prepare_environment()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         # Slow imports (torch, transformers: seconds) stand behind `install`, so that Ctrl-C ends them quietly too.
-        from qrpo.config import parse
         from qrpo.display import Display
         from qrpo.errors import PipelineError
         from sandbox import SandboxError
 
-        display = Display()
         try:
-            config = parse(arguments)
-            run(config, display, interrupts)
+            work(arguments, Display(), interrupts)
         except (PipelineError, SandboxError, OSError) as error:
             sys.stderr.write(f"error: {error}\n")
             return 1

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import logging
 import statistics
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,8 +35,11 @@ from trl.models import prepare_deepspeed
 from trl.trainer import kto_trainer
 from trl.trainer.kto_trainer import KTOTrainer
 
+from qrpo.artifacts import write_atomically
+from qrpo.collapse import CollapseWatch
 from qrpo.encoding import AnyDataset, Tokens, padded, prepare_dataset
 from qrpo.metrics import COLUMNS, summarise
+from qrpo.model_card import METHODS, with_options
 from qrpo.objectives import Scores
 from qrpo.pairwise import PairCollator
 from qrpo.pointwise import PointwiseCollator
@@ -89,20 +91,8 @@ class QRPOTrainer(KTOTrainer):
     model: PreTrainedModel | PeftModel
 
     _tag_names = ["trl", "qrpo"]  # noqa: RUF012  # a list in the base class
-    _name = "QRPO"
-    _paper = {  # noqa: RUF012  # a dict in the base class
-        "title": "Quantile Reward Policy Optimization: Alignment with Pointwise Regression and Exact Partition "
-        "Functions",
-        "id": "2507.08068",
-        "citation": textwrap.dedent("""\
-            @article{matrenok2025qrpo,
-                title  = {{Quantile Reward Policy Optimization: Alignment with Pointwise Regression and Exact
-                          Partition Functions}},
-                author = {Simon Matrenok and Skander Moalla and Caglar Gulcehre},
-                year   = 2025,
-                eprint = {arXiv:2507.08068},
-            }"""),
-    }
+    _name = METHODS["qrpo"].name
+    _paper = METHODS["qrpo"].paper()
 
     def __init__(  # noqa: PLR0913, PLR0917  # TRL's signature
         self,
@@ -134,6 +124,9 @@ class QRPOTrainer(KTOTrainer):
         )
         pairwise = PairCollator(pad_to_multiple_of=args.pad_to_multiple_of)
         self._rows: dict[str, list[Tensor]] = {"train": [], "eval": []}
+        self._collapse = CollapseWatch(args.collapse_nats, vars(args))
+        method = METHODS[args.algorithm]
+        self._name, self._paper = method.name, method.paper()
         with _heads_at(args.temperature):
             super().__init__(
                 model=model,
@@ -324,7 +317,21 @@ class QRPOTrainer(KTOTrainer):
             summary = summarise(torch.cat(self._rows[mode]), pass_reward=self.args.pass_reward)
             self._metrics[mode].update({name: [value] for name, value in summary.items()})
             self._rows[mode].clear()
+            if mode == "train" and self.is_world_process_zero():
+                self._collapse.look(summary)
         super().log(logs, start_time)
+
+    def create_model_card(  # type: ignore[override]  # TRL has fewer arguments than transformers
+        self, model_name: str | None = None, dataset_name: str | None = None, tags: str | list[str] | None = None
+    ) -> None:
+        """Writes TRL's card of the model into the output folder, with the method's paper and options."""
+        super().create_model_card(model_name, dataset_name, tags)
+        if not self.is_world_process_zero():
+            return
+        path = Path(self.args.output_dir or ".") / "README.md"
+        rows = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.accelerator.num_processes
+        card = with_options(path.read_text("utf-8"), self.args, steps=self.state.global_step, batch_size=rows)
+        write_atomically(path, card)
 
 
 @contextmanager

@@ -87,6 +87,13 @@ class QRPOConfig(KTOConfig):
     pass_reward: float = field(
         default=1.0, metadata={"help": "Rewards from here on count as passed in the logged metrics. No other effect."}
     )
+    collapse_nats: float | None = field(
+        default=5.0,
+        metadata={
+            "help": "Warn, once, when passing completions have lost so much log-probability to the reference on "
+            "average, nats, > 0. None: never. No other effect."
+        },
+    )
     ref_logps_dir: str | None = field(
         default=None,
         metadata={
@@ -134,12 +141,10 @@ class QRPOConfig(KTOConfig):
         super().__post_init__()  # type: ignore[no-untyped-call]
         self.target_rule()
         self.objective()
-        for name in ("huber_delta", "temperature"):
+        for name in ("beta", "huber_delta", "temperature", "collapse_nats"):
             value = getattr(self, name)
-            if not (value > 0 and math.isfinite(value)):
+            if value is not None and not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be positive and finite, got {value!r}")
-        if not (self.beta > 0 and math.isfinite(self.beta)):
-            raise ValueError(f"beta must be positive and finite, got {self.beta!r}")
 
     def objective(self) -> Objective:
         """What is minimised.

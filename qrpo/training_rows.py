@@ -30,24 +30,22 @@ def training_rows(rollouts: Sequence[ScoredRollout], data: DataConfig, train: QR
         PipelineError: none is left, or a completion cannot be used.
     """
     pairing = data.pairing or ("best_worst" if train.algorithm in _PAIRED else None)
-    if pairing is None:
-        rows = completion_rows(rollouts, data)
-        if train.algorithm != "sft":
-            return TrainingRows(rows, f"completions of {len(rollouts)} prompts")
-        solutions = [row for row in rows if row["reward"] >= train.pass_reward]
-        if not solutions:
-            raise PipelineError(
-                f"none of {len(rows)} completions has a reward of {train.pass_reward} or more, so there is nothing to "
-                "fine-tune on; take easier problems, more completions, or a lower pass_reward"
-            )
-        return TrainingRows(solutions, f"solutions of {len({row['problem_id'] for row in solutions})} problems")
-    pairs = paired(
-        completion_rows(rollouts, data), cast("Pairing", pairing), most=data.pairs_per_prompt, keep_ties=data.keep_ties
-    )
-    if train.algorithm in _PAIRED:
-        return TrainingRows(pair_rows(pairs), f"pairs of {len(rollouts)} prompts")
-    chosen = selected(pairs, cast("Selector", data.selector), seed=train.seed)
-    return TrainingRows(chosen, f"completions of {len(pairs)} pairs of {len(rollouts)} prompts")
+    rows, what = completion_rows(rollouts, data), f"completions of {len(rollouts)} prompts"
+    if pairing is not None:
+        pairs = paired(rows, cast("Pairing", pairing), most=data.pairs_per_prompt, keep_ties=data.keep_ties)
+        if train.algorithm in _PAIRED:
+            return TrainingRows(pair_rows(pairs), f"pairs of {len(rollouts)} prompts")
+        rows = selected(pairs, cast("Selector", data.selector), seed=train.seed)
+        what = f"completions of {len(pairs)} pairs of {len(rollouts)} prompts"
+    if train.algorithm != "sft":
+        return TrainingRows(rows, what)
+    solutions = [row for row in rows if row["reward"] >= train.pass_reward]
+    if not solutions:
+        raise PipelineError(
+            f"none of {len(rows)} completions has a reward of {train.pass_reward} or more, so there is nothing to "
+            "fine-tune on; take easier problems, more completions, or a lower pass_reward"
+        )
+    return TrainingRows(solutions, f"solutions of {len({row['problem_id'] for row in solutions})} problems")
 
 
 def completion_rows(rollouts: Sequence[ScoredRollout], data: DataConfig) -> list[PointwiseRow]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from typing import Final
+
+from sandbox.problem import Problem
 
 COMPLETE_REQUEST: Final = "Complete this Python function. Answer with the whole function in one ```python block."
 
@@ -22,3 +26,24 @@ def code_request(statement: str, signature: str, example: str | None = None) -> 
 def fenced(code: str) -> str:
     """The code as a Python block of Markdown."""
     return f"```python\n{code.rstrip()}\n```"
+
+
+_ANSWER = re.compile(r"^### Answer\b", re.MULTILINE)
+"""Where LeetCodeDataset's later prompts end in the beginning of an answer."""
+
+
+def with_prelude(problem: Problem) -> Problem:
+    """The problem with a prompt that shows the prelude: what a program may use without defining or importing it.
+
+    A problem without prelude stays as it is.
+    """
+    if not problem.prelude.strip():
+        return problem
+    told = (
+        "This code runs ahead of yours. Use what it defines without repeating it, and import whatever else you need.\n"
+        f"{fenced(problem.prelude.strip())}\n"
+    )
+    headings = list(_ANSWER.finditer(problem.prompt))
+    at = headings[-1].start() if headings else len(problem.prompt)
+    before, after = problem.prompt[:at].rstrip(), problem.prompt[at:]
+    return dataclasses.replace(problem, prompt=f"{before}\n\n{told}" + (f"\n{after}" if after else ""))

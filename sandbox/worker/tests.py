@@ -90,6 +90,13 @@ def compile_tests(pieces: Sequence[str], prelude: str = "", *, has_checker: bool
     return TestCode(units, free_names, modules, leaves_nothing([prelude, *pieces, *imports]))
 
 
+def asserting_statements(piece: str, prelude: str = "") -> List[ast.stmt]:
+    """The statements of a piece that are one test each, with their places in it. Raises SyntaxError and its like."""
+    tree = ast.parse(piece)
+    helpers = _asserting_functions(tree) | _helpers_of_prelude(prelude)
+    return [statement for statement in _statements(tree) if _asserts(statement, helpers)]
+
+
 def _statements(tree: ast.Module) -> List[ast.stmt]:
     """The module's statements, with the body of `check(candidate)` in the place of its definition."""
     checks = [statement for statement in tree.body if _is_check(statement)]

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from qrpo.display import Display
+from qrpo.errors import PipelineError
 from qrpo.models import Policy, load_policy
 from qrpo.records import Rollout
 from qrpo.rollouts import RolloutPlan, sample_rollouts
@@ -89,6 +90,17 @@ def test_what_is_in_the_journal_is_not_sampled_again(policy: Policy, display: Di
     again = sample_rollouts(policy, plan(), tmp_path / "j", display, "test")
     assert again[1].completions[0].text.startswith("MARK")
     assert [again[0], again[2]] == [whole[0], whole[2]]
+
+
+def test_problems_with_long_prompts_are_left_out(policy: Policy, tmp_path: Path) -> None:
+    console = Console(file=io.StringIO())
+    sizes = {"a": 2, "b": 4, "c": 3}  # with the beginning of the sequence
+    found = sample_rollouts(policy, plan(max_prompt_tokens=3), tmp_path / "1", Display(console), "test")
+    assert {rollout.problem_id: len(rollout.prompt_ids) for rollout in found} == {"a": sizes["a"], "c": sizes["c"]}
+    assert "1 of 3 problems left out" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert found == sample_rollouts(policy, plan(), tmp_path / "2", Display(console), "test")[::2]
+    with pytest.raises(PipelineError, match="the shortest prompt has 2 tokens"):
+        sample_rollouts(policy, plan(max_prompt_tokens=1), tmp_path / "3", Display(console), "test")
 
 
 def test_a_plan_without_completions_is_refused() -> None:

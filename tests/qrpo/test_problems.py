@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from qrpo.config import parse
+from qrpo.contamination import main as contamination
 from qrpo.data_options import DataConfig
 from qrpo.errors import ConfigError
 from qrpo.problems import load_all, load_split
+from rewards.cases import count_tests
 
 
 def write(path: Path, *ids: str, value: int = 1) -> str:
@@ -39,3 +42,84 @@ def test_no_heldout_problems(tmp_path: Path, none: str | None) -> None:
     """The command line can only say `null` as text."""
     data = DataConfig(train_problems=write(tmp_path / "a.jsonl", "1"), heldout_problems=none)
     assert load_split(data, "heldout") == []
+
+
+CHECK = "def check(candidate):\n    assert candidate(n = 1) == 2\n    assert candidate(n = 2) == 3\n    assert {}\n"
+
+
+def leetcode(path: Path, *prompts: str) -> str:
+    """Problems with three tests each."""
+    rows = [
+        {
+            "id": f"{path.stem}{k}",
+            "prompt": prompt,
+            "tests": [CHECK.format("candidate(n = 3) == 4")],
+            "prelude": "N = 3",
+        }
+        for k, prompt in enumerate(prompts)
+    ]
+    path.write_text("".join(json.dumps({**row, "entry_point": "f"}) + "\n" for row in rows))
+    return str(path)
+
+
+SHOWN = "Add one. Input: n = 1 Output: 2. Input: n = 2 Output: 3"
+
+
+def test_problems_with_few_tests_are_left_out_and_of_many_the_first_are_kept(tmp_path: Path) -> None:
+    few, many = write(tmp_path / "a.jsonl", "1"), leetcode(tmp_path / "b.jsonl", "Add one.")
+    data = DataConfig(train_problems=few, heldout_problems=many, min_tests=2, max_tests=2)
+    [problem] = load_split(data, "heldout")
+    assert count_tests(problem) == 2
+    with pytest.raises(ConfigError, match=r"a\.jsonl: none of 1 problems is left with min_tests=2"):
+        load_split(data, "train")
+
+
+def test_shown_tests_go_before_tests_are_counted(tmp_path: Path) -> None:
+    path = leetcode(tmp_path / "a.jsonl", "Add one.", SHOWN)
+    data = DataConfig(train_problems=path, heldout_problems=None, drop_shown_tests=True, max_tests=1)
+    kept = [problem.tests[0] for problem in load_split(data, "train")]
+    assert ["n = 1" in test for test in kept] == [True, False]
+    assert ["n = 3" in test for test in kept] == [False, True]
+    with_two = DataConfig(train_problems=path, heldout_problems=None, drop_shown_tests=True, min_tests=2)
+    assert [problem.prompt for problem in load_split(with_two, "train")] == ["Add one."]
+
+
+def test_a_training_problem_that_is_held_out_is_not_trained_on(tmp_path: Path) -> None:
+    train = leetcode(tmp_path / "a.jsonl", "Another one.", "Add one.")
+    heldout = leetcode(tmp_path / "b.jsonl", "ADD one!")
+    for drop in (False, True):
+        data = DataConfig(train_problems=train, heldout_problems=heldout, drop_duplicates=drop)
+        assert [problem.id for problem in load_split(data, "train")] == ["a0", "a1"][: 2 - drop]
+        assert [problem.id for problem in load_split(data, "heldout")] == ["b0"]
+
+
+def test_prompts_show_the_prelude_ahead_of_where_an_answer_begins(tmp_path: Path) -> None:
+    path = leetcode(tmp_path / "a.jsonl", "Add one.\n\n### Answer: (in backticks)\n", "Add one.")
+    for problem in load_split(DataConfig(train_problems=path, heldout_problems=None, show_prelude=True), "train"):
+        before, prelude, after = problem.prompt.partition("```python\nN = 3\n```\n")
+        assert prelude
+        assert before.startswith("Add one.\n\n")
+        assert after in {"", "\n### Answer: (in backticks)\n"}
+
+
+def test_options_of_the_preparation_are_among_those_of_the_stages_that_read_problems() -> None:
+    config = parse(["--bf16", "false", "--min_tests", "20", "--max_tests", "100", "--drop_shown_tests"])
+    for stage in ("generate", "score", "evaluate"):
+        assert config.data.preparation().items() <= config.stage_options(stage).items()
+    assert config.data.preparation()["max_tests"] == 100
+
+
+def test_what_could_be_copied_is_told_as_a_table_and_as_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, heldout = leetcode(tmp_path / "a.jsonl", SHOWN, "Add one."), leetcode(tmp_path / "b.jsonl", "add one")
+    arguments = ["--train_problems", train, "--heldout_problems", heldout]
+    assert contamination(arguments) == 0
+    assert "2 (33.3%)" in capsys.readouterr().out
+    assert contamination([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    counted = {"problems": 2, "tests": 6, "problems_with_shown": 1, "shown": 2, "problems_all_shown": 0}
+    assert found["shown"]["train"] == counted
+    assert found["duplicates"] == [{"train_id": "a1", "heldout_id": "b0", "overlap": 1.0}]
+    assert contamination(["--train_problems", str(tmp_path / "none.jsonl")]) == 1
+    assert "none.jsonl" in capsys.readouterr().err

@@ -19,7 +19,10 @@ from qrpo.config import STAGES, parse
 from qrpo.display import Bar, Display
 from qrpo.errors import PipelineError, StaleFolderError
 from qrpo.interrupts import Interrupts
+from qrpo.journal import read_records
+from qrpo.records import ScoredRollout
 from qrpo.train_code import main, run
+from qrpo.training_rows import training_rows
 
 FINAL = [
     "generate/completions.jsonl",
@@ -361,3 +364,31 @@ def test_finished_runs_can_be_collected(whole_run: Path, tmp_path: Path) -> None
     table = (tmp_path / "out" / "table.md").read_text()
     assert "| initial model |" in table
     assert re.search(r"\| QRPO \|.*\| 36 \| 1 \|", table)
+
+
+def test_sft_on_pairs_trains_on_those_that_pass(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
+) -> None:
+    rollouts = read_records(whole_run / FINAL[1], ScoredRollout)
+    config = parse([*arguments, "--algorithm", "sft", "--pairing", "disjoint", "--keep_ties"])
+    rows, what = training_rows(rollouts, config.data, config.train)
+    passed = sum(reward == 1.0 for rollout in rollouts for reward in rollout.rewards)
+    assert len(rows) == passed > 0
+    assert what == "solutions of 3 problems"
+
+
+def test_a_run_can_start_from_the_model_that_another_has_fine_tuned(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
+) -> None:
+    """Its reference is that model: it samples what that run's evaluation has sampled after training."""
+    first, second = tmp_path / "sft", tmp_path / "qrpo"
+    for stage in ("generate", "score"):
+        shutil.copytree(whole_run / stage, first / stage)
+    start(first, arguments, None, "--algorithm", "sft")
+    start(second, arguments, None, "--model_name_or_path", str(first / "train" / "model"))
+    for split in ("train", "heldout"):
+        after = (first / "evaluate" / f"after.{split}.jsonl").read_bytes()
+        assert (second / "evaluate" / f"before.{split}.jsonl").read_bytes() == after
+    assert contents(second)[FINAL[0]] != contents(whole_run)[FINAL[0]]
+    [line, *_] = (second / "train" / "log.jsonl").read_text().splitlines()
+    assert abs(json.loads(line)["logratio"]) < 1e-5

@@ -37,6 +37,7 @@ HOOKS = {
     "_precompute_ref_logps": ["self", "dataset", "name", "batch_size"],
     "_compute_loss": ["self", "model", "inputs", "return_outputs"],
     "log": ["self", "logs", "start_time"],
+    "create_model_card": ["self", "model_name", "dataset_name", "tags"],
 }
 USED = {"compute_ref_log_probs": ["self", "model", "inputs"]}
 OWN = {"__init__", "_ref_logps", "_ref_logps_cache", "_ref_logps_of", "_keep"}
@@ -72,10 +73,17 @@ def test_config_reads_from_the_command_line_without_ktos_own_options() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"beta": 0.0}, {"beta": math.nan}, {"transform": "cube"}, {"target_low": 1.0, "target_high": 0.0}]
+    "options",
+    [
+        {"beta": 0.0},
+        {"beta": math.nan},
+        {"collapse_nats": 0.0},
+        {"transform": "cube"},
+        {"target_low": 1.0, "target_high": 0.0},
+    ],
 )
 def test_config_refuses_values_that_cannot_be_used(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"beta|transform|low"):
+    with pytest.raises(ValueError, match=r"beta|collapse_nats|transform|low"):
         QRPOConfig(output_dir="x", **options)
 
 

@@ -19,7 +19,7 @@ processes = int(os.environ.get("WORLD_SIZE", "1"))
 args = QRPOConfig(
     output_dir=folder, use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none", disable_tqdm=True,
     per_device_train_batch_size=8 // processes, train_sampling_strategy="sequential", max_steps=2, logging_steps=1,
-    learning_rate=1e-2, save_strategy="no", ddp_find_unused_parameters=False,
+    learning_rate=1e-2, save_strategy="no", ddp_find_unused_parameters=False, algorithm=sys.argv[4],
 )
 trainer = QRPOTrainer(sys.argv[3], args=args, train_dataset=rows)
 trainer.train()
@@ -32,17 +32,24 @@ os._exit(0)
 """
 
 
+def pair_of(row: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    answers = {"chosen_ids": row["completion_ids"], "rejected_ids": [*other["completion_ids"], 0]}
+    return {"prompt_ids": row["prompt_ids"], **answers, "chosen_reward": 1.0, "rejected_reward": 0.0}
+
+
+@pytest.mark.parametrize("algorithm", ["qrpo", "dpo"])
 def test_two_processes_with_half_the_batch_each_make_the_same_steps_and_log_them_once(
-    rows: Callable[..., list[dict[str, Any]]], model_dir: str, tmp_path: Path
+    rows: Callable[..., list[dict[str, Any]]], model_dir: str, tmp_path: Path, algorithm: str
 ) -> None:
     program, data = tmp_path / "program.py", tmp_path / "rows.json"
     program.write_text(PROGRAM)
-    data.write_text(json.dumps(rows(19)))
+    pairs = [pair_of(*both) for both in zip(rows(19), rows(20)[1:], strict=True)]
+    data.write_text(json.dumps(rows(19) if algorithm == "qrpo" else pairs))
     logs = []
     for launcher in ([], ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]):
         out = tmp_path / f"out-{len(logs)}"
         out.mkdir()
-        command = [sys.executable, *launcher, str(program), str(out), str(data), model_dir]
+        command = [sys.executable, *launcher, str(program), str(out), str(data), model_dir, algorithm]
         done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
         assert done.returncode == 0, done.stderr
         logs.append(json.loads((out / "log.json").read_text()))

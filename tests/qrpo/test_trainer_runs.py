@@ -102,6 +102,34 @@ def test_a_model_in_bf16_has_sums_finer_than_bf16(
     assert not torch.equal(sums, sums.bfloat16().double())
 
 
+def test_log_ratios_of_models_in_bf16_err_by_less_than_sums_in_bf16_would(
+    make_trainer: MakeTrainer, make_model: MakeModel
+) -> None:
+    """Completions of 50 tokens, 110 nats each: at that size bf16 has steps of half a nat. Equal weights in both."""
+    generator = torch.Generator().manual_seed(0)
+    data = [
+        {"prompt_ids": [BOS, 3], "completion_ids": ids, "reward": float(k % 2), "ref_rewards": [0.0, 1.0]}
+        for k, ids in enumerate(torch.randint(3, 9, (16, 50), generator=generator).tolist())
+    ]
+
+    def logps(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        reference, policy = make_model(), make_model()
+        for parameter, other in zip(policy.parameters(), make_model(1).parameters(), strict=True):
+            parameter.data.lerp_(other.data, 0.02)
+        trainers = [make_trainer(data, model=model.bfloat16().to(dtype)) for model in (policy, reference)]
+        sums = [torch.tensor(trainer.train_dataset["ref_logps"], dtype=torch.float64) for trainer in trainers]
+        return sums[0], sums[1]
+
+    def error(policy: Tensor, reference: Tensor) -> float:
+        return (policy - reference - exact).square().mean().sqrt().item()
+
+    policy, reference = logps(torch.float32)
+    exact = policy - reference
+    policy, reference = logps(torch.bfloat16)
+    assert error(policy, reference) < 0.13
+    assert error(policy.bfloat16().double(), reference.bfloat16().double()) > 0.13
+
+
 def test_lora_trains_only_the_adapter_against_the_model_without_it(
     make_trainer: MakeTrainer, make_model: MakeModel, rows: MakeRows
 ) -> None:
