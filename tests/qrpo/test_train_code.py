@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 from rich.console import Console
 
 from qrpo.artifacts import read_manifest
 from qrpo.collect import collect
-from qrpo.config import STAGES, parse
+from qrpo.config import CONFIGS, STAGES, parse
 from qrpo.display import Bar, Display
 from qrpo.errors import PipelineError, StaleFolderError
 from qrpo.interrupts import Interrupts
@@ -392,3 +393,36 @@ def test_a_run_can_start_from_the_model_that_another_has_fine_tuned(
     assert contents(second)[FINAL[0]] != contents(whole_run)[FINAL[0]]
     [line, *_] = (second / "train" / "log.jsonl").read_text().splitlines()
     assert abs(json.loads(line)["logratio"]) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["leetcode_paper", "leetcode_1gpu"])
+def test_a_shipped_setting_runs_with_the_toy_model_in_place_of_its_own(
+    name: str, code_model_dir: Path, toy_problems: Path, tmp_path: Path, handlers: None
+) -> None:
+    """With fewer and shorter completions, no limit on the number of tests, and steps that are seen in the reward."""
+    options = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    for key in ("train_split", "heldout_split", "min_tests"):
+        del options[key]
+    options |= {
+        "model_name_or_path": str(code_model_dir),
+        "dtype": "float32",
+        "train_problems": str(toy_problems / "train.jsonl"),
+        "heldout_problems": str(toy_problems / "heldout.jsonl"),
+        "drop_duplicates": False,  # the toy's held-out problems are those of its training
+        "max_new_tokens": 6,
+        "batch_completions": 64,
+        "num_completions": 20,
+        "per_device_train_batch_size": 8,
+        "gradient_accumulation_steps": 2,
+        "learning_rate": 1e-2,
+        "save_steps": 2,
+        "use_cpu": True,
+        "bf16": False,
+        "bootstrap_samples": 100,
+        "sandbox_workers": 2,
+    }
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(options))
+    start(tmp_path / "run", ["--config", str(path)])
+    assert (tmp_path / "run" / "report" / "report.json").is_file()
+    assert (tmp_path / "run" / "train" / "model" / "model.safetensors").is_file()
