@@ -12,6 +12,7 @@ from peft import LoraConfig
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
+from qrpo.metrics import COLUMNS
 from qrpo.trainer import QRPOTrainer
 
 # TRL 1.16 calls by their old names what transformers 5.23 has renamed.
@@ -116,9 +117,13 @@ def test_log_ratios_of_models_in_bf16_err_by_less_than_sums_in_bf16_would(
         reference, policy = make_model(), make_model()
         for parameter, other in zip(policy.parameters(), make_model(1).parameters(), strict=True):
             parameter.data.lerp_(other.data, 0.02)
-        trainers = [make_trainer(data, model=model.bfloat16().to(dtype)) for model in (policy, reference)]
-        sums = [torch.tensor(trainer.train_dataset["ref_logps"], dtype=torch.float64) for trainer in trainers]
-        return sums[0], sums[1]
+        models = {"model": policy.bfloat16().to(dtype), "ref_model": reference.bfloat16().to(dtype)}
+        trainer = make_trainer(data, per_device_train_batch_size=16, **models)
+        with torch.no_grad():
+            trainer._compute_loss(trainer.model.eval(), next(iter(trainer.get_train_dataloader())), False)
+        [rows] = trainer._rows["eval"]
+        policy_logps, logratios = (rows[:, COLUMNS.index(name)].double() for name in ("logps", "logratio"))
+        return policy_logps, policy_logps - logratios
 
     def error(policy: Tensor, reference: Tensor) -> float:
         return (policy - reference - exact).square().mean().sqrt().item()
