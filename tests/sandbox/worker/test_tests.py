@@ -2,7 +2,7 @@ import pytest
 
 from sandbox.worker.tests import TestCode as Cut  # by its own name pytest would take it for a class of tests
 from sandbox.worker.tests import TestCodeError as CutError
-from sandbox.worker.tests import compile_tests
+from sandbox.worker.tests import asserting_statements, compile_tests
 
 
 def kinds(*pieces: str) -> list[bool]:
@@ -154,3 +154,11 @@ def test_a_statement_that_calls_an_asserting_function_of_the_prelude_is_a_test()
 )
 def test_names_that_the_tests_bind_first_are_never_the_programs(test: str, from_the_program: set[str]) -> None:
     assert set(compile_tests([test]).free_names) - {"a"} == from_the_program - {"a"}
+
+
+def test_asserting_statements_are_the_tests_that_are_counted_with_their_places() -> None:
+    piece = "def check(candidate):\n    x = 1\n    assert candidate(x)\n    same(candidate(2), 2)\n"
+    prelude = "def same(a, b):\n    assert a == b"
+    assert [statement.lineno for statement in asserting_statements(piece, prelude)] == [3, 4]
+    assert [statement.lineno for statement in asserting_statements(piece)] == [3]
+    assert compile_tests([piece], prelude).total == 2
