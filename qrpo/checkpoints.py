@@ -53,9 +53,12 @@ def check_kept(config: PipelineConfig) -> None:
 def most_checkpoints(config: PipelineConfig) -> int:
     """How many checkpoints training can make, if every completion of every training problem is trained on."""
     train, per_prompt = config.train, config.generate.num_completions
-    if config.data.completions_per_prompt is not None and config.data.pairing is None:
-        per_prompt = min(per_prompt, config.data.completions_per_prompt)
-    rows = per_prompt * len(load_split(config.data, "train"))
+    data = config.data
+    if data.completions_per_prompt is not None and data.pairing is None:
+        per_prompt = min(per_prompt, data.completions_per_prompt)
+    if data.pairs_per_prompt is not None and data.pairing is not None:
+        per_prompt = min(per_prompt, 2 * data.pairs_per_prompt)
+    rows = per_prompt * len(load_split(data, "train"))
     batch = train.per_device_train_batch_size * train.gradient_accumulation_steps
     steps = train.max_steps if train.max_steps > 0 else math.ceil(train.num_train_epochs * math.ceil(rows / batch))
     if train.save_strategy == "epoch":

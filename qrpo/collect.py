@@ -19,6 +19,7 @@ from qrpo.errors import PipelineError
 from qrpo.finished_runs import FinishedRun, check_comparable, read_run
 from qrpo.method_plots import length_biases, log_ratios, rewards_by_method, verdict_mix
 from qrpo.methods import Method, methods
+from qrpo.paths import RunPaths
 from qrpo.plots import standalone
 from qrpo.tables import csv_text, latex, markdown
 
@@ -90,7 +91,9 @@ def _read(paths: Sequence[Path], console: Console) -> list[FinishedRun]:
 def _names(found: Sequence[Method]) -> list[str]:
     """Names for figures, with the initial model where there are several."""
     several = len({method.model for method in found}) > 1
-    return [f"{method.name}, {Path(method.model).name}" if several else method.name for method in found]
+    # A model that a run has trained is known by its run.
+    models = [Path(method.model.removesuffix(f"/{RunPaths(Path()).model}")).name for method in found]
+    return [f"{method.name}, {model}" if several else method.name for method, model in zip(found, models, strict=True)]
 
 
 if __name__ == "__main__":

@@ -48,7 +48,11 @@ class EvaluateConfig:
             raise ValueError(f"eval_temperature is {self.eval_temperature}; it must be greater than 0")
         if not 0 < self.eval_top_p <= 1:
             raise ValueError(f"eval_top_p is {self.eval_top_p}; it must be greater than 0 and at most 1")
-        for name in ("pass_k", "kl_completions"):
+        for name, most in (
+            ("pass_k", self.eval_completions),
+            ("kl_completions", self.eval_completions * self.eval_seeds),
+        ):
             value = getattr(self, name)
-            if value is not None and value > self.eval_completions:
-                raise ValueError(f"{name} is {value}; it cannot exceed eval_completions={self.eval_completions}")
+            if value is not None and value > most:
+                times = " times eval_seeds" if name == "kl_completions" else ""
+                raise ValueError(f"{name} is {value}; it cannot exceed eval_completions{times}, {most}")

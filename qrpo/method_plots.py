@@ -41,7 +41,7 @@ def log_ratios(found: Sequence[Method], names: Sequence[str]) -> str:
     ]
     drawn = [(name, logs) for name, logs in drawn if any("logratio_fail" in row for log in logs for row in log)]
     with style.context(STYLE):
-        figure, panels = _panels(len(drawn))
+        figure, panels = _panels(len(drawn), share_x=False)
         for axes, (name, logs) in zip(panels, drawn, strict=True):
             for place, log in enumerate(logs):
                 for column, colour, label in (("logratio_pass", GAIN, "passed"), ("logratio_fail", LOSS, "failed")):
@@ -60,15 +60,17 @@ def log_ratios(found: Sequence[Method], names: Sequence[str]) -> str:
 def length_biases(found: Sequence[Method], names: Sequence[str]) -> str:
     """Reward over length of the completions of held-out problems, with Spearman's correlations."""
     with style.context(STYLE):
-        figure, panels = _panels(len(found))
+        figure, panels = _panels(len(found), share_x=True)
         for axes, name, method in zip(panels, names, found, strict=True):
             rollouts = [rollout for run, step in method.chosen for rollout in run.rollouts(step)]
             tokens = np.array([len(item.token_ids) for rollout in rollouts for item in rollout.completions])
             rewards = np.array([value for rollout in rollouts for value in rollout.rewards])
             shade = min(0.5, 120 / len(tokens))
             axes.scatter(tokens, rewards, s=9, color=AFTER, alpha=shade, linewidths=0, rasterized=True)
-            order = np.argsort(tokens, kind="stable")
-            bins = [part for part in np.array_split(order, _BINS) if len(part)]
+            # Bins of about as many completions, and each length in one only.
+            edges = np.unique(np.quantile(tokens, np.linspace(0, 1, _BINS + 1)))
+            places = np.searchsorted(edges[1:-1], tokens, side="right")
+            bins = [places == place for place in np.unique(places)]
             axes.plot(
                 [tokens[part].mean() for part in bins],
                 [rewards[part].mean() for part in bins],
@@ -107,16 +109,17 @@ def _estimates(axes: Axes, estimates: Sequence[Estimate], found: Sequence[Method
             axes.plot([low, high], [row, row], color=colour, linewidth=6, alpha=0.3, label=label, solid_capstyle="butt")
             axes.scatter(100 * known.by_run, [row] * len(known.by_run), s=14, color=colour, alpha=0.6, linewidths=0)
         axes.scatter([100 * known.mean], [row], s=42, color=colour, zorder=4, label="mean" if first else "")
-    axes.set(title=title, ylim=(-0.6, len(found) - 0.4))
+    low, high = axes.get_xlim()  # two training seeds can give an interval that exceeds what there is
+    axes.set(title=title, xlim=(max(low, -1), min(high, 101)), ylim=(-0.6, len(found) - 0.4))
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0, labelcolor=INK)
 
 
-def _panels(count: int) -> tuple[Figure, list[Axes]]:
+def _panels(count: int, *, share_x: bool) -> tuple[Figure, list[Axes]]:
     columns = min(_COLUMNS, max(1, count))
     rows = max(1, -(-count // columns))
     figure = Figure(figsize=(9.6, 2.7 * rows), dpi=200)  # of what is rasterized: ten thousands of points
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel().tolist()
+    axes = figure.subplots(rows, columns, sharex=share_x, sharey=True, squeeze=False).ravel().tolist()
     for used in axes[:count]:
         used.tick_params(labelbottom=True)
     for unused in axes[count:]:

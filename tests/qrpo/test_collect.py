@@ -116,6 +116,17 @@ def test_runs_that_cannot_be_compared_are_refused(
         gather([*folders, odd], tmp_path / "out")
 
 
+def test_figures_name_a_model_that_a_run_has_trained_by_its_run(make_run: Make, made_up: Any, tmp_path: Path) -> None:
+    rates = {0: [0.1] * 4, 8: [0.1] * 4}
+    models = {"dpo": "/somewhere/first run/train/model", "qrpo": "hub/name"}
+    runs = [
+        make_run(tmp_path / name, made_up(algorithm=name, rates=rates, model=model)) for name, model in models.items()
+    ]
+    gather(runs, tmp_path / "out")
+    figure = (tmp_path / "out" / "rewards.svg").read_text()
+    assert all(name in figure for name in ("DPO, first run", "QRPO, name", "initial model, first run"))
+
+
 def test_a_run_without_log_ratios_has_no_curves_and_all_other_figures(
     make_run: Make, made_up: Any, tmp_path: Path
 ) -> None:
