@@ -61,6 +61,11 @@ class Stage:
         self._since = time.monotonic()
 
     @property
+    def inputs(self) -> Mapping[str, str]:
+        """SHA-256 of each input, by name."""
+        return self._manifest.inputs
+
+    @property
     def seconds(self) -> float:
         """Wall time spent on the stage as the manifest has it, over all attempts, s."""
         return self._manifest.seconds
@@ -122,7 +127,7 @@ def open_stage(
         )
         write_atomically(path / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
     elif manifest.done:
-        _check_outputs(path, manifest)
+        check_outputs(path, manifest)
         yield Stage(path, manifest)
         return
     work = Stage(path, manifest)
@@ -241,7 +246,12 @@ def _hash_input(name: str, source: Path | str, stage: str) -> str:
     return hash_path(source)
 
 
-def _check_outputs(path: Path, manifest: Manifest) -> None:
+def check_outputs(path: Path, manifest: Manifest) -> None:
+    """Refuses a folder whose outputs are not what its manifest has.
+
+    Raises:
+        PipelineError: naming them.
+    """
     changed = [
         name
         for name, digest in manifest.outputs.items()

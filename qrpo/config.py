@@ -17,11 +17,13 @@ from qrpo.data_options import DataConfig, at_least
 from qrpo.errors import ConfigError
 from qrpo.evaluate_options import EvaluateConfig
 from qrpo.models import has_fast_bfloat16
-from qrpo.paths import RunPaths
+from qrpo.paths import SHARDED, RunPaths, Shard
 from qrpo.sampling import StopAfter
 from qrpo.trainer_config import QRPOConfig
 
 STAGES = ("generate", "score", "train", "evaluate", "report")
+MERGE = "merge"
+GENERATORS = ("transformers", "vllm")
 CONFIGS = Path(__file__).with_name("configs")
 DEFAULT_CONFIG = "smollm2_cpu"
 
@@ -43,14 +45,57 @@ class RunConfig:
     """What to do."""
 
     stage: str = field(
-        default="all", metadata={"help": "One stage alone, or all in order.", "choices": ["all", *STAGES]}
+        default="all",
+        metadata={
+            "help": f"One stage alone, or all in order. {MERGE}: shards into what the stage would have made without "
+            "them; a later stage does that too.",
+            "choices": ["all", *STAGES, MERGE],
+        },
     )
+    num_shards: int = field(
+        default=1,
+        metadata={
+            "help": f"Do the stage in so many parts, each with a command of its own: {' or '.join(SHARDED)}. In every "
+            "stage the same number."
+        },
+    )
+    shard: int | None = field(
+        default=None, metadata={"help": "Which part this command does, from 0; SLURM_ARRAY_TASK_ID of a job array."}
+    )
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        at_least(1, self, "num_shards")
+        if self.shard is None and self.num_shards > 1:
+            raise ValueError(f"num_shards is {self.num_shards}; say which of them by --shard, from 0")
+        if self.shard is not None and not 0 <= self.shard < self.num_shards:
+            raise ValueError(
+                f"shard is {self.shard}; with num_shards={self.num_shards} it is 0 to {self.num_shards - 1}"
+            )
+        if self.num_shards > 1 and self.stage not in SHARDED:
+            raise ValueError(f"stage {self.stage} is not done in shards; give --stage {' or '.join(SHARDED)}")
+
+    @property
+    def part(self) -> Shard | None:
+        """The shard that is asked for; None: the whole."""
+        return None if self.shard is None or self.num_shards == 1 else Shard(self.shard, self.num_shards)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerateConfig:
     """Reference completions; always from the whole distribution at temperature 1."""
 
+    generator: str = field(
+        default="transformers",
+        metadata={
+            "help": "What samples them. vllm: one engine on each GPU; give a --batch_completions of thousands.",
+            "choices": list(GENERATORS),
+        },
+    )
+    vllm_python: str | None = field(
+        default=None, metadata={"help": "The Python that has vllm, if it is not this one; it needs nothing else."}
+    )
+    tensor_parallel_size: int = field(default=1, metadata={"help": "GPUs of one engine of vllm."})
     num_completions: int = field(default=20, metadata={"help": "Reference completions per training problem."})
     max_new_tokens: int = field(default=1024, metadata={"help": "Completions are cut there, in every stage."})
     max_prompt_tokens: int | None = field(
@@ -84,7 +129,10 @@ class GenerateConfig:
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        at_least(1, self, "num_completions", "max_new_tokens", "max_prompt_tokens", "batch_completions")
+        at_least(1, self, "num_completions", "max_new_tokens", "max_prompt_tokens")
+        at_least(1, self, "batch_completions", "tensor_parallel_size")
+        if self.generator not in GENERATORS:
+            raise ValueError(f"generator is {self.generator!r}; it must be one of {GENERATORS}")
         if not self.policy_temperature > 0:
             raise ValueError(f"policy_temperature is {self.policy_temperature}; it must be greater than 0")
 
@@ -127,7 +175,7 @@ class PipelineConfig:
     def paths(self) -> RunPaths:
         """The folder of the run."""
         assert self.train.output_dir is not None
-        return RunPaths(Path(self.train.output_dir))
+        return RunPaths(Path(self.train.output_dir), self.run.part)
 
     @property
     def model_name(self) -> str:
@@ -141,13 +189,17 @@ class PipelineConfig:
         model = {name: getattr(self.model, name) for name in ("model_name_or_path", "model_revision")}
         model["policy_temperature"] = self.generate.policy_temperature
         how = {"attn_implementation": self.model.attn_implementation}
+        generator = {"generator": generate.pop("generator")}
+        for name in ("vllm_python", "tensor_parallel_size"):  # where it runs
+            generate.pop(name)
         sampling = {**generate, **how, "seed": self.train.seed}
         judging = {name: getattr(self.score, name) for name in ("which_block", "reward")}
+        part: dict[str, object] = {} if self.run.part is None else {"shard": str(self.run.part)}
         match stage:
             case "generate":
-                return {**_only(data, "train"), **self.data.preparation(), **model, **sampling}
+                return {**_only(data, "train"), **self.data.preparation(), **model, **sampling, **generator, **part}
             case "score":
-                return {**judging, **_only(data, "train"), **self.data.preparation()}
+                return {**judging, **_only(data, "train"), **self.data.preparation(), **part}
             case "train":
                 chosen = self.data.choice()
                 return {**chosen, **model, **_changed(self.model), **_training_options(self.train)}

@@ -2,7 +2,9 @@
 
 PipelineError
 ├── ConfigError          an option or a config file is not what it should be
+├── EngineError          vLLM could not start, or ended
 ├── ModelError           a model cannot be found or loaded
+├── ShardError           a shard is missing, unfinished, or not of this run
 └── StaleFolderError     an output folder was made from something else than what is asked for now
 """
 
@@ -19,6 +21,14 @@ class ConfigError(PipelineError):
 
 class ModelError(PipelineError):
     """A model cannot be found, or is of no use here."""
+
+
+class EngineError(PipelineError):
+    """An engine of vLLM could not start, or ended before its work."""
+
+
+class ShardError(PipelineError):
+    """Shards do not make up a whole."""
 
 
 class StaleFolderError(PipelineError):

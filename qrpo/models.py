@@ -10,15 +10,22 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from trl import ModelConfig, get_quantization_config
 
 from qrpo.artifacts import hash_file, hash_path
 from qrpo.errors import ModelError
 from qrpo.records import Message
+from qrpo.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -48,30 +55,18 @@ class Policy:
         pad = self.tokenizer.pad_token_id
         return pad if isinstance(pad, int) else min(self.end_ids)
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The same without the model."""
+        return Vocabulary(tokenizer=self.tokenizer, end_ids=self.end_ids)
+
     def encode(self, prompt: Sequence[Message]) -> list[int]:
-        """Token ids of a conversation through the chat template, up to where the model goes on.
-
-        That is where its answer begins, or after a last message of the assistant, which begins the answer.
-
-        Raises:
-            ModelError: the tokenizer has no chat template.
-        """
-        if self.tokenizer.chat_template is None:
-            raise ModelError(f"the tokenizer of {self.tokenizer.name_or_path} has no chat template; use a chat model")
-        begun = prompt[-1].role == "assistant"
-        messages = [message.model_dump() for message in (prompt[:-1] if begun else prompt)]
-        ids = cast(
-            "list[int]", self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-        )
-        if begun:
-            ids += self.tokenizer.encode(prompt[-1].content, add_special_tokens=False)
-        return ids
+        """See `Vocabulary.encode`."""
+        return self.vocabulary.encode(prompt)
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        """Text of tokens, without the special ones."""
-        text = self.tokenizer.decode(list(token_ids), skip_special_tokens=True)
-        assert isinstance(text, str)
-        return text
+        """See `Vocabulary.decode`."""
+        return self.vocabulary.decode(token_ids)
 
 
 def local_model(name: str, cache: Path, *, revision: str = "main", temperature: float = 1.0) -> str:
@@ -223,13 +218,31 @@ def load_tokenizer(name: str, *, revision: str = "main") -> PreTrainedTokenizerB
     return tokenizer
 
 
+def load_vocabulary(name: str, *, revision: str = "main") -> Vocabulary:
+    """What `load_policy` gives beside the model, without loading that.
+
+    Raises:
+        ModelError: it cannot be loaded; says why.
+    """
+    tokenizer = load_tokenizer(name, revision=revision)
+    try:
+        generation = GenerationConfig.from_pretrained(name, revision=revision)
+    except OSError:  # where the file is missing, a model takes what its configuration says, and so do we
+        generation = GenerationConfig.from_model_config(AutoConfig.from_pretrained(name, revision=revision))
+    return Vocabulary(tokenizer=tokenizer, end_ids=_end_ids(generation, tokenizer))
+
+
 def end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Every token that ends a turn: chat models name several, spread over their configuration files.
 
     Raises:
         ModelError: none is named, so that no completion would ever end.
     """
-    named = getattr(model.generation_config, "eos_token_id", None)
+    return _end_ids(model.generation_config, tokenizer)
+
+
+def _end_ids(generation: object, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    named = getattr(generation, "eos_token_id", None)
     found = {*(named if isinstance(named, list | tuple) else [named]), tokenizer.eos_token_id}
     ids = frozenset(token for token in found if isinstance(token, int))
     if not ids:

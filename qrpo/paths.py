@@ -5,16 +5,39 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+SHARDED = ("generate", "score")
+"""Stages that can be done in shards."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Shard:
+    """One of the parts that a stage is done in."""
+
+    index: int
+    """From 0."""
+    count: int
+
+    def __str__(self) -> str:
+        """The name of its folder."""
+        return f"{self.index:05d}-of-{self.count:05d}"
+
 
 @dataclass(frozen=True, slots=True)
 class RunPaths:
-    """The folder of a run."""
+    """The folder of a run; for one shard, the stages that are done in shards have folders of its own."""
 
     root: Path
+    shard: Shard | None = None
 
     def stage(self, name: str) -> Path:
         """The folder of a stage."""
+        if self.shard is not None and name in SHARDED:
+            return self.shards(name) / str(self.shard)
         return self.root / name
+
+    def shards(self, name: str) -> Path:
+        """Where the shards of a stage are, each a folder."""
+        return self.root / f"{name}.shards"
 
     @property
     def config(self) -> Path:
@@ -29,12 +52,12 @@ class RunPaths:
     @property
     def completions(self) -> Path:
         """The reference completions, `qrpo.records.Rollout`."""
-        return self.root / "generate" / "completions.jsonl"
+        return self.stage("generate") / "completions.jsonl"
 
     @property
     def scored(self) -> Path:
         """The same with rewards and verdicts, `qrpo.records.ScoredRollout`."""
-        return self.root / "score" / "scored.jsonl"
+        return self.stage("score") / "scored.jsonl"
 
     @property
     def model(self) -> Path:

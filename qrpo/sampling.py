@@ -23,6 +23,7 @@ from transformers.cache_utils import DynamicLayer
 from qrpo.inversion import pick
 from qrpo.models import Policy
 from qrpo.records import Completion, FinishReason
+from qrpo.vocabulary import Vocabulary
 
 StopAfter = Literal["end", "block", "function"]
 _CLOSED_BLOCK = re.compile(r"```[^`\n]*\n(?:.*\n)?[ \t]*```\Z", re.DOTALL)
@@ -112,6 +113,7 @@ def sample(
     repeats = len(draws[0])
     starts = starts or [""] * len(prompts)
     rows = [_Row(uniforms=draw, start=start) for start, group in zip(starts, draws, strict=True) for draw in group]
+    vocabulary = policy.vocabulary
     batch = _Batch(policy, prompts, repeats)
     alive = list(range(len(rows)))
     for step in range(options.max_new_tokens):
@@ -119,7 +121,7 @@ def sample(
         tokens = pick(batch.logits, draw, temperature=options.temperature, top_p=options.top_p)
         for index, token in zip(alive, tokens.tolist(), strict=True):
             if rows[index].finish_reason is None:
-                _extend(rows[index], token, policy, options)
+                _extend(rows[index], token, vocabulary, options)
         keep = [place for place, index in enumerate(alive) if rows[index].finish_reason is None]
         if not keep:
             break
@@ -127,7 +129,7 @@ def sample(
             alive = [alive[place] for place in keep]
             tokens = batch.keep(torch.tensor(keep, device=policy.device), tokens)
         batch.advance(tokens)
-    done = [_completion(row, policy, options) for row in rows]
+    done = [_completion(row, vocabulary, options) for row in rows]
     return [done[start : start + repeats] for start in range(0, len(done), repeats)]
 
 
@@ -222,22 +224,45 @@ def _growing_cache(model: PreTrainedModel) -> Cache:
     return cache
 
 
-def _extend(row: _Row, token: int, policy: Policy, options: SamplingOptions) -> None:
+def replay(token_ids: Sequence[int], start: str, vocabulary: Vocabulary, options: SamplingOptions) -> Completion | None:
+    """What `sample` makes of tokens that another program has drawn from the same distribution.
+
+    It ends at the first token at which `sample` would have ended, and what was drawn after that is dropped: the tokens
+    kept have the distribution that they have where nothing more is drawn.
+
+    Args:
+        token_ids: up to an end token, or to the limit.
+        start: text that the answer begins with.
+        vocabulary: of the model.
+        options: how they were drawn.
+
+    Returns:
+        None if `sample` would have gone on after the last of them.
+    """
+    row = _Row(uniforms=torch.empty(0), start=start)
+    for token in token_ids:
+        _extend(row, token, vocabulary, options)
+        if row.finish_reason is not None:
+            return _completion(row, vocabulary, options)
+    return None
+
+
+def _extend(row: _Row, token: int, vocabulary: Vocabulary, options: SamplingOptions) -> None:
     """Adds a token and notes whether the completion has ended."""
     row.token_ids.append(token)
-    if token in policy.end_ids or _ends_code(row, token, policy, options.stop_after):
+    if token in vocabulary.end_ids or _ends_code(row, token, vocabulary, options.stop_after):
         row.finish_reason = "stop"
     elif len(row.token_ids) == options.max_new_tokens:
         row.finish_reason = "length"
 
 
-def _ends_code(row: _Row, token: int, policy: Policy, stop_after: StopAfter) -> bool:
+def _ends_code(row: _Row, token: int, vocabulary: Vocabulary, stop_after: StopAfter) -> bool:
     """Whether the last token ended what matters of the answer."""
     if stop_after == "end":
         return False
     if stop_after == "function" and row.start:
-        return end_of_function(policy.decode(row.token_ids)) is not None
-    return "`" in policy.decode([token]) and closes_block(row.start + policy.decode(row.token_ids))
+        return end_of_function(vocabulary.decode(row.token_ids)) is not None
+    return "`" in vocabulary.decode([token]) and closes_block(row.start + vocabulary.decode(row.token_ids))
 
 
 def end_of_function(body: str) -> int | None:
@@ -251,9 +276,9 @@ def closes_block(text: str) -> bool:
     return _CLOSED_BLOCK.search(text) is not None
 
 
-def _completion(row: _Row, policy: Policy, options: SamplingOptions) -> Completion:
+def _completion(row: _Row, vocabulary: Vocabulary, options: SamplingOptions) -> Completion:
     assert row.finish_reason is not None
-    text = policy.decode(row.token_ids)
+    text = vocabulary.decode(row.token_ids)
     if options.stop_after == "function" and row.start:
         text = text[: end_of_function(text)]
     return Completion(text=row.start + text, token_ids=tuple(row.token_ids), finish_reason=row.finish_reason)

@@ -2,7 +2,7 @@
 
 generate -> score -> train -> evaluate -> report, each in a folder of its own below --output_dir. A stage that is done
 is skipped, one that was interrupted goes on, and a folder made with other options is refused. `--stage NAME` runs one
-stage alone.
+stage alone; with `--num_shards N --shard K` one part of it, for a job array.
 """
 
 from __future__ import annotations
@@ -81,11 +81,12 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
     from qrpo.config import STAGES
     from qrpo.display import duration
     from qrpo.problems import load_all
+    from qrpo.shards import has_shards, merge, stages_to_run
 
     _quieten_libraries()
     load_all(config.data)
     check_kept(config)
-    wanted = STAGES if config.run.stage == "all" else (config.run.stage,)
+    wanted = stages_to_run(config)
     # Before any work: an hour of sampling should not end in a refusal.
     for name in wanted:
         check_folder(config.paths.stage(name), stage=name, config=config.stage_options(name))
@@ -100,8 +101,11 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
                 state = f"[green]done[/green] before, in {duration(stage.seconds)}"
             else:
                 state = f"continuing after {duration(stage.seconds)}" if stage.seconds > 1 else ""
-            display.stage(number, len(STAGES), name, state)
-            if not stage.done or name == "report":  # which also prints its table again
+            part = "" if config.paths.shard is None else f" {config.paths.shard}"
+            display.stage(number, len(STAGES), f"{name}{part}", state)
+            if not stage.done and has_shards(config.paths, name):
+                merge(config, name, stage, display)
+            elif not stage.done or name == "report":  # which also prints its table again
                 _run_stage(name, config, stage, display, interrupts)
 
 

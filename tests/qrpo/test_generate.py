@@ -10,7 +10,7 @@ from qrpo.display import Display
 from qrpo.errors import PipelineError
 from qrpo.models import Policy, load_policy
 from qrpo.records import Rollout
-from qrpo.rollouts import RolloutPlan, sample_rollouts
+from qrpo.rollouts import RolloutPlan, _deal, _prompt, sample_rollouts
 from qrpo.sampling import SamplingOptions
 from sandbox import Problem
 
@@ -101,6 +101,18 @@ def test_problems_with_long_prompts_are_left_out(policy: Policy, tmp_path: Path)
     assert found == sample_rollouts(policy, plan(), tmp_path / "2", Display(console), "test")[::2]
     with pytest.raises(PipelineError, match="the shortest prompt has 2 tokens"):
         sample_rollouts(policy, plan(max_prompt_tokens=1), tmp_path / "3", Display(console), "test")
+
+
+def test_shards_have_the_batches_of_the_whole_each_once(policy: Policy) -> None:
+    names = [f"p{number}" for number in range(11)]
+    problems = tuple(
+        Problem(id=name, prompt="double " * (int(name[1:]) % 4 + 1), tests=("assert True",)) for name in names
+    )
+    prompts = [_prompt(problem, policy.vocabulary) for problem in problems]
+    whole = _deal(prompts, plan(problems=problems, batch_completions=8))
+    parts = [_deal(prompts, plan(problems=problems, batch_completions=8, shard=k, num_shards=4)) for k in range(4)]
+    assert sorted(map(len, parts)) == [1, 1, 2, 2]
+    assert [parts[place % 4][place // 4] for place in range(len(whole))] == whole
 
 
 def test_a_plan_without_completions_is_refused() -> None:

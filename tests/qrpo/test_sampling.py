@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, models
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from qrpo.likelihood import token_logps
 from qrpo.models import Policy, load_policy
-from qrpo.sampling import SamplingOptions, closes_block, end_of_function, sample, uniforms
+from qrpo.sampling import SamplingOptions, StopAfter, closes_block, end_of_function, replay, sample, uniforms
 
 
 @pytest.fixture
@@ -121,6 +122,42 @@ def test_the_text_ends_with_the_function_and_the_tokens_with_the_one_that_ended_
         if item.text != whole.text:
             assert item.finish_reason == "stop"
             assert end_of_function(policy.decode(item.token_ids[:-1])) is None
+
+
+@pytest.mark.parametrize(
+    ("stop_after", "start", "shorter"),
+    [
+        ("end", "def f(x):", False),
+        ("block", "", True),
+        ("block", "```\n", True),
+        ("function", "", True),
+        ("function", "def f(x):", True),
+    ],
+)
+def test_tokens_drawn_without_stopping_are_cut_where_sampling_stops(
+    make_model: Callable[..., LlamaForCausalLM], stop_after: StopAfter, start: str, *, shorter: bool
+) -> None:
+    policy = Policy(model=make_model().eval(), tokenizer=fences(), end_ids=frozenset({0}))
+    [drawn] = sample(policy, [[1, 3]], [draws(300)], SamplingOptions(max_new_tokens=8), [start])
+    options = SamplingOptions(max_new_tokens=8, stop_after=stop_after)
+    [stopped] = sample(policy, [[1, 3]], [draws(300)], options, [start])
+    assert [replay(item.token_ids, start, policy.vocabulary, options) for item in drawn] == stopped
+    assert (sum(len(item.token_ids) for item in stopped) < sum(len(item.token_ids) for item in drawn)) == shorter
+
+
+def fences() -> PreTrainedTokenizerFast:
+    """Tokens that open and close code blocks, and lines."""
+    words = ["<eos>", "<bos>", "<unk>", "```python\n", "```", "    x\n", "y\n", "\n", " "]
+    vocabulary = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
+    vocabulary.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(tokenizer_object=vocabulary, eos_token="<eos>", unk_token="<unk>")
+
+
+def test_tokens_that_sampling_would_have_gone_on_after_are_no_completion(policy: Policy) -> None:
+    options = SamplingOptions(max_new_tokens=3)
+    assert replay([4, 5], "", policy.vocabulary, options) is None
+    assert replay([], "", policy.vocabulary, options) is None
+    assert replay([4, 0, 5], "", policy.vocabulary, options) == replay([4, 0], "", policy.vocabulary, options)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,181 @@
+"""Shards of a stage, and the file they make up.
+
+    RUN/generate.shards/00003-of-00008/   as RUN/generate/, of every eighth batch of prompts
+    RUN/score.shards/00003-of-00008/      as RUN/score/, of the completions of that shard
+
+Merged, they are what the stage makes without shards, byte for byte.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from qrpo.artifacts import Stage, check_folder, check_outputs, hash_file, read_manifest
+from qrpo.config import MERGE, STAGES, PipelineConfig
+from qrpo.display import Display
+from qrpo.errors import ShardError
+from qrpo.journal import read_records, write_records
+from qrpo.paths import SHARDED, RunPaths, Shard
+from qrpo.problems import load_split
+from qrpo.records import Rollout, ScoredRollout
+
+_NAME = re.compile(r"(\d{5})-of-(\d{5})")
+_COMPLETIONS = "completions"
+"""Name of the input of the stage `score`."""
+
+
+def stages_to_run(config: PipelineConfig) -> tuple[str, ...]:
+    """The stages that the configuration asks for, and before them those whose shards are not merged yet.
+
+    Raises:
+        ShardError: there are no shards to merge.
+    """
+    asked = config.run.stage
+    if config.run.part is not None:
+        return (asked,)
+    if asked == "all":
+        return STAGES
+    sharded = [name for name in SHARDED if has_shards(config.paths, name)]
+    if asked == MERGE:
+        if not sharded:
+            raise ShardError(f"there are no shards to merge in {config.paths.root}, such as {SHARDED[0]}.shards")
+        return tuple(sharded)
+    earlier = STAGES[: STAGES.index(asked)]
+    return (*(name for name in earlier if name in sharded and not _is_done(config.paths, name)), asked)
+
+
+def has_shards(paths: RunPaths, name: str) -> bool:
+    """Whether a stage is, or was, done in shards, so that the whole of it is made by merging."""
+    return paths.shard is None and name in SHARDED and paths.shards(name).is_dir()
+
+
+def merge(config: PipelineConfig, name: str, stage: Stage, display: Display) -> None:
+    """Makes a stage's output of its shards.
+
+    Args:
+        config: of the whole.
+        name: of the stage.
+        stage: of the whole.
+        display: says how much was merged.
+
+    Raises:
+        ShardError: a shard is missing or unfinished, or prompts or completions are; names it.
+        StaleFolderError: a shard was made with other options, or from other inputs.
+        PipelineError: a file was changed since its shard was done.
+    """
+    folder = config.paths.shards(name)
+    shards = find_shards(folder, name)
+    record = Rollout if name == "generate" else ScoredRollout
+    records: dict[Shard, Sequence[Rollout]] = {}
+    for shard in shards:
+        paths = RunPaths(config.paths.root, shard)
+        part = replace(config, run=replace(config.run, stage=name, shard=shard.index, num_shards=shard.count))
+        _check_shard(part, name, stage.inputs)
+        records[shard] = read_records(_output(paths, name), record)
+    ids = [problem.id for problem in load_split(config.data, "train")]
+    merged = _in_order(records, ids, folder, complete=config.generate.max_prompt_tokens is None)
+    _check_counts(merged, config.generate.num_completions, folder)
+    target = _output(config.paths, name)
+    write_records(target, merged)
+    stage.finish([target.name])
+    display.note(f"{len(merged)} prompts of {len(shards)} shards")
+
+
+def find_shards(folder: Path, name: str) -> list[Shard]:
+    """All shards of a stage, in order.
+
+    Raises:
+        ShardError: a folder is missing or is no shard, or they are of more than one division.
+    """
+    found: list[Shard] = []
+    for entry in sorted(folder.iterdir()):
+        match = _NAME.fullmatch(entry.name)
+        if match is None or int(match[1]) >= int(match[2]):
+            raise ShardError(f"{entry} is no shard of the stage {name}, such as {Shard(0, 8)}; move it away")
+        found.append(Shard(int(match[1]), int(match[2])))
+    counts = sorted({shard.count for shard in found})
+    if len(counts) > 1:
+        raise ShardError(
+            f"{folder} holds shards of different divisions: into {' and into '.join(map(str, counts))}; "
+            "delete all but those of one"
+        )
+    count = counts[0] if counts else 0
+    missing = sorted({Shard(index, count) for index in range(count)} - set(found))
+    if missing or not found:
+        raise ShardError(_to_do(folder, name, missing, "is missing") if found else f"{folder} is empty; delete it")
+    return found
+
+
+def _check_shard(config: PipelineConfig, name: str, inputs: Mapping[str, str]) -> None:
+    """Refuses a shard that is not done, or not of this run.
+
+    Args:
+        inputs: hashes of those of the whole stage.
+    """
+    path, shard = config.paths.stage(name), config.paths.shard
+    assert shard is not None
+    manifest = read_manifest(path)
+    if manifest is None or not manifest.done:
+        raise ShardError(_to_do(path.parent, name, [shard], "is not finished"))
+    mine = dict(inputs)
+    if _COMPLETIONS in mine:
+        mine[_COMPLETIONS] = hash_file(config.paths.completions) if config.paths.completions.is_file() else "missing"
+    check_folder(path, stage=name, config=config.stage_options(name), hashes=mine)
+    check_outputs(path, manifest)
+
+
+def _in_order(
+    records: Mapping[Shard, Sequence[Rollout]], ids: Sequence[str], folder: Path, *, complete: bool
+) -> list[Rollout]:
+    """The records of all shards in the order of the problems, each once.
+
+    Args:
+        complete: no problem was left out.
+    """
+    by_id = {rollout.problem_id: rollout for part in records.values() for rollout in part}
+    counts = Counter(rollout.problem_id for part in records.values() for rollout in part)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        holders = [str(shard) for shard, part in records.items() if any(row.problem_id == twice[0] for row in part)]
+        raise ShardError(f"{folder}: problem {twice[0]!r} is in {counts[twice[0]]} places: shards {', '.join(holders)}")
+    missing = set(ids) - by_id.keys() if complete else set()
+    unknown = by_id.keys() - set(ids)
+    wrong = [
+        f"{len(names)} {what}, such as {min(names)!r}"
+        for what, names in (("missing", missing), ("unknown", unknown))
+        if names
+    ]
+    if wrong:
+        raise ShardError(f"{folder}: of the {len(ids)} training problems the shards have {' and '.join(wrong)}")
+    return [by_id[name] for name in ids if name in by_id]
+
+
+def _check_counts(rollouts: Sequence[Rollout], completions: int, folder: Path) -> None:
+    for rollout in rollouts:
+        if len(rollout.completions) != completions:
+            raise ShardError(
+                f"{folder}: problem {rollout.problem_id!r} has {len(rollout.completions)} completions; "
+                f"num_completions is {completions}"
+            )
+
+
+def _to_do(folder: Path, name: str, shards: Sequence[Shard], what: str) -> str:
+    """What is wrong with shards of a stage, and the command that mends it."""
+    listed = ", ".join(map(str, shards[:5])) + (f" and {len(shards) - 5} more" if len(shards) > 5 else "")
+    return (
+        f"{folder}: shard {listed} {what}. Run the same command with --stage {name} --num_shards {shards[0].count} "
+        f"--shard {shards[0].index}, or delete {folder} to do the stage as a whole."
+    )
+
+
+def _is_done(paths: RunPaths, name: str) -> bool:
+    manifest = read_manifest(paths.stage(name))
+    return manifest is not None and manifest.done
+
+
+def _output(paths: RunPaths, name: str) -> Path:
+    return paths.completions if name == "generate" else paths.scored
