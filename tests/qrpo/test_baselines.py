@@ -227,3 +227,10 @@ def test_reference_log_probabilities_of_another_temperature_are_not_taken(
     shared = {"ref_logps_dir": str(tmp_path / "shared")}
     one, half = (make_trainer(rows(), temperature=value, **shared) for value in (1.0, 0.5))
     assert list(one.train_dataset["ref_logps"]) != list(half.train_dataset["ref_logps"])
+
+
+def test_rebel_raises_the_better_completion(make_trainer: MakeTrainer) -> None:
+    """At first both signs of the gap give the same loss, but not the same way to go."""
+    trainer = make_trainer(pairs(), algorithm="rebel", beta=0.5, max_steps=3)
+    trainer.train()
+    assert train_log(trainer)[-1]["margin"] > 0.1

@@ -80,3 +80,31 @@ def test_completions_that_are_not_trained_on_stay_references() -> None:
     assert len(rows) == 1
     assert rows[0]["reward"] == max(rollout().rewards)
     assert rows[0]["ref_rewards"] == list(rollout().rewards)
+
+
+def four(**changes: object) -> ScoredRollout:
+    completions = [Completion(text="", token_ids=(7, index), finish_reason="stop") for index in range(4)]
+    fields = {"completions": completions, "rewards": (0.0, 1.0, 0.5, 0.25), "verdicts": ("WA", "AC", "WA", "WA")}
+    return rollout(**(fields | changes))
+
+
+def test_a_completion_may_be_left_out_of_its_own_references() -> None:
+    rows = pointwise_rows([four()], references="leave_one_out")
+    assert [row["ref_rewards"] for row in rows] == [
+        [1.0, 0.5, 0.25],
+        [0.0, 0.5, 0.25],
+        [0.0, 1.0, 0.25],
+        [0.0, 1.0, 0.5],
+    ]
+
+
+def test_disjoint_references_are_those_that_are_not_trained_on() -> None:
+    rows = pointwise_rows([four()], references="disjoint", per_prompt=2)
+    assert [(row["reward"], row["ref_rewards"]) for row in rows] == [(0.0, [0.5, 0.25]), (1.0, [0.5, 0.25])]
+    with pytest.raises(PipelineError, match="none of its 4 completions is left to compare with"):
+        pointwise_rows([four()], references="disjoint")
+
+
+def test_only_so_many_references_are_used() -> None:
+    rows = pointwise_rows([four()], num_refs=2)
+    assert [row["ref_rewards"] for row in rows] == [[0.0, 1.0]] * 4

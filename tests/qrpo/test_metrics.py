@@ -38,3 +38,15 @@ def test_what_has_no_value_is_absent_and_everything_else_is_finite() -> None:
     assert "logratio_pass" in summary
     assert not {"logratio_fail", "target_correlation"} & summary.keys()
     assert all(map(math.isfinite, summary.values()))
+
+
+def test_kl_and_margins_by_hand() -> None:
+    """Log-ratios 0 and -1: k1 = 1/2; k3 = (e^-1 - 1 + 1) / 2 = 0.183940. Margins 1 and 0: one of two leads."""
+    known = {"logps": 0.0, "reward": 0.0, "entropy_sum": 1.0, "tokens": 1.0}
+    values = [known | {"logratio": 0.0, "margin": 1.0}, known | {"logratio": -1.0, "margin": 0.0}]
+    rows = torch.tensor([[row.get(name, math.nan) for name in COLUMNS] for row in values])
+    summary = summarise(rows, pass_reward=1.0)
+    assert summary["kl_k1"] == pytest.approx(0.5)
+    assert summary["kl_k3"] == pytest.approx(0.183940, abs=1e-6)
+    assert (summary["margin"], summary["accuracy"]) == (0.5, 0.5)
+    assert not summary.keys() & {"quantile", "target", "residual_mean", "tied_fraction", "logps_pass"}
