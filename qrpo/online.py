@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from qrpo.artifacts import open_stage, write_atomically
-from qrpo.config import PipelineConfig, RunConfig
+from qrpo.config import PipelineConfig
 from qrpo.data import PointwiseRow, pointwise_rows
 from qrpo.data_options import at_least
 from qrpo.display import Display
@@ -32,6 +32,7 @@ from qrpo.interrupts import Interrupts
 from qrpo.journal import read_records
 from qrpo.models import fingerprint, local_model
 from qrpo.records import ScoredRollout
+from qrpo.run_options import RunConfig
 from qrpo.train import Work, fit
 from qrpo.train_code import run
 

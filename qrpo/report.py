@@ -11,7 +11,7 @@ import jinja2
 from rich.table import Table
 
 from qrpo.artifacts import Manifest, Stage, read_manifest, write_atomically
-from qrpo.config import STAGES, PipelineConfig
+from qrpo.config import PipelineConfig
 from qrpo.data import PointwiseRow
 from qrpo.display import Display, duration
 from qrpo.journal import read_records
@@ -19,6 +19,7 @@ from qrpo.plots import Pair, histograms, per_problem, training_curves, verdict_b
 from qrpo.quantiles import all_equal, quantile_among
 from qrpo.records import ScoredRollout
 from qrpo.results import MetricResult, SplitResult, read_results
+from qrpo.run_options import STAGES
 from qrpo.training_rows import completion_rows, training_rows
 
 REPORT_JSON = "report.json"

@@ -15,13 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from qrpo.artifacts import Stage, check_folder, check_outputs, hash_file, read_manifest
-from qrpo.config import MERGE, STAGES, PipelineConfig
+from qrpo.config import PipelineConfig
 from qrpo.display import Display
 from qrpo.errors import ShardError
 from qrpo.journal import read_records, write_records
 from qrpo.paths import SHARDED, RunPaths, Shard
 from qrpo.problems import load_split
 from qrpo.records import Rollout, ScoredRollout
+from qrpo.run_options import MERGE, STAGES
 
 _NAME = re.compile(r"(\d{5})-of-(\d{5})")
 _COMPLETIONS = "completions"

@@ -78,9 +78,9 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
     """
     from qrpo.artifacts import check_folder, open_stage, write_atomically
     from qrpo.checkpoints import check_kept
-    from qrpo.config import STAGES
     from qrpo.display import duration
     from qrpo.problems import load_all
+    from qrpo.run_options import STAGES
     from qrpo.shards import has_shards, merge, stages_to_run
 
     _quieten_libraries()

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from qrpo.config import CONFIGS, STAGES, PipelineConfig, parse, shipped_configs
+from qrpo.config import CONFIGS, PipelineConfig, parse, shipped_configs
 from qrpo.errors import ConfigError
+from qrpo.run_options import STAGES
 
 
 def config(*argv: str) -> PipelineConfig:

@@ -16,12 +16,13 @@ from rich.console import Console
 
 from qrpo.artifacts import read_manifest
 from qrpo.collect import collect
-from qrpo.config import CONFIGS, STAGES, parse
+from qrpo.config import CONFIGS, parse
 from qrpo.display import Bar, Display
 from qrpo.errors import PipelineError, StaleFolderError
 from qrpo.interrupts import Interrupts
 from qrpo.journal import read_records
 from qrpo.records import ScoredRollout
+from qrpo.run_options import STAGES
 from qrpo.train_code import main, run
 from qrpo.training_rows import training_rows
 
