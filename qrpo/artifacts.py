@@ -117,7 +117,7 @@ def open_stage(
         PipelineError: an input is missing, the manifest cannot be read, or an output was changed since.
     """
     config = _as_json(config)
-    hashes = {name: _hash_input(name, source, stage) for name, source in inputs.items()}
+    hashes = hash_inputs(inputs, stage)
     check_folder(path, stage=stage, config=config, hashes=hashes)
     manifest = read_manifest(path)
     if manifest is None:
@@ -202,6 +202,15 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             raise
 
 
+def hash_inputs(inputs: Mapping[str, Path | str], stage: str) -> dict[str, str]:
+    """SHA-256 of each input, by name.
+
+    Raises:
+        PipelineError: one is missing.
+    """
+    return {name: _hash_input(name, source, stage) for name, source in inputs.items()}
+
+
 def hash_file(path: Path) -> str:
     """SHA-256 of a file's content, in hex."""
     with path.open("rb") as stream:
@@ -246,17 +255,22 @@ def _hash_input(name: str, source: Path | str, stage: str) -> str:
     return hash_path(source)
 
 
+def changed_outputs(path: Path, manifest: Manifest) -> list[str]:
+    """The outputs in a folder that are not what its manifest has, or are gone."""
+    return [
+        name
+        for name, digest in manifest.outputs.items()
+        if not (path / name).is_file() or hash_file(path / name) != digest
+    ]
+
+
 def check_outputs(path: Path, manifest: Manifest) -> None:
     """Refuses a folder whose outputs are not what its manifest has.
 
     Raises:
         PipelineError: naming them.
     """
-    changed = [
-        name
-        for name, digest in manifest.outputs.items()
-        if not (path / name).is_file() or hash_file(path / name) != digest
-    ]
+    changed = changed_outputs(path, manifest)
     if changed:
         raise PipelineError(
             f"{path}: {', '.join(changed[:3])} {'is' if len(changed) == 1 else 'are'} missing or changed since the "

@@ -1,6 +1,6 @@
 """Tables and figures of many runs: `python -m qrpo.collect RUN_DIR... --out DIR`.
 
-Runs that differ in nothing but the seed are replicates. Of each algorithm the options and the checkpoint that are best
+Runs that differ in nothing but seeds are replicates. Of each algorithm the options and the checkpoint that are best
 on the selection half of the held-out problems are chosen, and reported on the other half.
 """
 
@@ -16,7 +16,7 @@ from rich.markdown import Markdown
 
 from qrpo.artifacts import write_atomically
 from qrpo.errors import PipelineError
-from qrpo.finished_runs import FinishedRun, check_comparable, read_run
+from qrpo.finished_runs import FinishedRun, Replicate, check_comparable, read_run
 from qrpo.method_plots import length_biases, log_ratios, rewards_by_method, verdict_mix
 from qrpo.methods import Method, methods
 from qrpo.paths import RunPaths
@@ -73,14 +73,14 @@ def collect(paths: Sequence[Path], out: Path, console: Console) -> None:
 
 
 def _read(paths: Sequence[Path], console: Console) -> list[FinishedRun]:
-    """The finished ones, one of each set of options and seed."""
-    known: dict[tuple[str, str, int], FinishedRun] = {}
+    """The finished ones, one of each set of options and seeds."""
+    known: dict[tuple[str, str, Replicate], FinishedRun] = {}
     for path in paths:
         try:
             run = read_run(path)
-            key = run.algorithm, run.hyperparameters, run.seed
+            key = run.algorithm, run.hyperparameters, run.replicate
             if key in known:
-                raise PipelineError(f"it has the options and the seed of {known[key].path}")
+                raise PipelineError(f"it has the options and the seeds of {known[key].path}")
         except PipelineError as error:
             console.print(f"skipped {path}: {error}", highlight=False, markup=False, soft_wrap=True)
             continue

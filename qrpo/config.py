@@ -43,7 +43,8 @@ class PipelineConfig:
     def paths(self) -> RunPaths:
         """The folder of the run."""
         assert self.train.output_dir is not None
-        return RunPaths(Path(self.train.output_dir), self.run.part)
+        shared = self.run.completions_from
+        return RunPaths(Path(self.train.output_dir), self.run.part, None if shared is None else Path(shared))
 
     @property
     def model_name(self) -> str:
@@ -60,7 +61,7 @@ class PipelineConfig:
         generator = {"generator": generate.pop("generator")}
         for name in ("vllm_python", "tensor_parallel_size"):  # where it runs
             generate.pop(name)
-        sampling = {**generate, **how, "seed": self.train.seed}
+        sampling = {**generate, **how}
         judging = {name: getattr(self.score, name) for name in ("which_block", "reward")}
         part: dict[str, object] = {} if self.run.part is None else {"shard": str(self.run.part)}
         match stage:
@@ -81,7 +82,9 @@ class PipelineConfig:
 
     def to_yaml(self) -> str:
         """All options as a file for `--config`; where it equals the default, TrainingArguments is left out."""
-        sections = {
+        shared = self.run.completions_from
+        sections: dict[str, dict[str, object]] = {
+            **({} if shared is None else {"Run": {"completions_from": shared}}),
             "Data": _plain(self.data),
             "Model": {"model_name_or_path": self.model.model_name_or_path, **changed(self.model)},
             "Generate": _plain(self.generate),

@@ -81,7 +81,7 @@ def evaluate(config: PipelineConfig, stage: Stage, display: Display) -> None:
             seeds=config.evaluate.eval_seeds,
             pass_k=_pass_k(config),
             resamplings=config.evaluate.bootstrap_samples,
-            seed=config.train.seed,
+            seed=config.generate.sampling_seed,
         )
     results: dict[str, SplitResult] = {
         split: summarise(
@@ -117,7 +117,7 @@ def summarise(
                 by_seed(before, metric, options.eval_seeds),
                 by_seed(after, metric, options.eval_seeds),
                 resamplings=options.bootstrap_samples,
-                seed=config.train.seed,
+                seed=config.generate.sampling_seed,
             )
             for name, metric in metrics(_pass_k(config)).items()
         },
@@ -179,7 +179,7 @@ def _plan(config: PipelineConfig, problems: Sequence[Problem]) -> RolloutPlan:
             top_p=config.evaluate.eval_top_p,
             stop_after=cast("StopAfter", config.generate.stop_after),
         ),
-        seed=config.train.seed,
+        seed=config.generate.sampling_seed,
         stream="evaluate",  # the same before and after
         sampling_seeds=config.evaluate.eval_seeds,
         batch_completions=config.generate.batch_completions,

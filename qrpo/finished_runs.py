@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import yaml
@@ -14,11 +15,13 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from qrpo.artifacts import read_manifest
+from qrpo.borrowed import missing, recorded_source
 from qrpo.comparison import by_seed, metrics
 from qrpo.errors import PipelineError
+from qrpo.generate_options import GenerateConfig
 from qrpo.halves import Halves
 from qrpo.journal import read_records
-from qrpo.paths import RunPaths, at_step
+from qrpo.paths import SHARDED, RunPaths, at_step
 from qrpo.records import ScoredRollout
 from qrpo.results import SelectionResult, StepResult, read_results
 from qrpo.trainer_config import QRPOConfig
@@ -30,7 +33,16 @@ _EVALUATION = (
 """Options that two runs must share for their results to be compared."""
 
 LAST = -1
-"""The key of a run's last step: how many steps there are can differ with the seed."""
+"""The key of a run's last step: how many steps there are can differ with the references."""
+
+
+class Replicate(NamedTuple):
+    """What tells replicates apart."""
+
+    seed: int
+    """Of training."""
+    sampling_seed: int
+    """Of the references, and of evaluation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +55,9 @@ class FinishedRun:
     """What training began with."""
     beta: float
     learning_rate: float
-    seed: int
+    replicate: Replicate
     hyperparameters: str
-    """All options that its trained model depends on but the seed, as JSON; equal for replicates."""
+    """All options that its trained model depends on but the seeds, as JSON; equal for replicates."""
     evaluation: Mapping[str, object]
     halves: Halves
     selection: SelectionResult
@@ -97,6 +109,7 @@ def read_run(path: Path) -> FinishedRun:
     paths = RunPaths(path)
     if not path.is_dir():
         raise PipelineError("there is no such folder")
+    paths = RunPaths(path, completions_from=recorded_source(paths))
     evaluated = read_manifest(paths.stage("evaluate"))
     if evaluated is None or not evaluated.done:
         raise PipelineError("its evaluation is not finished")
@@ -117,8 +130,8 @@ def read_run(path: Path) -> FinishedRun:
         model=options["model_name_or_path"],
         beta=options["beta"],
         learning_rate=options["learning_rate"],
-        seed=options["seed"],
-        hyperparameters=_hyperparameters(path),
+        replicate=Replicate(options["seed"], options["sampling_seed"]),
+        hyperparameters=_hyperparameters(paths),
         evaluation={name: options.get(name) for name in _EVALUATION},
         halves=halves,
         selection=selection,
@@ -145,15 +158,28 @@ def check_comparable(runs: Sequence[FinishedRun]) -> None:
 
 def _defaults() -> dict[str, object]:
     """What `config.yaml` leaves out."""
-    return {field.name: field.default for field in dataclasses.fields(QRPOConfig)}
+    return {
+        field.name: field.default for options in (QRPOConfig, GenerateConfig) for field in dataclasses.fields(options)
+    }
 
 
-def _hyperparameters(path: Path) -> str:
-    """Options of all stages up to training, from their manifests."""
+def _hyperparameters(paths: RunPaths) -> str:
+    """Options of all stages up to training, from their manifests.
+
+    Raises:
+        PipelineError: the completions are another run's, and gone or made anew since.
+    """
+    manifests = {name: read_manifest(paths.stage(name)) for name in (*SHARDED, "train")}
+    scored, trained = manifests["score"], manifests["train"]
+    if paths.completions_from is not None:
+        if scored is None:
+            raise PipelineError(missing(paths.completions_from))
+        if trained is None or trained.inputs["scored completions"] != scored.outputs.get(paths.scored.name):
+            raise PipelineError(f"{paths.scored} was made anew since it was trained on it")
     options: dict[str, object] = {}
-    for folder in sorted(item for item in path.iterdir() if item.is_dir()):
-        manifest = read_manifest(folder)
-        if manifest is not None and manifest.stage not in {"evaluate", "report"}:
+    for manifest in manifests.values():
+        if manifest is not None:
             options |= manifest.config
-    options.pop("seed", None)
+    for seed in Replicate._fields:
+        options.pop(seed, None)
     return json.dumps(options, sort_keys=True)

@@ -50,7 +50,7 @@ def generate(config: PipelineConfig, stage: Stage, display: Display) -> None:
         options=SamplingOptions(
             max_new_tokens=config.generate.max_new_tokens, stop_after=cast("StopAfter", config.generate.stop_after)
         ),
-        seed=config.train.seed,
+        seed=config.generate.sampling_seed,
         stream=_STREAM,
         batch_completions=config.generate.batch_completions,
         max_prompt_tokens=config.generate.max_prompt_tokens,

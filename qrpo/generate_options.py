@@ -49,6 +49,13 @@ class GenerateConfig:
         },
     )
     batch_completions: int = field(default=128, metadata={"help": "Completions sampled at a time, in every stage."})
+    sampling_seed: int = field(
+        default=0,
+        metadata={
+            "help": "Of the reference completions, and of evaluation's completions and intervals. Runs that differ in "
+            "--seed alone are replicates of training: on the same references, evaluated with the same random numbers."
+        },
+    )
     sampling_dtype: str = field(
         default="auto",
         metadata={

@@ -54,7 +54,7 @@ class Method:
     """None: it has none."""
     learning_rate: float | None
     chosen: tuple[Checkpoint, ...]
-    """One for each training seed."""
+    """One for each replicate; of an initial model, for each sampling seed."""
     selection: float
     """Mean reward on the selection half, by which it was chosen: too high, for being the highest of many."""
     reward: Estimate
@@ -117,8 +117,8 @@ def estimate(values: NDArray[np.float64], *, trained: bool = True) -> Estimate:
 
 
 def _initial(runs: Sequence[FinishedRun]) -> Method:
-    """Of runs of one initial model; those of the same seed have evaluated it with the same completions."""
-    by_seed = {run.seed: run for run in reversed(runs)}
+    """Of runs of one initial model; those of one sampling seed have evaluated it with the same completions."""
+    by_seed = {run.replicate.sampling_seed: run for run in reversed(runs)}
     chosen = tuple(Checkpoint(run, run.initial) for _, run in sorted(by_seed.items()))
     return _method(INITIAL, chosen, beta=None, learning_rate=None)
 
@@ -127,7 +127,7 @@ def _best(runs: Sequence[FinishedRun]) -> Method:
     """Of runs of one algorithm."""
     candidates = []
     for options in sorted({run.hyperparameters for run in runs}):
-        replicates = sorted((run for run in runs if run.hyperparameters == options), key=lambda run: run.seed)
+        replicates = sorted((run for run in runs if run.hyperparameters == options), key=lambda run: run.replicate)
         shared = set.intersection(*(set(run.trained) for run in replicates))
         candidates += [tuple(Checkpoint(run, run.trained[key]) for run in replicates) for key in sorted(shared)]
     chosen = max(candidates, key=_selection)

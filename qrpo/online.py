@@ -113,9 +113,11 @@ def online_rows(
 
 
 def _check(config: PipelineConfig) -> None:
-    data, wanted = config.data, {"algorithm": config.train.algorithm, "stage": config.run.stage}
+    data, wanted = config.data, {"algorithm": config.train.algorithm}
+    wanted |= {name: getattr(config.run, name) for name in ("stage", "completions_from")}
     wanted |= {name: getattr(data, name) for name in ("pairing", "references", "completions_per_prompt")}
-    known = {"algorithm": "qrpo", "stage": "all", "pairing": None, "references": "all", "completions_per_prompt": None}
+    known = {"algorithm": "qrpo", "stage": "all", "completions_from": None}
+    known |= {"pairing": None, "references": "all", "completions_per_prompt": None}
     for name, value in wanted.items():
         if value != known[name]:
             raise ConfigError(f"{name} is {value!r}; online training knows only {known[name]!r}")
@@ -130,7 +132,12 @@ def _config_of(config: PipelineConfig, name: str, policy: str, completions: int)
     model = copy.copy(config.model)
     model.model_name_or_path = policy
     # The model has the temperature folded in.
-    generate = dataclasses.replace(config.generate, policy_temperature=1.0, num_completions=completions)
+    generate = dataclasses.replace(
+        config.generate,
+        policy_temperature=1.0,
+        num_completions=completions,
+        sampling_seed=_seed(config.generate.sampling_seed, name),
+    )
     return dataclasses.replace(config, train=train, model=model, generate=generate)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from qrpo.data_options import at_least
 from qrpo.paths import SHARDED, Shard
@@ -33,10 +34,23 @@ class RunConfig:
     shard: int | None = field(
         default=None, metadata={"help": "Which part this command does, from 0; SLURM_ARRAY_TASK_ID of a job array."}
     )
+    completions_from: str | None = field(
+        default=None,
+        metadata={
+            "help": "output_dir of another run, whose reference completions and rewards this one takes instead of "
+            "making its own. They are checked against the options, and never written."
+        },
+    )
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
+        """Checks the numbers, and makes the folder's path absolute."""
         at_least(1, self, "num_shards")
+        if self.completions_from is not None:
+            if self.stage in (*SHARDED, MERGE):
+                raise ValueError(
+                    f"completions_from is {self.completions_from}, so stage {self.stage} is that run's; leave one out"
+                )
+            object.__setattr__(self, "completions_from", str(Path(self.completions_from).absolute()))
         if self.shard is None and self.num_shards > 1:
             raise ValueError(f"num_shards is {self.num_shards}; say which of them by --shard, from 0")
         if self.shard is not None and not 0 <= self.shard < self.num_shards:

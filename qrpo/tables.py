@@ -33,7 +33,7 @@ def csv_text(runs: Sequence[FinishedRun], found: Sequence[Method]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(
         [
-            *("run", "algorithm", "model", "beta", "learning_rate", "seed", "step", "chosen"),
+            *("run", "algorithm", "model", "beta", "learning_rate", "seed", "sampling_seed", "step", "chosen"),
             *("selection_reward", "selection_pass_at_1", "selection_tokens"),
             *("reporting_reward", "reporting_pass_at_1", "reporting_tokens", "kl_k1", "kl_k3", "hyperparameters"),
         ]
@@ -42,7 +42,7 @@ def csv_text(runs: Sequence[FinishedRun], found: Sequence[Method]) -> str:
         for item in run.selection.steps:
             writer.writerow(
                 [
-                    *(run.path, run.algorithm, run.model, run.beta, run.learning_rate, run.seed, item.step),
+                    *(run.path, run.algorithm, run.model, run.beta, run.learning_rate, *run.replicate, item.step),
                     int((run.path, item.step) in chosen),
                     *(item.selection.pass_fraction, item.selection.pass_at_1, item.selection.tokens),
                     *(item.reporting.pass_fraction, item.reporting.pass_at_1, item.reporting.tokens),

@@ -77,6 +77,7 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
         KeyboardInterrupt: the user asked to stop.
     """
     from qrpo.artifacts import check_folder, open_stage, write_atomically
+    from qrpo.borrowed import borrowed_stages, check_borrowed
     from qrpo.checkpoints import check_kept
     from qrpo.display import duration
     from qrpo.problems import load_all
@@ -86,14 +87,22 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
     _quieten_libraries()
     load_all(config.data)
     check_kept(config)
+    borrowed = borrowed_stages(config)
+    for name in borrowed:
+        check_borrowed(config, name, _inputs(config, name))
     wanted = stages_to_run(config)
     # Before any work: an hour of sampling should not end in a refusal.
     for name in wanted:
-        check_folder(config.paths.stage(name), stage=name, config=config.stage_options(name))
+        if name not in borrowed:
+            check_folder(config.paths.stage(name), stage=name, config=config.stage_options(name))
     config.paths.root.mkdir(parents=True, exist_ok=True)
     write_atomically(config.paths.config, config.to_yaml())
     for name in wanted:
         number = STAGES.index(name) + 1
+        if name in borrowed:
+            display.stage(number, len(STAGES), name, "[green]done[/green] by another run")
+            display.note(str(config.paths.stage(name)))
+            continue
         with open_stage(
             config.paths.stage(name), stage=name, config=config.stage_options(name), inputs=_inputs(config, name)
         ) as stage:

@@ -212,6 +212,7 @@ class MadeUp:
     rates: dict[int, list[float]]
     """By step, 0 included; one per held-out problem."""
     seed: int = 0
+    sampling_seed: int = 0
     beta: float = 0.1
     learning_rate: float = 1e-6
     model: str = "some/model"
@@ -249,7 +250,8 @@ def make_run() -> Callable[[Path, MadeUp], Path]:
             paths.training_log.write_text("".join(json.dumps(line) + "\n" for line in lines))
             stage.finish(["log.jsonl"])
         evaluation = {"eval_temperature": made.temperature, "eval_seeds": made.sampling_seeds}
-        shared = {"output_dir": str(path), "model_name_or_path": made.model, "seed": made.seed}
+        shared = {"output_dir": str(path), "model_name_or_path": made.model}
+        shared |= {"seed": made.seed, "sampling_seed": made.sampling_seed}
         paths.config.write_text(yaml.safe_dump({**shared, **options, **evaluation}))
         with open_stage(paths.stage("evaluate"), stage="evaluate", config=evaluation, inputs={}) as stage:
             steps = {step: [_rollout(*item, made, chance) for item in zip(problems, rates, strict=True)]

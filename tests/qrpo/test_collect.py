@@ -90,7 +90,7 @@ def test_runs_that_are_missing_unfinished_or_there_twice_are_named_and_skipped(
     assert skipped == [
         f"skipped {tmp_path}/nowhere: there is no such folder",
         f"skipped {unfinished}: its evaluation is not finished",
-        f"skipped {again}: it has the options and the seed of {folders[2]}",
+        f"skipped {again}: it has the options and the seeds of {folders[2]}",
     ]
     assert "4 runs;" in written
 

@@ -41,7 +41,7 @@ def test_of_each_algorithm_the_options_with_the_best_mean_over_seeds_are_chosen(
     )
     assert [method.name for method in found] == ["initial model", "DPO", "QRPO"]
     assert found[1].learning_rate == 1e-7
-    assert [item.run.seed for item in found[1].chosen] == [0, 1]
+    assert [item.run.replicate.seed for item in found[1].chosen] == [0, 1]
     assert found[1].kl == 1.0
     assert found[2].reward.over_seeds is None
 
@@ -90,6 +90,20 @@ def test_initial_models_are_told_apart_and_counted_once_a_seed(runs: Callable[..
         ("initial model", "c", 1),
     ]
     assert next(method for method in found if method.name == "SFT").beta is None
+
+
+def test_an_initial_model_is_counted_once_for_each_sampling_seed_whatever_was_trained(
+    runs: Callable[..., list[FinishedRun]],
+) -> None:
+    seeds = [(0, 0), (1, 0), (2, 0), (2, 1)]
+    found = methods(
+        runs(
+            *({"algorithm": "qrpo", "seed": seed, "sampling_seed": sampling, "rates": {0: 0.1, 8: 0.2}}
+              for seed, sampling in seeds)
+        )
+    )  # fmt: skip
+    assert [item.run.replicate.sampling_seed for item in found[0].chosen] == [0, 1]
+    assert [tuple(item.run.replicate) for item in found[1].chosen] == seeds
 
 
 def test_an_estimate_by_hand() -> None:

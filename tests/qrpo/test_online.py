@@ -105,6 +105,15 @@ def test_every_folder_has_its_files_and_manifests(whole_run: Path) -> None:
             assert manifest.done
 
 
+def test_the_same_policy_draws_with_numbers_of_its_own_as_reference_and_to_train(whole_run: Path) -> None:
+    references, mine = (
+        [json.loads(line)["completions"][:16] for line in (whole_run / name / FILES[0]).read_text().splitlines()]
+        for name in ("references-000", "iteration-000")
+    )
+    assert len(mine[0]) == 16
+    assert all(one != other for one, other in zip(references, mine, strict=True))
+
+
 def test_log_ratios_are_against_the_first_policy(whole_run: Path) -> None:
     """At its first step a policy is what the iteration before made: at the reference first, away from it then."""
     firsts = [
@@ -175,7 +184,9 @@ def test_rows_are_compared_with_the_references_rewards_and_not_with_each_other()
     assert [(row["reward"], row["ref_rewards"]) for row in rows] == [(1.0, [0.0, 0.25]), (0.5, [0.0, 0.25])]
 
 
-@pytest.mark.parametrize("option", ["algorithm dpo", "pairing disjoint", "references leave_one_out", "stage train"])
+@pytest.mark.parametrize(
+    "option", ["algorithm dpo", "pairing disjoint", "references leave_one_out", "stage train", "completions_from x"]
+)
 def test_options_without_a_meaning_are_refused(arguments: list[str], tmp_path: Path, option: str) -> None:
     name, value = option.split()
     with pytest.raises(ConfigError, match=f"{name} is '{value}'"):

@@ -368,6 +368,19 @@ def test_finished_runs_can_be_collected(whole_run: Path, tmp_path: Path) -> None
     assert re.search(r"\| QRPO \|.*\| 36 \| 1 \|", table)
 
 
+def test_another_seed_makes_a_replicate_on_the_same_references_evaluated_with_the_same_numbers(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
+) -> None:
+    folder = tmp_path / "run"
+    for stage in ("generate", "score"):
+        shutil.copytree(whole_run / stage, folder / stage)
+    start(folder, arguments, None, "--seed", "1")
+    one, other = contents(folder), contents(whole_run)
+    assert {name for name in FINAL if one[name] == other[name]} == {*FINAL[:2], *FINAL[4:6]}
+    collect([whole_run, folder], tmp_path / "out", Console(file=io.StringIO(), width=200))
+    assert re.search(r"\| QRPO \|.*\| 36 \| 2 \|", (tmp_path / "out" / "table.md").read_text())
+
+
 def test_sft_on_pairs_trains_on_those_that_pass(
     whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
 ) -> None:
