@@ -159,6 +159,11 @@ def parse_with(argv: Sequence[str], *more: type, prog: str, description: str) ->
     )
     if not config.model.model_name_or_path:
         raise ConfigError("no model is named; give --model_name_or_path")
+    if generate.generator == "answers" and train.algorithm != "sft":
+        raise ConfigError(
+            f"algorithm is {train.algorithm!r}, which compares completions of the model; the generator 'answers' gives "
+            "the data set's own: give --algorithm sft, or another --generator"
+        )
     return Parsed(config, tuple(others))
 
 

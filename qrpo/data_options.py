@@ -19,6 +19,9 @@ class DataConfig:
     train_split: str | None = field(
         default=None, metadata={"help": "Split of a hub data set; builtin always gives its training topics."}
     )
+    train_revision: str | None = field(
+        default=None, metadata={"help": "Commit, tag or branch of a hub data set. null: the newest."}
+    )
     heldout_problems: str | None = field(
         default="builtin",
         metadata={"help": "Problems that only evaluation sees, given like train_problems. null: none."},
@@ -26,6 +29,7 @@ class DataConfig:
     heldout_split: str | None = field(
         default=None, metadata={"help": "As train_split; builtin always gives its held-out topics."}
     )
+    heldout_revision: str | None = field(default=None, metadata={"help": "As train_revision."})
     min_tests: int | None = field(
         default=None, metadata={"help": "Leave out problems with fewer tests, on both sides. null: none."}
     )

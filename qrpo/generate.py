@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
+from qrpo.answers import AnswersGenerator
 from qrpo.artifacts import Stage
 from qrpo.config import PipelineConfig
 from qrpo.display import Display
 from qrpo.generator import Generator, Prompt
 from qrpo.journal import write_records
 from qrpo.models import load_policy, load_vocabulary, local_model, sampling_dtype
-from qrpo.problems import load_split
+from qrpo.problems import load_answers, load_split
 from qrpo.rollouts import RolloutPlan, TransformersGenerator, collect_rollouts
 from qrpo.sampling import SamplingOptions, StopAfter
 from qrpo.vocabulary import Vocabulary
@@ -23,13 +24,13 @@ _STREAM = "generate"
 
 
 def generate(config: PipelineConfig, stage: Stage, display: Display) -> None:
-    """Samples the reference completions that are missing, or the shard's.
+    """Samples the reference completions that are missing, or the shard's; or takes the data set's answers.
 
     At temperature 1 and from the whole distribution: the quantile of a reward is uniform only under the policy that
     the loss has in its denominator.
 
     Raises:
-        ConfigError: the generator is not installed, or there are more shards than batches.
+        ConfigError: the generator is not installed, a problem has no answer, or there are more shards than batches.
         EngineError: vLLM failed.
     """
     if config.generate.generator == "vllm":
@@ -57,7 +58,11 @@ def generate(config: PipelineConfig, stage: Stage, display: Display) -> None:
         shard=0 if part is None else part.index,
         num_shards=1 if part is None else part.count,
     )
-    start = _start_vllm if config.generate.generator == "vllm" else _start_transformers
+    start, what = {
+        "transformers": (_start_transformers, "reference completions"),
+        "vllm": (_start_vllm, "reference completions"),
+        "answers": (_start_answers, "answers of the data set"),
+    }[config.generate.generator]
     journal = stage.path / _JOURNAL
     rollouts = collect_rollouts(
         vocabulary,
@@ -65,7 +70,7 @@ def generate(config: PipelineConfig, stage: Stage, display: Display) -> None:
         plan,
         journal,
         display,
-        "reference completions",
+        what,
     )
     write_records(config.paths.completions, rollouts)
     stage.finish([config.paths.completions.name])
@@ -90,6 +95,16 @@ def _start_transformers(
         attn_implementation=config.model.attn_implementation,
     )
     return nullcontext(TransformersGenerator(policy, plan))
+
+
+def _start_answers(
+    config: PipelineConfig,
+    name: str,  # noqa: ARG001  # as `_start_vllm`
+    vocabulary: Vocabulary,
+    plan: RolloutPlan,
+    prompts: Sequence[Prompt],  # noqa: ARG001  # as above
+) -> AbstractContextManager[Generator]:
+    return nullcontext(AnswersGenerator(load_answers(config.data), vocabulary, plan.options))
 
 
 def _start_vllm(

@@ -8,7 +8,7 @@ from typing import get_args
 from qrpo.data_options import at_least
 from qrpo.sampling import StopAfter
 
-GENERATORS = ("transformers", "vllm")
+GENERATORS = ("transformers", "vllm", "answers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,8 @@ class GenerateConfig:
     generator: str = field(
         default="transformers",
         metadata={
-            "help": "What samples them. vllm: one engine on each GPU; give a --batch_completions of thousands.",
+            "help": "What samples them. vllm: one engine on each GPU; give a --batch_completions of thousands. "
+            "answers: nothing does; the data set's own answer to each problem is taken, for --algorithm sft.",
             "choices": list(GENERATORS),
         },
     )
@@ -70,5 +71,9 @@ class GenerateConfig:
         at_least(1, self, "batch_completions", "tensor_parallel_size")
         if self.generator not in GENERATORS:
             raise ValueError(f"generator is {self.generator!r}; it must be one of {GENERATORS}")
+        if self.generator == "answers" and self.num_completions != 1:
+            raise ValueError(
+                f"num_completions is {self.num_completions}; the generator 'answers' has one for each problem: give 1"
+            )
         if not self.policy_temperature > 0:
             raise ValueError(f"policy_temperature is {self.policy_temperature}; it must be greater than 0")

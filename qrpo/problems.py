@@ -10,7 +10,7 @@ from typing import Literal
 
 from qrpo.data_options import DataConfig
 from qrpo.errors import ConfigError
-from rewards import load_builtin, load_problems
+from rewards import Entry, load_builtin, load_problems
 from rewards.cases import count_tests, first_tests, without_tests
 from rewards.contamination import duplicates, shown_tests
 from rewards.prompts import with_prelude
@@ -30,20 +30,53 @@ def load_split(data: DataConfig, split: Split) -> list[Problem]:
         RecordError: one of its rows is malformed.
     """
     training = split == "train"
-    source = data.train_problems if training else data.heldout_problems
-    if source is None or source == NONE:
+    source = _source(data, split)
+    if source is None:
         return []
-    if source == BUILTIN:
-        entries = load_builtin(split)
-    else:
-        try:
-            entries = load_problems(source, split=data.train_split if training else data.heldout_split)
-        except (OSError, ValueError, ImportError) as error:
-            raise ConfigError(f"{split} problems cannot be read from {source!r}: {error}") from error
-    problems = prepared([entry.problem for entry in entries], data, source)
+    problems = prepared([entry.problem for entry in _entries(data, split, source)], data, source)
     if training and data.drop_duplicates:
         problems = _without_duplicates(problems, load_split(data, "heldout"), data.duplicate_overlap)
     return problems[: data.max_train_problems if training else data.max_heldout_problems]
+
+
+def load_answers(data: DataConfig) -> dict[str, str]:
+    """The data set's own answer to each training problem, by id (see `rewards.Entry.as_answer`).
+
+    Raises:
+        ConfigError: a problem has none; or as `load_split`.
+        RecordError: a row is malformed.
+    """
+    source = _source(data, "train")
+    assert source is not None  # it is only held-out problems that a run can do without
+    known = {entry.problem.id: entry.as_answer() for entry in _entries(data, "train", source)}
+    wanted = [problem.id for problem in load_split(data, "train")]
+    answers = {name: answer for name in wanted if (answer := known[name]) is not None}
+    if len(answers) < len(wanted):
+        without = next(name for name in wanted if name not in answers)
+        raise ConfigError(
+            f"{source}: {len(wanted) - len(answers)} of {len(wanted)} problems have no answer, such as {without!r}; "
+            "the generator 'answers' needs a data set with solutions"
+        )
+    return answers
+
+
+def _source(data: DataConfig, split: Split) -> str | None:
+    source = data.train_problems if split == "train" else data.heldout_problems
+    return None if source == NONE else source
+
+
+def _entries(data: DataConfig, split: Split, source: str) -> list[Entry]:
+    """All rows of one side's data set."""
+    training = split == "train"
+    revision = data.train_revision if training else data.heldout_revision
+    if source == BUILTIN:
+        if revision is not None:
+            raise ConfigError(f"{split}_revision is {revision!r}; {BUILTIN} problems have none")
+        return load_builtin(split)
+    try:
+        return load_problems(source, split=data.train_split if training else data.heldout_split, revision=revision)
+    except (OSError, ValueError, ImportError) as error:
+        raise ConfigError(f"{split} problems cannot be read from {source!r}: {error}") from error
 
 
 def prepared(problems: Sequence[Problem], data: DataConfig, source: str) -> list[Problem]:

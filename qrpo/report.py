@@ -20,7 +20,7 @@ from qrpo.quantiles import all_equal, quantile_among
 from qrpo.records import ScoredRollout
 from qrpo.results import MetricResult, SplitResult, read_results
 from qrpo.run_options import STAGES
-from qrpo.training_rows import completion_rows, training_rows
+from qrpo.training_rows import completion_rows, leaves_out_equal, training_rows
 
 REPORT_JSON = "report.json"
 REPORT_HTML = "report.html"
@@ -166,6 +166,7 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: 
         sampled=sampled,
         prompts=len(scored),
         trained=" ".join(map(str, _trained_on(scored, config))),
+        only_differing=leaves_out_equal(config.train),
         beta=config.train.beta,
         examples={split: examples(evaluated["before", split], evaluated["after", split]) for split in results},
         seconds={name: duration(value) for name, value in seconds.items()},
@@ -236,10 +237,11 @@ def _rewards(row: PointwiseRow) -> list[float]:
 
 
 def _trained_on(scored: Sequence[ScoredRollout], config: PipelineConfig) -> tuple[int, str]:
-    """How many of what; prompts whose rewards are all equal count nowhere, as the trainer leaves them out."""
+    """How many of what; prompts that the trainer leaves out count nowhere."""
     rows, what = training_rows(scored, config.data, config.train)
     varied = {rollout.problem_id for rollout in scored if not all_equal(rollout.rewards)}
-    return sum(row["problem_id"] in varied for row in rows), what.partition(" of ")[0]
+    drop = leaves_out_equal(config.train)
+    return sum(row["problem_id"] in varied or not drop for row in rows), what.partition(" of ")[0]
 
 
 def _outcome(rollout: ScoredRollout, index: int) -> str:

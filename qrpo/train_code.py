@@ -7,6 +7,7 @@ stage alone; with `--num_shards N --shard K` one part of it, for a job array.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -151,12 +152,14 @@ def _run_stage(name: str, config: PipelineConfig, stage: Stage, display: Display
 def _inputs(config: PipelineConfig, stage: str) -> Mapping[str, Path | str]:
     """What a stage is made from, beyond its options: files of earlier stages, problems, the model."""
     from qrpo.models import fingerprint
-    from qrpo.problems import digest, load_split
+    from qrpo.problems import digest, load_answers, load_split
 
     paths = config.paths
     model: dict[str, Path | str] = {"model": fingerprint(config.model_name)}
     problems: dict[str, Path | str] = {"train problems": digest(load_split(config.data, "train"))}
     match stage:
+        case "generate" if config.generate.generator == "answers":
+            return {**model, **problems, "answers": json.dumps(load_answers(config.data))}
         case "generate":
             return {**model, **problems}
         case "score":

@@ -48,6 +48,11 @@ def training_rows(rollouts: Sequence[ScoredRollout], data: DataConfig, train: QR
     return TrainingRows(solutions, f"solutions of {len({row['problem_id'] for row in solutions})} problems")
 
 
+def leaves_out_equal(train: QRPOConfig) -> bool:
+    """Whether prompts whose rewards are all equal are left out: there is nothing to compare, but to fine-tune on."""
+    return train.drop_all_equal and train.algorithm != "sft"
+
+
 def completion_rows(rollouts: Sequence[ScoredRollout], data: DataConfig) -> list[PointwiseRow]:
     """The completions that are trained on, each by itself, and what they are compared with."""
     return pointwise_rows(

@@ -52,6 +52,8 @@ def test_an_unknown_key_of_a_file_is_refused(tmp_path: Path) -> None:
         (["--eval_top_p", "0"], "eval_top_p is 0"),
         (["--eval_seeds", "0"], "eval_seeds is 0"),
         (["--beta", "-1"], "beta"),
+        (["--generator", "answers", "--num_completions", "2", "--algorithm", "sft"], "num_completions is 2.*give 1"),
+        (["--generator", "answers", "--num_completions", "1"], "algorithm is 'qrpo'.*give --algorithm sft"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],
 )

@@ -25,6 +25,7 @@ from qrpo.records import Completion, Rollout, ScoredRollout
 OPTIONS = """
 output_dir: nowhere
 iterations: 3
+sampling_seed: 42
 online_completions: 16
 num_completions: 24
 max_new_tokens: 6
@@ -185,7 +186,7 @@ def test_rows_are_compared_with_the_references_rewards_and_not_with_each_other()
 
 
 @pytest.mark.parametrize(
-    "option", ["algorithm dpo", "pairing disjoint", "references leave_one_out", "stage train", "completions_from x"]
+    "option", ["algorithm dpo", "pairing disjoint", "references leave_one_out", "stage train", "completions_from /x"]
 )
 def test_options_without_a_meaning_are_refused(arguments: list[str], tmp_path: Path, option: str) -> None:
     name, value = option.split()

@@ -415,7 +415,7 @@ def test_a_shipped_setting_runs_with_the_toy_model_in_place_of_its_own(
 ) -> None:
     """With fewer and shorter completions, no limit on the number of tests, and steps that are seen in the reward."""
     options = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    for key in ("train_split", "heldout_split", "min_tests"):
+    for key in ("train_split", "heldout_split", "train_revision", "heldout_revision", "min_tests"):
         del options[key]
     options |= {
         "model_name_or_path": str(code_model_dir),
