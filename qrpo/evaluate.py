@@ -182,7 +182,7 @@ def _plan(config: PipelineConfig, problems: Sequence[Problem]) -> RolloutPlan:
         seed=config.generate.sampling_seed,
         stream="evaluate",  # the same before and after
         sampling_seeds=config.evaluate.eval_seeds,
-        batch_completions=config.generate.batch_completions,
+        batch_completions=config.evaluate.eval_batch_completions or config.generate.batch_completions,
         max_prompt_tokens=config.generate.max_prompt_tokens,
     )
 

@@ -49,7 +49,10 @@ class GenerateConfig:
             "Small models write little that runs at their own."
         },
     )
-    batch_completions: int = field(default=128, metadata={"help": "Completions sampled at a time, in every stage."})
+    batch_completions: int = field(
+        default=128,
+        metadata={"help": "Completions sampled at a time; by evaluation too, if it is told no other number."},
+    )
     sampling_seed: int = field(
         default=0,
         metadata={
