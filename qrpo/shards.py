@@ -51,7 +51,7 @@ def stages_to_run(config: PipelineConfig) -> tuple[str, ...]:
 
 def has_shards(paths: RunPaths, name: str) -> bool:
     """Whether a stage is, or was, done in shards, so that the whole of it is made by merging."""
-    return paths.shard is None and paths.completions_from is None and name in SHARDED and paths.shards(name).is_dir()
+    return paths.shard is None and name in SHARDED and paths.shards(name).is_dir()
 
 
 def merge(config: PipelineConfig, name: str, stage: Stage, display: Display) -> None:
