@@ -17,6 +17,10 @@ _TEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "–": "--",
+    # The fonts that LaTeX begins with have other signs in these places.
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
 }
 _REPORTING = ", reporting"
 REWARD = f"reward{_REPORTING}"
@@ -87,7 +91,7 @@ def latex(found: Sequence[Method]) -> str:
     lines = [
         "% needs \\usepackage{booktabs}",
         *(f"% {line}" for line in textwrap.wrap(_LEGEND, 110)),
-        "{\\setlength{\\tabcolsep}{4pt}%",
+        "{\\setlength{\\tabcolsep}{3.5pt}%",
         f"\\begin{{tabular}}{{@{{}}l{'r' * (len(columns) - 1)}@{{}}}}",
         "\\toprule",
         f"{'& ' * before}{group}{' &' * (len(columns) - before - len(reported))} \\\\",
