@@ -131,7 +131,7 @@ def read_run(path: Path) -> FinishedRun:
     options = _defaults() | options
     return FinishedRun(
         path=path,
-        algorithm=options["algorithm"],
+        algorithm=("online " if "iterations" in options else "") + options["algorithm"],
         model=options["model_name_or_path"],
         beta=options["beta"],
         learning_rate=options["learning_rate"],

@@ -14,9 +14,12 @@ from qrpo.collect import collect, main
 from qrpo.errors import PipelineError
 
 Make = Callable[[Path, Any], Path]
-COMPILED = """\\documentclass{article}\\usepackage[margin=1in]{geometry}\\usepackage{booktabs}\\begin{document}\\footnotesize
-\\noindent\\input{table.tex}
-\\end{document}"""
+COMPILED = r"""\documentclass{article}
+\usepackage[margin=1in]{geometry}
+\usepackage{booktabs}
+\begin{document}
+\footnotesize\noindent\input{table.tex}
+\end{document}"""
 FILES = ["length_bias.svg", "log_ratios.svg", "results.csv", "rewards.svg", "table.md", "table.tex", "verdicts.svg"]
 
 
