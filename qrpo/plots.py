@@ -115,7 +115,7 @@ def training_curves(log: Sequence[Mapping[str, float]]) -> str:
         right.axhline(0, color=MUTED, linewidth=0.8)
         right.set(title="Log-ratio to the reference, nats per completion", xlabel="step")
         if right.get_legend_handles_labels()[0]:
-            right.legend(loc="best")
+            figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=3, fontsize=9)
         return svg(figure, "curves")
 
 

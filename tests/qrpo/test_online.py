@@ -27,6 +27,7 @@ from qrpo.models import load_policy
 from qrpo.online import online_rows, train_online
 from qrpo.online_options import OnlineConfig
 from qrpo.records import Completion, KlRow, Rollout, ScoredRollout
+from qrpo.ref_logps import RefLogpsCache, row_digest
 from qrpo.results import read_results
 from qrpo.train_code import run
 
@@ -215,16 +216,44 @@ def test_an_offline_run_evaluates_the_initial_model_with_the_same_completions(
     assert "online QRPO" in (tmp_path / "out" / "log_ratios.svg").read_text()
 
 
-def test_a_refreshed_reference_is_the_current_policy(whole_run: Path, arguments: list[str], tmp_path: Path) -> None:
+def test_a_refreshed_reference_is_the_policy_of_that_time_until_the_next(
+    whole_run: Path, arguments: list[str], tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    start(run, arguments, "--refresh_every", "1", "--iterations", "2")
-    assert sorted(path.name for path in run.glob("references-*")) == ["references-000", "references-001"]
-    first, second = history(run)
-    assert second["reference_reward"] > first["reference_reward"]
-    [line, *_] = (run / "iteration-001" / "train" / "log.jsonl").read_text().splitlines()
+    options = {"refresh_every": 2, "iterations": 4, "num_train_epochs": 2, "eval_checkpoints": False}
+    start(run, arguments, *(f"--{name}={value}" for name, value in options.items()))
+    assert sorted(path.name for path in run.glob("references-*")) == ["references-000", "references-002"]
+    first, second, third, fourth = (line["reference_reward"] for line in history(run))
+    assert first == second != third == fourth
+    [line, *_] = (run / "iteration-002" / "train" / "log.jsonl").read_text().splitlines()
     assert abs(json.loads(line)["logratio"]) < 1e-5
-    same = read_records(run / "iteration-001" / FILES[0], Rollout)
-    assert same == read_records(whole_run / "iteration-001" / FILES[0], Rollout)
+    sampled = read_records(run / "iteration-003" / FILES[0], Rollout)
+    sequences = [(item.prompt_ids, made.token_ids) for item in sampled for made in item.completions]
+    reference = load_policy(str(run / "iteration-001" / "train" / "model"), dtype="float32")
+    expected = {
+        row_digest(*ids): sum(logps) for ids, logps in zip(sequences, token_logps(reference, sequences), strict=True)
+    }
+    [name] = [
+        folder.name for folder in (run / "reference" / "logps").iterdir() if cached(folder).keys() >= expected.keys()
+    ]
+    known = cached(run / "reference" / "logps" / name)
+    assert {digest: known[digest] for digest in expected} == pytest.approx(expected, abs=1e-4)
+
+
+def cached(folder: Path) -> dict[bytes, float]:
+    model, _, dtype = folder.name.rpartition("-")
+    return RefLogpsCache(folder.parent, model_hash=model, dtype=dtype).load()
+
+
+def test_a_finished_run_cannot_be_made_longer_unnoticed(whole_run: Path, arguments: list[str]) -> None:
+    with pytest.raises(StaleFolderError, match="iterations: there 3, asked for 4"):
+        start(whole_run, arguments, "--iterations", "4")
+    assert not (whole_run / "iteration-003").exists()
+
+
+def test_checkpoints_to_choose_from_need_held_out_problems(arguments: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="two held-out problems"):
+        start(tmp_path / "run", arguments, "--heldout_problems", "null")
 
 
 def rollout(*rewards: float) -> ScoredRollout:
