@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markdown import Markdown
 
 from qrpo.artifacts import write_atomically
 from qrpo.errors import PipelineError
@@ -22,7 +21,7 @@ from qrpo.methods import INITIAL, Method, methods
 from qrpo.plots import standalone
 from qrpo.scaling import scaling
 from qrpo.scaling_plot import rewards_by_references
-from qrpo.tables import csv_text, latex, markdown
+from qrpo.tables import csv_text, latex, markdown, terminal
 
 REFERENCES = "references.svg"
 """Only of runs that differ in the number of references."""
@@ -59,10 +58,9 @@ def collect(paths: Sequence[Path], out: Path, console: Console) -> None:
     check_comparable(runs)
     found = methods(runs)
     names, lines = _names(found), scaling(runs)
-    table = markdown(found)
     contents = {
         "results.csv": csv_text(runs, found),
-        "table.md": table,
+        "table.md": markdown(found),
         "table.tex": latex(found),
         "rewards.svg": standalone(rewards_by_method(found, names)),
         "log_ratios.svg": standalone(log_ratios(found, names)),
@@ -76,7 +74,7 @@ def collect(paths: Sequence[Path], out: Path, console: Console) -> None:
     (out / REFERENCES).unlink(missing_ok=True)  # of other runs
     for name, content in contents.items():
         write_atomically(out / name, content)
-    console.print(Markdown(table.replace("<u>", "").replace("</u>", "")))
+    console.print(terminal(found))
     console.print(f"{len(runs)} runs; {', '.join(contents)} in {out}", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -10,6 +10,7 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from qrpo.comparison import length_bias
 from qrpo.methods import INITIAL, Estimate, Method
@@ -61,6 +62,7 @@ def log_ratios(found: Sequence[Method], names: Sequence[str]) -> str:
                         lines[label] = line[0]
             axes.axhline(0, color=MUTED, linewidth=0.8)
             axes.set(title=name, xlabel="step")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if drawn:
             for left in panels[::_COLUMNS]:
                 left.set_ylabel("log-ratio, nats")

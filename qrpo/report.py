@@ -66,22 +66,17 @@ class Story(NamedTuple):
     """What a checkpoint's number counts."""
 
 
+Tell = Callable[[Mapping[str, SplitResult]], Story]
+"""From the results; asked only if the report is missing."""
+
+
 def report(config: PipelineConfig, stage: Stage, display: Display) -> None:
     """Writes the report where it is missing, and prints the table."""
     write_report(config, stage, display, lambda _: _story(config))
 
 
-def write_report(
-    config: PipelineConfig, stage: Stage, display: Display, tell: Callable[[Mapping[str, SplitResult]], Story]
-) -> None:
-    """Likewise, of any run with an evaluation and a training log.
-
-    Args:
-        config: its options.
-        stage: the report's folder.
-        display: shows the table.
-        tell: is asked only if the report is missing.
-    """
+def write_report(config: PipelineConfig, stage: Stage, display: Display, tell: Tell) -> None:
+    """Likewise, of any run with an evaluation and a training log."""
     results = read_results(config.paths.metrics)
     if not stage.done:
         content: dict[str, object] = {

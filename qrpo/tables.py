@@ -8,6 +8,9 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from rich.markup import escape
+from rich.table import Table
+
 from qrpo.finished_runs import FinishedRun, model_name
 from qrpo.methods import INITIAL, Estimate, Method, best_and_ties
 
@@ -76,6 +79,18 @@ def markdown(found: Sequence[Method]) -> str:
             cells[REWARD] = f"<u>{cells[REWARD]}</u>"
         lines.append(_row(cells.values()))
     return "\n".join([*lines, "", f"{_LEGEND}Bold: the best reward; underlined: not worse beyond chance.", ""])
+
+
+def terminal(found: Sequence[Method]) -> Table:
+    """The columns that say who won; a terminal has no room for all."""
+    heads = {"method", MODEL, "reward, selection", "seeds"}
+    columns = {head: cells for head, cells in _columns(found).items() if head in heads or head.endswith(_REPORTING)}
+    table = Table()
+    for head in columns:
+        table.add_column(head, justify="left" if head in {"method", MODEL} else "right", overflow="fold")
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*map(escape, cells))
+    return table
 
 
 def latex(found: Sequence[Method]) -> str:

@@ -91,6 +91,12 @@ def test_the_latex_compiles_and_is_no_wider_than_a_page(folders: list[Path], tmp
     assert "Overfull" not in done.stdout
 
 
+def test_a_narrow_terminal_shows_every_digit(folders: list[Path], tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=80)
+    collect(folders, tmp_path / "out", console)
+    assert "…" not in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_references_have_a_figure_where_their_number_differs_and_only_there(
     make_run: Make, made_up: Any, tmp_path: Path
 ) -> None:

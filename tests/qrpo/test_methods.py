@@ -133,7 +133,7 @@ def test_how_many_were_chosen_from_is_told(runs: Callable[..., list[FinishedRun]
             *(
                 {"algorithm": "qrpo", "num_refs": refs, "seed": seed, "rates": {0: 0.1, 8: 0.2, 16: 0.1 * refs}}
                 for refs in (1, 3, 9)
-                for seed in range(2)
+                for seed in range(3)
             ),
             {"algorithm": "dpo", "num_refs": 3, "rates": {0: 0.1, 8: 0.2}},
         )
