@@ -12,16 +12,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markdown import Markdown
 
 from qrpo.artifacts import write_atomically
 from qrpo.errors import PipelineError
-from qrpo.finished_runs import FinishedRun, Replicate, check_comparable, read_run
+from qrpo.finished_runs import FinishedRun, Replicate, check_comparable, model_name, read_run
 from qrpo.method_plots import length_biases, log_ratios, rewards_by_method, verdict_mix
-from qrpo.methods import Method, methods
-from qrpo.paths import RunPaths
+from qrpo.methods import INITIAL, Method, methods
 from qrpo.plots import standalone
-from qrpo.tables import csv_text, latex, markdown
+from qrpo.scaling import scaling
+from qrpo.scaling_plot import rewards_by_references
+from qrpo.tables import csv_text, latex, markdown, terminal
+
+REFERENCES = "references.svg"
+"""Only of runs that differ in the number of references."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,21 +57,24 @@ def collect(paths: Sequence[Path], out: Path, console: Console) -> None:
         raise PipelineError(f"none of the {len(paths)} folders holds a finished run; nothing was collected")
     check_comparable(runs)
     found = methods(runs)
-    names = _names(found)
-    table = markdown(found)
+    names, lines = _names(found), scaling(runs)
     contents = {
         "results.csv": csv_text(runs, found),
-        "table.md": table,
+        "table.md": markdown(found),
         "table.tex": latex(found),
         "rewards.svg": standalone(rewards_by_method(found, names)),
         "log_ratios.svg": standalone(log_ratios(found, names)),
         "length_bias.svg": standalone(length_biases(found, names)),
         "verdicts.svg": standalone(verdict_mix(found, names)),
     }
+    if lines:
+        initial = [method for method in found if method.name == INITIAL]
+        contents[REFERENCES] = standalone(rewards_by_references(lines, initial))
     out.mkdir(parents=True, exist_ok=True)
+    (out / REFERENCES).unlink(missing_ok=True)  # of other runs
     for name, content in contents.items():
         write_atomically(out / name, content)
-    console.print(Markdown(table.replace("<u>", "").replace("</u>", "")))
+    console.print(terminal(found))
     console.print(f"{len(runs)} runs; {', '.join(contents)} in {out}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -91,9 +97,7 @@ def _read(paths: Sequence[Path], console: Console) -> list[FinishedRun]:
 def _names(found: Sequence[Method]) -> list[str]:
     """Names for figures, with the initial model where there are several."""
     several = len({method.model for method in found}) > 1
-    # A model that a run has trained is known by its run.
-    models = [Path(method.model.removesuffix(f"/{RunPaths(Path()).model}")).name for method in found]
-    return [f"{method.name}, {model}" if several else method.name for method, model in zip(found, models, strict=True)]
+    return [f"{method.name}, {model_name(method.model)}" if several else method.name for method in found]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from qrpo.artifacts import read_manifest
 from qrpo.borrowed import missing, recorded_source
 from qrpo.comparison import by_seed, metrics
+from qrpo.data_options import DataConfig
 from qrpo.errors import PipelineError
 from qrpo.generate_options import GenerateConfig
 from qrpo.halves import Halves
@@ -31,6 +32,8 @@ _EVALUATION = (
     *("max_new_tokens", "stop_after", "which_block", "reward"),
 )
 """Options that two runs must share for their results to be compared."""
+
+_PASS_AT = "pass_at_"
 
 LAST = -1
 """The key of a run's last step: how many steps there are can differ with the references."""
@@ -55,6 +58,8 @@ class FinishedRun:
     """What training began with."""
     beta: float
     learning_rate: float
+    num_refs: int
+    """With how many rewards of the reference a completion is compared, if the algorithm does that."""
     replicate: Replicate
     hyperparameters: str
     """All options that its trained model depends on but the seeds, as JSON; equal for replicates."""
@@ -73,6 +78,11 @@ class FinishedRun:
         """What training began with."""
         return self.selection.steps[0]
 
+    @property
+    def pass_k(self) -> int:
+        """The largest k of pass@k that was evaluated."""
+        return max(int(name.removeprefix(_PASS_AT)) for name in self.selection.metrics if name.startswith(_PASS_AT))
+
     def rollouts(self, step: StepResult) -> list[ScoredRollout]:
         """Completions of the held-out problems at a step.
 
@@ -87,11 +97,17 @@ class FinishedRun:
         return read_records(RunPaths(self.path).evaluated(when, "heldout"), ScoredRollout)
 
     def reported(self, step: StepResult, metric: str) -> NDArray[np.float64]:
-        """Values of a metric on the problems of the reporting half, [problems], means over sampling seeds."""
+        """Values of a metric on the problems of the reporting half, [problems], means over sampling seeds.
+
+        Args:
+            step: of `selection`.
+            metric: of `qrpo.comparison.metrics`; `pass_at_K` for any K up to the completions of a sampling seed.
+        """
         by_id = {rollout.problem_id: rollout for rollout in self.rollouts(step)}
         seeds = len(self.selection.metrics["pass_fraction"].after_seeds.means)
         mine = [by_id[name] for name in self.halves.reporting]
-        values: NDArray[np.float64] = by_seed(mine, metrics(1)[metric], seeds).mean(axis=1)
+        k = int(metric.removeprefix(_PASS_AT)) if metric.startswith(_PASS_AT) else 1
+        values: NDArray[np.float64] = by_seed(mine, metrics(k)[metric], seeds).mean(axis=1)
         return values
 
     def log(self) -> list[dict[str, float]]:
@@ -126,16 +142,22 @@ def read_run(path: Path) -> FinishedRun:
     options = _defaults() | options
     return FinishedRun(
         path=path,
-        algorithm=options["algorithm"],
+        algorithm=("online " if "iterations" in options else "") + options["algorithm"],
         model=options["model_name_or_path"],
         beta=options["beta"],
         learning_rate=options["learning_rate"],
+        num_refs=_num_refs(options),
         replicate=Replicate(options["seed"], options["sampling_seed"]),
         hyperparameters=_hyperparameters(paths),
         evaluation={name: options.get(name) for name in _EVALUATION},
         halves=halves,
         selection=selection,
     )
+
+
+def model_name(model: str) -> str:
+    """A short one for figures; a model that a run has trained is known by its run."""
+    return Path(model.removesuffix(f"/{RunPaths(Path()).model}")).name
 
 
 def check_comparable(runs: Sequence[FinishedRun]) -> None:
@@ -156,11 +178,20 @@ def check_comparable(runs: Sequence[FinishedRun]) -> None:
                 )
 
 
-def _defaults() -> dict[str, object]:
+def _defaults() -> dict[str, Any]:
     """What `config.yaml` leaves out."""
-    return {
-        field.name: field.default for options in (QRPOConfig, GenerateConfig) for field in dataclasses.fields(options)
-    }
+    configs = (DataConfig, GenerateConfig, QRPOConfig)
+    return {field.name: field.default for config in configs for field in dataclasses.fields(config)}
+
+
+def _num_refs(options: Mapping[str, Any]) -> int:
+    """See `qrpo.data.References`."""
+    there = int(options["num_completions"])
+    if options["references"] == "leave_one_out":
+        there -= 1
+    elif options["references"] == "disjoint":
+        there -= int(options["completions_per_prompt"] or 0)
+    return min(there, int(options["num_refs"] or there))
 
 
 def _hyperparameters(paths: RunPaths) -> str:

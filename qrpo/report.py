@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import NamedTuple
 
@@ -46,8 +46,38 @@ class Example(NamedTuple):
     after_verdict: str
 
 
+class Panel(NamedTuple):
+    """A drawing of the page."""
+
+    title: str
+    svg: str
+    caption: str = ""
+
+
+class Story(NamedTuple):
+    """What the page tells beside the comparison."""
+
+    summary: str
+    """What was done, as the beginning of a sentence."""
+    panels: Sequence[Panel]
+    seconds: Mapping[str, float]
+    """Spent, by stage."""
+    versions: Mapping[str, str]
+    step: str = "step"
+    """What a checkpoint's number counts."""
+
+
+Tell = Callable[[Mapping[str, SplitResult]], Story]
+"""From the results; asked only if the report is missing."""
+
+
 def report(config: PipelineConfig, stage: Stage, display: Display) -> None:
     """Writes the report where it is missing, and prints the table."""
+    write_report(config, stage, display, lambda _: _story(config))
+
+
+def write_report(config: PipelineConfig, stage: Stage, display: Display, tell: Tell) -> None:
+    """Likewise, of any run with an evaluation and a training log."""
     results = read_results(config.paths.metrics)
     if not stage.done:
         content: dict[str, object] = {
@@ -59,9 +89,9 @@ def report(config: PipelineConfig, stage: Stage, display: Display) -> None:
             }
             for split, result in results.items()
         }
-        seconds = {name: _manifest(config, name).seconds for name in STAGES if name != "report"}
-        html = render(config, results, seconds)
-        content["seconds"] = {**seconds, "report": stage.elapsed}
+        story = tell(results)
+        html = render(config, results, story)
+        content["seconds"] = {**story.seconds, "report": stage.elapsed}
         write_atomically(stage.path / REPORT_HTML, html)
         write_atomically(stage.path / REPORT_JSON, json.dumps(content, indent=1) + "\n")
         stage.finish([REPORT_JSON, REPORT_HTML])
@@ -123,10 +153,30 @@ def headline(split: str, result: SplitResult) -> str:
     ).replace("chance: from", "chance: it went from")
 
 
-def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: Mapping[str, float]) -> str:
-    """The page, with everything in it."""
+def _story(config: PipelineConfig) -> Story:
+    """Of a run of the pipeline."""
     scored = read_records(config.paths.scored, ScoredRollout)
     compared = [row for row in completion_rows(scored, config.data) if not all_equal(_rewards(row))]
+    drawn = histograms(
+        [value for rollout in scored for value in rollout.rewards],
+        [quantile_among(row["reward"], row["ref_rewards"]).value for row in compared],
+    )
+    sampled, trained = (
+        sum(len(rollout.completions) for rollout in scored),
+        " ".join(map(str, _trained_on(scored, config))),
+    )
+    which = " whose prompts have rewards that differ" if leaves_out_equal(config.train) else ""
+    return Story(
+        summary=f"{sampled} reference completions of {len(scored)} training prompts, judged in the sandbox; "
+        f"trained on the {trained}{which}",
+        panels=[Panel("What was trained on", drawn)],
+        seconds={name: _manifest(config, name).seconds for name in STAGES if name != "report"},
+        versions=_manifest(config, "train").versions,
+    )
+
+
+def render(config: PipelineConfig, results: Mapping[str, SplitResult], story: Story) -> str:
+    """The page, with everything in it."""
     evaluated = {
         (when, split): read_records(config.paths.evaluated(when, split), ScoredRollout)
         for split in results
@@ -135,7 +185,6 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: 
     log = [json.loads(line) for line in config.paths.training_log.read_text(encoding="utf-8").splitlines()]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(resources.files("qrpo").joinpath("report.html.j2").read_text(encoding="utf-8"))
-    sampled = sum(len(rollout.completions) for rollout in scored)
     return template.render(
         model=config.model_name,
         results=results,
@@ -150,10 +199,6 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: 
                 per_problem(_pairs(evaluated["before", split], evaluated["after", split]), _SPLITS[split].capitalize())
                 for split in results
             ],
-            "histograms": histograms(
-                [value for rollout in scored for value in rollout.rewards],
-                [quantile_among(row["reward"], row["ref_rewards"]).value for row in compared],
-            ),
             "curves": training_curves(log),
             "verdicts": verdict_bars(
                 {
@@ -163,16 +208,12 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: 
                 }
             ),
         },
-        sampled=sampled,
-        prompts=len(scored),
-        trained=" ".join(map(str, _trained_on(scored, config))),
-        only_differing=leaves_out_equal(config.train),
+        story=story,
         beta=config.train.beta,
         examples={split: examples(evaluated["before", split], evaluated["after", split]) for split in results},
-        seconds={name: duration(value) for name, value in seconds.items()},
-        total=duration(sum(seconds.values())),
+        seconds={name: duration(value) for name, value in story.seconds.items()},
+        total=duration(sum(story.seconds.values())),
         options=config.to_yaml(),
-        versions=_manifest(config, "train").versions,
         checkpoints=checkpoints(results),
     )
 

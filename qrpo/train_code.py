@@ -138,10 +138,11 @@ def _run_stage(name: str, config: PipelineConfig, stage: Stage, display: Display
             with interrupts.raising():
                 train(config, stage, display, interrupts)
         case "evaluate":
+            from qrpo.checkpoints import trained_models
             from qrpo.evaluate import evaluate
 
             with interrupts.raising():
-                evaluate(config, stage, display)
+                evaluate(config, stage, display, trained_models(config))
         case _:
             from qrpo.report import report
 

@@ -219,6 +219,8 @@ class MadeUp:
     completions: int = 8
     sampling_seeds: int = 2
     temperature: float = 0.6
+    num_refs: int | None = None
+    pass_k: int = 1
     longer: float = 0.0
     """By how many tokens completions that pass are longer."""
 
@@ -237,6 +239,7 @@ def make_run() -> Callable[[Path, MadeUp], Path]:
         assert halves is not None
         last = max(made.rates)
         options = {"algorithm": made.algorithm, "beta": made.beta, "learning_rate": made.learning_rate}
+        options |= {"num_refs": made.num_refs}
         with open_stage(paths.stage("train"), stage="train", config={**options, "seed": made.seed}, inputs={}) as stage:
             lines = [
                 {
@@ -260,7 +263,9 @@ def make_run() -> Callable[[Path, MadeUp], Path]:
                 when = {0: "before", last: "after"}.get(step, at_step(step))
                 write_records(paths.evaluated(when, "heldout"), rollouts)
             kl = {step: {"k1": step / last, "k3": step / last} for step in steps if step}
-            selection = select(steps, kl, halves, seeds=made.sampling_seeds, pass_k=1, resamplings=50, seed=made.seed)
+            selection = select(
+                steps, kl, halves, seeds=made.sampling_seeds, pass_k=made.pass_k, resamplings=50, seed=made.seed
+            )
             halves.write(paths.halves)
             result = SplitResult(
                 problems=len(problems),
