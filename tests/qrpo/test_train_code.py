@@ -73,6 +73,7 @@ def handlers() -> Iterator[None]:
 
 OPTIONS = """
 output_dir: nowhere
+sampling_seed: 42
 max_new_tokens: 6
 num_completions: 16
 batch_completions: 32
