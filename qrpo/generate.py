@@ -13,7 +13,8 @@ from qrpo.config import PipelineConfig
 from qrpo.display import Display
 from qrpo.generator import Generator, Prompt
 from qrpo.journal import write_records
-from qrpo.models import load_policy, load_vocabulary, local_model, sampling_dtype
+from qrpo.local_models import local_model
+from qrpo.models import load_policy, load_vocabulary, sampling_dtype
 from qrpo.problems import load_answers, load_split
 from qrpo.rollouts import RolloutPlan, TransformersGenerator, collect_rollouts
 from qrpo.sampling import SamplingOptions, StopAfter

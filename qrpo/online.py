@@ -30,7 +30,7 @@ from qrpo.display import Display
 from qrpo.errors import ConfigError, PipelineError
 from qrpo.interrupts import Interrupts
 from qrpo.journal import read_records
-from qrpo.models import fingerprint, local_model
+from qrpo.local_models import fingerprint, local_model
 from qrpo.records import ScoredRollout
 from qrpo.run_options import RunConfig
 from qrpo.train import Work, fit
