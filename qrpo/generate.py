@@ -35,9 +35,9 @@ def generate(config: PipelineConfig, stage: Stage, display: Display) -> None:
         EngineError: vLLM failed.
     """
     if config.generate.generator == "vllm":
-        from qrpo.vllm_generation import require_vllm
+        from qrpo.vllm_generation import vllm_versions
 
-        require_vllm(_vllm_python(config))
+        stage.add_versions(vllm_versions(_vllm_python(config)))
     name = local_model(
         config.model_name,
         config.paths.reference,

@@ -172,7 +172,7 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: 
         seconds={name: duration(value) for name, value in seconds.items()},
         total=duration(sum(seconds.values())),
         options=config.to_yaml(),
-        versions=_manifest(config, "train").versions,
+        versions=_manifest(config, "generate").versions | _manifest(config, "train").versions,
         checkpoints=checkpoints(results),
     )
 

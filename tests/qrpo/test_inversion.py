@@ -1,7 +1,9 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qrpo import inversion
 from qrpo.inversion import nucleus, pick
 
 GRID = 4096
@@ -68,6 +70,14 @@ def test_a_top_p_of_1_changes_no_token() -> None:
     cumulative = torch.softmax(logits, -1).cumsum(-1)
     expected = torch.searchsorted(cumulative, draw.float()[:, None] * cumulative[:, -1:], right=True).squeeze(1)
     assert torch.equal(pick(logits, draw, temperature=1.0, top_p=1.0), expected)
+
+
+def test_a_top_p_of_1_does_not_look_for_a_nucleus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs more than drawing, and sums in another order could leave the least likely token out."""
+    monkeypatch.delattr(inversion, "nucleus")
+    assert pick(torch.zeros(1, 4), torch.tensor([0.9]), temperature=1.0).tolist() == [3]
+    with pytest.raises(NameError):
+        pick(torch.zeros(1, 4), torch.tensor([0.9]), temperature=1.0, top_p=0.999)
 
 
 def test_a_small_top_p_is_greedy() -> None:
