@@ -91,6 +91,44 @@ def test_le_is_above_exact_and_lt_below(name: str, refs: list[float], beta: floa
 
 
 @pytest.mark.parametrize("name", NAMED)
+@given(refs=rewards.filter(lambda refs: len(refs) > 1), beta=st.sampled_from(BETAS))
+def test_left_out_of_its_references_exact_stays_within_log_2_of_a_distribution(
+    name: str, refs: list[float], beta: float
+) -> None:
+    rule = TargetRule(transform=NAMED[name], ties="exact")
+    targets = [
+        rule.targets(atoms_of([reward], refs[:place] + refs[place + 1 :])._replace(scale=array(1.0)), array(beta))
+        for place, reward in enumerate(refs)
+    ]
+    assert abs(log_mean_exp(np.concatenate(targets))) < math.log(2)
+
+
+@pytest.mark.parametrize("n", [2, 5, 20])
+@pytest.mark.parametrize("ties", ["le", "lt", "mid"])
+def test_without_ties_a_grid_much_coarser_than_beta_raises_le_by_minus_log_of_their_product(ties: Ties, n: int) -> None:
+    """Identity, n beta << 1: the best of n has nearly all of M. `lt` and `mid` miss the top by a step, or half one."""
+    beta, refs = 1e-4, [float(rank) for rank in range(n)]
+    targets = TargetRule(ties=ties).targets(atoms_of(refs, refs), np.full(n, beta))
+    missed = {"le": 0.0, "lt": 1.0, "mid": 0.5}[ties] / (n * beta)
+    assert log_mean_exp(targets) == pytest.approx(-math.log(n * beta) - missed, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMED)
+@given(refs=rewards, beta=st.sampled_from(BETAS), limit=st.floats(-5, 5))
+def test_a_floor_raises_the_mean_and_a_ceiling_lowers_it(
+    name: str, refs: list[float], beta: float, limit: float
+) -> None:
+    """`exact`, so that it is 0 without: of exp(target), which is then no density of a distribution."""
+    atoms, betas = atoms_of(refs, refs), np.full(len(refs), beta)
+    free = TargetRule(transform=NAMED[name], ties="exact").targets(atoms, betas)
+    for clip, sign, cut in ((Clip(low=limit), 1, free < limit), (Clip(high=limit), -1, free > limit)):
+        clipped = TargetRule(transform=NAMED[name], ties="exact", clip=clip).targets(atoms, betas)
+        assert (clipped[~cut] == free[~cut]).all()
+        assert (clipped[cut] == limit).all()
+        assert sign * log_mean_exp(clipped) >= -1e-9
+
+
+@pytest.mark.parametrize("name", NAMED)
 @given(size=st.integers(1, 30), reward=st.integers(0, 3).map(float), beta=st.sampled_from(BETAS))
 def test_where_all_rewards_tie_exact_leaves_the_policy_alone(name: str, size: int, reward: float, beta: float) -> None:
     rule = TargetRule(transform=NAMED[name], ties="exact")
