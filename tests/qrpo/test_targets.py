@@ -157,6 +157,24 @@ def test_random_quantiles_are_uniform(refs: list[float], seed: int) -> None:
     assert np.abs(quantiles - uniform).max() < 2.2 / math.sqrt(len(quantiles))
 
 
+@pytest.mark.parametrize("refs", [[0.0], [0.0, 1.0], [0.0, 0.0, 1.0, 2.0, 2.0, 2.0]])
+@pytest.mark.parametrize("name", NAMED)
+def test_random_targets_are_log_ratios_of_a_distribution_on_average_over_draws(name: str, refs: list[float]) -> None:
+    """The mean over a grid of draws, at beta = 1; an f that is cut at its ends, as for other ties, would be off."""
+    draws = np.repeat((np.arange(40000) + 0.5) / 40000, len(refs))
+    atoms = atoms_of(refs * 40000, refs, draws)._replace(scale=np.ones(len(draws)))
+    targets = TargetRule(transform=NAMED[name], ties="random").targets(atoms, np.ones(len(draws)))
+    assert log_mean_exp(targets) == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("draw", [0.0, 2.0**-48, 1 - 2.0**-48])
+def test_random_targets_are_finite_at_the_ends_of_the_draws(name: str, draw: float) -> None:
+    for refs in ([0.0], [0.0] * 20, [0.0] * 19 + [1.0]):
+        rule = TargetRule(transform=NAMED[name], ties="random")
+        assert np.isfinite(rule.targets(atoms_of([0.0, 1.0], refs, array(draw, draw)), array(1e-3, 1e-3))).all()
+
+
 @pytest.mark.parametrize("name", NAMED)
 @given(
     refs=rewards,
