@@ -162,8 +162,9 @@ def test_random_quantiles_are_uniform(refs: list[float], seed: int) -> None:
 def test_random_targets_are_log_ratios_of_a_distribution_on_average_over_draws(name: str, refs: list[float]) -> None:
     """The mean over a grid of draws, at beta = 1; an f that is cut at its ends, as for other ties, would be off."""
     draws = np.repeat((np.arange(40000) + 0.5) / 40000, len(refs))
-    atoms = atoms_of(refs * 40000, refs, draws)._replace(scale=np.ones(len(draws)))
-    targets = TargetRule(transform=NAMED[name], ties="random").targets(atoms, np.ones(len(draws)))
+    known = Atoms(*(np.tile(column, 40000) for column in atoms_of(refs, refs)))
+    atoms, ones = known._replace(draw=draws, scale=np.ones(len(draws))), np.ones(len(draws))
+    targets = TargetRule(transform=NAMED[name], ties="random").targets(atoms, ones)
     assert log_mean_exp(targets) == pytest.approx(0, abs=1e-3)
 
 
