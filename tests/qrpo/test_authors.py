@@ -154,6 +154,7 @@ def test_pairs_are_those_of_the_authors(number: int) -> None:
         assert places(rewards[:6], "best_worst") == theirs["best_worst"]
     else:
         assert theirs["best_worst"] == [[0, 0]]
+        assert places(rewards[:6], "best_worst") == [[0, 1]]
     tied = rewards[0] == rewards[1]
     assert places(rewards, "first_two") == [pair[::-1] if tied else pair for pair in theirs["first_two"]]
 

@@ -214,6 +214,13 @@ def test_reference_on_the_fly_gives_the_same_run_of_pairs(make_trainer: MakeTrai
     assert losses == pytest.approx(others, abs=1e-6)
 
 
+def test_weights_scale_pairs_and_do_not_renormalise(make_trainer: MakeTrainer) -> None:
+    weighted = [row | {"weight": 3.0 if place < 2 else 0.0} for place, row in enumerate(pairs())]
+    trainer = make_trainer(weighted, algorithm="dpo", max_steps=1)
+    trainer.train()
+    assert train_log(trainer)[0]["loss"] == pytest.approx(2 * 3 * math.log(2) / 8, abs=1e-6)
+
+
 def test_accumulated_pairs_count_as_in_one_batch(make_trainer: MakeTrainer) -> None:
     whole = make_trainer(pairs(), algorithm="dpo", optim="sgd")
     parts = make_trainer(

@@ -66,6 +66,15 @@ def test_ties_by_hand(ties: Ties, expected: float) -> None:
     assert TargetRule(ties=ties).targets(atoms, array(0.5)) == pytest.approx([expected], abs=1e-6)
 
 
+@pytest.mark.parametrize(("reward", "quantile"), [(0.5, 0.35), (-1.0, 0.35), (2.0, 0.85)])
+def test_a_reward_that_no_reference_has_is_drawn_from_an_atom_of_one_references_width(
+    reward: float, quantile: float
+) -> None:
+    """Two references, 0 and 1; a draw of 0.3: 0.15 below 1/2, the end of the first half, or below 1."""
+    atoms = atoms_of([reward], [0.0, 1.0], draws=array(0.3))
+    assert TargetRule(ties="random").targets(atoms, array(0.5)) == pytest.approx([2 * quantile - 1.161440], abs=1e-6)
+
+
 @pytest.mark.parametrize("name", NAMED)
 @given(refs=rewards, beta=st.sampled_from(BETAS))
 def test_exact_targets_are_log_ratios_of_a_distribution_whatever_ties(

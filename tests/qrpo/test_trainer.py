@@ -208,6 +208,22 @@ def test_rows_may_have_their_own_beta_or_share_it_by_length(make_trainer: MakeTr
     )
 
 
+@pytest.mark.parametrize("distance", ["mae", "huber"])
+def test_distances_are_those_asked_for(make_trainer: MakeTrainer, rows: MakeRows, distance: str) -> None:
+    """Residuals -0.519737, -0.269737, -0.019737, 0.230263, as in the first step: their mean size.
+
+    Huber with delta 0.2: 0.4 |r| - 0.04 for all but the third, whose square is 0.000390.
+    """
+    trainer = make_trainer(rows(), max_steps=1, distance=distance, huber_delta=0.2)
+    trainer.train()
+    sizes = [0.519737, 0.269737, 0.019737, 0.230263]
+    by_hand = {
+        "mae": sum(sizes) / 4,
+        "huber": sum(0.4 * size - 0.04 if size > 0.2 else size**2 for size in sizes) / 4,
+    }
+    assert train_log(trainer)[0]["loss"] == pytest.approx(by_hand[distance], abs=1e-6)
+
+
 def test_rows_may_have_different_numbers_of_references(make_trainer: MakeTrainer, rows: MakeRows) -> None:
     """1, 2, 3, 4 references twice: those below or equal of {0}, {0, 1}, {0, 1, 2}, {0, 1, 2, 3}."""
     ragged = [[0.0, 1.0, 2.0, 3.0][: 1 + k % 4] for k in range(8)]
