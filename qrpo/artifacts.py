@@ -87,6 +87,15 @@ class Stage:
         self._write(done=True, outputs=hashes)
         self.done = True
 
+    def add_versions(self, versions: Mapping[str, str]) -> None:
+        """Notes packages of another Python, or of other shards, that took part; where versions differ, all of them."""
+        known = self._manifest.versions
+        both = {
+            name: ", ".join(dict.fromkeys((known.get(name, version), version))) for name, version in versions.items()
+        }
+        self._manifest = self._manifest.model_copy(update={"versions": {**known, **both}})
+        self.save_time()
+
     def save_time(self) -> None:
         """Adds the time since the last call to the manifest."""
         self._write(done=self._manifest.done, outputs=self._manifest.outputs)

@@ -14,7 +14,8 @@ from transformers.trainer_utils import SaveStrategy
 
 from qrpo.config import PipelineConfig
 from qrpo.errors import ConfigError, PipelineError
-from qrpo.models import Policy, load_policy, local_model
+from qrpo.local_models import local_model
+from qrpo.models import Policy, load_policy
 from qrpo.problems import load_split
 
 _STATE = "trainer_state.json"

@@ -48,7 +48,7 @@ class PipelineConfig:
 
     @property
     def model_name(self) -> str:
-        """The model, as `qrpo.models.local_model` takes it."""
+        """The model, as `qrpo.local_models.local_model` takes it."""
         assert self.model.model_name_or_path is not None  # `parse` refuses to go without
         return str(self.model.model_name_or_path)
 

@@ -13,7 +13,8 @@ from qrpo.config import PipelineConfig
 from qrpo.display import Display
 from qrpo.generator import Generator, Prompt
 from qrpo.journal import write_records
-from qrpo.models import load_policy, load_vocabulary, local_model, sampling_dtype
+from qrpo.local_models import local_model
+from qrpo.models import load_policy, load_vocabulary, sampling_dtype
 from qrpo.problems import load_answers, load_split
 from qrpo.rollouts import RolloutPlan, TransformersGenerator, collect_rollouts
 from qrpo.sampling import SamplingOptions, StopAfter
@@ -34,9 +35,9 @@ def generate(config: PipelineConfig, stage: Stage, display: Display) -> None:
         EngineError: vLLM failed.
     """
     if config.generate.generator == "vllm":
-        from qrpo.vllm_generation import require_vllm
+        from qrpo.vllm_generation import vllm_versions
 
-        require_vllm(_vllm_python(config))
+        stage.add_versions(vllm_versions(_vllm_python(config)))
     name = local_model(
         config.model_name,
         config.paths.reference,

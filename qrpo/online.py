@@ -29,7 +29,7 @@ from qrpo.display import Display
 from qrpo.errors import ConfigError, PipelineError
 from qrpo.interrupts import Interrupts
 from qrpo.journal import read_records
-from qrpo.models import fingerprint, local_model
+from qrpo.local_models import fingerprint, local_model
 from qrpo.online_options import OnlineConfig
 from qrpo.online_results import begin, finish
 from qrpo.problems import load_all, load_split

@@ -22,7 +22,7 @@ from qrpo.display import Display, duration
 from qrpo.evaluate import evaluate
 from qrpo.interrupts import Interrupts
 from qrpo.journal import read_records
-from qrpo.models import fingerprint
+from qrpo.local_models import fingerprint
 from qrpo.online_options import OnlineConfig
 from qrpo.online_plot import rewards_over_iterations
 from qrpo.paths import at_step

@@ -171,7 +171,7 @@ def _story(config: PipelineConfig) -> Story:
         f"trained on the {trained}{which}",
         panels=[Panel("What was trained on", drawn)],
         seconds={name: _manifest(config, name).seconds for name in STAGES if name != "report"},
-        versions=_manifest(config, "train").versions,
+        versions=_manifest(config, "generate").versions | _manifest(config, "train").versions,
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from qrpo.artifacts import Stage, check_folder, check_outputs, hash_file, read_manifest
+from qrpo.artifacts import Manifest, Stage, check_folder, check_outputs, hash_file, read_manifest
 from qrpo.config import PipelineConfig
 from qrpo.display import Display
 from qrpo.errors import ShardError
@@ -75,7 +75,7 @@ def merge(config: PipelineConfig, name: str, stage: Stage, display: Display) -> 
     for shard in shards:
         paths = RunPaths(config.paths.root, shard)
         part = replace(config, run=replace(config.run, stage=name, shard=shard.index, num_shards=shard.count))
-        _check_shard(part, name, stage.inputs)
+        stage.add_versions(_check_shard(part, name, stage.inputs).versions)
         records[shard] = read_records(_output(paths, name), record)
     ids = [problem.id for problem in load_split(config.data, "train")]
     merged = _in_order(records, ids, folder, complete=config.generate.max_prompt_tokens is None)
@@ -111,8 +111,8 @@ def find_shards(folder: Path, name: str) -> list[Shard]:
     return found
 
 
-def _check_shard(config: PipelineConfig, name: str, inputs: Mapping[str, str]) -> None:
-    """Refuses a shard that is not done, or not of this run.
+def _check_shard(config: PipelineConfig, name: str, inputs: Mapping[str, str]) -> Manifest:
+    """The manifest of a shard; refuses one that is not done, or not of this run.
 
     Args:
         inputs: hashes of those of the whole stage.
@@ -127,6 +127,7 @@ def _check_shard(config: PipelineConfig, name: str, inputs: Mapping[str, str]) -
         mine[_COMPLETIONS] = hash_file(config.paths.completions) if config.paths.completions.is_file() else "missing"
     check_folder(path, stage=name, config=config.stage_options(name), hashes=mine)
     check_outputs(path, manifest)
+    return manifest
 
 
 def _in_order(

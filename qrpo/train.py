@@ -33,7 +33,8 @@ from qrpo.display import Bar, Display
 from qrpo.errors import PipelineError
 from qrpo.interrupts import Interrupts
 from qrpo.journal import read_records
-from qrpo.models import load_tokenizer, load_trainable, local_model
+from qrpo.local_models import local_model
+from qrpo.models import load_tokenizer, load_trainable
 from qrpo.pairs import PairRow
 from qrpo.records import ScoredRollout
 from qrpo.trainer import QRPOConfig, QRPOTrainer

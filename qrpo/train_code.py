@@ -152,7 +152,7 @@ def _run_stage(name: str, config: PipelineConfig, stage: Stage, display: Display
 
 def _inputs(config: PipelineConfig, stage: str) -> Mapping[str, Path | str]:
     """What a stage is made from, beyond its options: files of earlier stages, problems, the model."""
-    from qrpo.models import fingerprint
+    from qrpo.local_models import fingerprint
     from qrpo.problems import digest, load_answers, load_split
 
     paths = config.paths

@@ -141,6 +141,8 @@ class QRPOTrainer(KTOTrainer):
                 quantization_config=quantization_config,
                 peft_config=peft_config,
             )
+        if not self._objective.uses_reference:
+            self.precompute_ref_logps = False  # or TRL would miss a reference for rows given to `evaluate`
 
     def _prepare_dataset(  # type: ignore[override]  # TRL passes the trainer's own options
         self,

@@ -1,4 +1,5 @@
 import json
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,16 @@ def test_time_of_interrupted_attempts_is_kept(tmp_path: Path, monkeypatch: pytes
     manifest = read_manifest(tmp_path / "s")
     assert manifest is not None
     assert manifest.seconds == 7.0
+
+
+def test_versions_of_all_that_took_part_are_kept(tmp_path: Path) -> None:
+    for attempt in ("1.0", "1.0", "1.1"):
+        with open_stage(tmp_path / "s", stage="score", config={}, inputs={}) as stage:
+            stage.add_versions({"engine": attempt})
+    manifest = read_manifest(tmp_path / "s")
+    assert manifest is not None
+    assert manifest.versions["engine"] == "1.0, 1.1"
+    assert manifest.versions["torch"] == metadata.version("torch")
 
 
 def test_an_atomic_write_that_fails_leaves_the_old_file_and_nothing_else(

@@ -76,6 +76,16 @@ def test_merged_shards_are_what_the_stage_makes_without_them(start: Start, whole
         assert {**made, "seconds": 0} == {**wanted, "seconds": 0}
 
 
+def test_the_whole_has_the_versions_of_all_shards(start: Start, sharded: Path) -> None:
+    for shard, version in ((0, "1.0"), (1, "1.1")):
+        path = sharded / "generate.shards" / f"{shard:05}-of-00002" / "manifest.json"
+        manifest = json.loads(path.read_text())
+        path.write_text(json.dumps(manifest | {"versions": manifest["versions"] | {"vllm": version}}))
+    start(sharded, "--stage", "merge")
+    versions = json.loads((sharded / "generate" / "manifest.json").read_text())["versions"]
+    assert versions == manifest["versions"] | {"vllm": "1.0, 1.1"}
+
+
 def test_each_shard_has_prompts_of_its_own(sharded: Path) -> None:
     parts = [path.read_text().splitlines() for path in sorted(sharded.glob("generate.shards/*/completions.jsonl"))]
     assert [len(lines) for lines in parts] == [2, 1]
