@@ -14,7 +14,7 @@ from qrpo.artifacts import Manifest, Stage, read_manifest, write_atomically
 from qrpo.config import PipelineConfig
 from qrpo.data import PointwiseRow
 from qrpo.display import Display, duration
-from qrpo.journal import read_records
+from qrpo.journal import RecordFile, read_records
 from qrpo.plots import Pair, histograms, per_problem, training_curves, verdict_bars
 from qrpo.quantiles import all_equal, quantile_among
 from qrpo.records import ScoredRollout
@@ -125,7 +125,7 @@ def headline(split: str, result: SplitResult) -> str:
 
 def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: Mapping[str, float]) -> str:
     """The page, with everything in it."""
-    scored = read_records(config.paths.scored, ScoredRollout)
+    scored = RecordFile(config.paths.scored, ScoredRollout)
     compared = [row for row in completion_rows(scored, config.data) if not all_equal(_rewards(row))]
     evaluated = {
         (when, split): read_records(config.paths.evaluated(when, split), ScoredRollout)

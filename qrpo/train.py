@@ -32,7 +32,7 @@ from qrpo.data import PointwiseRow
 from qrpo.display import Bar, Display
 from qrpo.errors import PipelineError
 from qrpo.interrupts import Interrupts
-from qrpo.journal import read_records
+from qrpo.journal import RecordFile
 from qrpo.models import load_tokenizer, load_trainable, local_model
 from qrpo.pairs import PairRow
 from qrpo.records import ScoredRollout
@@ -57,7 +57,7 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
         PipelineError: a completion has no reward.
         ValueError: no row is left to train on.
     """
-    rollouts = read_records(config.paths.scored, ScoredRollout)
+    rollouts = RecordFile(config.paths.scored, ScoredRollout)
     rows, what = training_rows(rollouts, config.data, config.train)
     name = local_model(
         config.model_name,
