@@ -238,8 +238,7 @@ def _rewards(row: PointwiseRow) -> list[float]:
 
 def _trained_on(scored: Sequence[ScoredRollout], config: PipelineConfig) -> tuple[int, str]:
     """How many of what; prompts that the trainer leaves out count nowhere."""
-    rows, what = training_rows(scored, config.data, config.train)
-    varied = {rollout.problem_id for rollout in scored if not all_equal(rollout.rewards)}
+    rows, what, varied = training_rows(scored, config.data, config.train)
     drop = leaves_out_equal(config.train)
     return sum(row["problem_id"] in varied or not drop for row in rows), what.partition(" of ")[0]
 

@@ -58,14 +58,14 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
         ValueError: no row is left to train on.
     """
     rollouts = RecordFile(config.paths.scored, ScoredRollout)
-    rows, what = training_rows(rollouts, config.data, config.train)
+    with display.wait("reading scored completions"):
+        rows, what, varied = training_rows(rollouts, config.data, config.train)
     name = local_model(
         config.model_name,
         config.paths.reference,
         revision=config.model.model_revision,
         temperature=config.generate.policy_temperature,
     )
-    varied = {rollout.problem_id for rollout in rollouts if len(set(rollout.rewards)) > 1}
     drop = leaves_out_equal(config.train)
     dropped = ", the others are left out" if drop else ""
     if drop and not varied:
