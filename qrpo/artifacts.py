@@ -10,12 +10,13 @@ journals (see `qrpo.journal`).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -194,14 +195,21 @@ def read_manifest(path: Path) -> Manifest | None:
         raise PipelineError(f"{file} cannot be read ({error.error_count()} errors); delete {path}") from error
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replaces a file; a reader sees the old content or the whole new one, also after a crash."""
-    data = content.encode() if isinstance(content, str) else content
+def write_atomically(path: Path, content: str | bytes | Iterable[bytes]) -> None:
+    """Replaces a file; a reader sees the old content or the whole new one, also after a crash.
+
+    Args:
+        path: the file; its folder exists.
+        content: whole, or in parts that are written as they come.
+    """
+    if isinstance(content, str):
+        content = content.encode()
+    parts = [content] if isinstance(content, bytes) else content
     # A name of its own for each writer, in the same folder: os.replace is atomic only within a file system.
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
         temporary = Path(stream.name)
         try:
-            stream.write(data)
+            stream.writelines(parts)
             stream.flush()
             os.fsync(stream.fileno())
             temporary.chmod(0o644)
@@ -221,7 +229,14 @@ def hash_inputs(inputs: Mapping[str, Path | str], stage: str) -> dict[str, str]:
 
 
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
+    """SHA-256 of a file's content, in hex; read again only when the file has changed by its size, time or inode."""
+    found = path.stat()
+    return _hash_file(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash_file(path: Path, *_state: int) -> str:
+    # The stages of a command ask for the same gigabytes, of completions and of models, once each and more.
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -17,7 +17,8 @@ class DataConfig:
         metadata={"help": "Problems to train on: builtin, a file of any format that rewards loads, or a hub id."},
     )
     train_split: str | None = field(
-        default=None, metadata={"help": "Split of a hub data set; builtin always gives its training topics."}
+        default=None,
+        metadata={"help": "Split of a hub data set; null: none, as for a file. builtin gives its training topics."},
     )
     train_revision: str | None = field(
         default=None, metadata={"help": "Commit, tag or branch of a hub data set. null: the newest."}

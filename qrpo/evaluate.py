@@ -53,13 +53,15 @@ def evaluate(config: PipelineConfig, stage: Stage, display: Display, trained: Tr
     sampled, kl_rows = _sample(config, stage, display, problems, trained)
     with make_reward(config) as reward:
         scored = {
-            part: judge_rollouts(
-                reward,
-                rollouts,
-                stage.path / f"{part.when}.{part.split}.scored.part.jsonl",
-                chunk=config.score.score_chunk,
-                display=display,
-                what=f"judging {part.when}, {part.split}",
+            part: list(
+                judge_rollouts(
+                    reward,
+                    rollouts,
+                    stage.path / f"{part.when}.{part.split}.scored.part.jsonl",
+                    chunk=config.score.score_chunk,
+                    display=display,
+                    what=f"judging {part.when}, {part.split}",
+                )
             )
             for part, rollouts in sampled.items()
         }

@@ -75,11 +75,11 @@ def generate(config: PipelineConfig, stage: Stage, display: Display) -> None:
     )
     write_records(config.paths.completions, rollouts)
     stage.finish([config.paths.completions.name])
+    sizes = [(len(item.token_ids), item.finish_reason) for rollout in rollouts for item in rollout.completions]
     journal.unlink()
-    sampled = [item for rollout in rollouts for item in rollout.completions]
-    cut = sum(item.finish_reason == "length" for item in sampled)
-    tokens = sum(len(item.token_ids) for item in sampled)
-    display.note(f"{tokens / len(sampled):.0f} tokens per completion; {cut / len(sampled):.0%} cut by the length limit")
+    cut = sum(reason == "length" for _, reason in sizes)
+    tokens = sum(count for count, _ in sizes)
+    display.note(f"{tokens / len(sizes):.0f} tokens per completion; {cut / len(sizes):.0%} cut by the length limit")
 
 
 def _start_transformers(

@@ -14,7 +14,7 @@ from qrpo.artifacts import Manifest, Stage, read_manifest, write_atomically
 from qrpo.config import PipelineConfig
 from qrpo.data import PointwiseRow
 from qrpo.display import Display, duration
-from qrpo.journal import read_records
+from qrpo.journal import RecordFile, read_records
 from qrpo.plots import Pair, histograms, per_problem, training_curves, verdict_bars
 from qrpo.quantiles import all_equal, quantile_among
 from qrpo.records import ScoredRollout
@@ -155,7 +155,7 @@ def headline(split: str, result: SplitResult) -> str:
 
 def _story(config: PipelineConfig) -> Story:
     """Of a run of the pipeline."""
-    scored = read_records(config.paths.scored, ScoredRollout)
+    scored = RecordFile(config.paths.scored, ScoredRollout)
     compared = [row for row in completion_rows(scored, config.data) if not all_equal(_rewards(row))]
     drawn = histograms(
         [value for rollout in scored for value in rollout.rewards],
@@ -279,8 +279,7 @@ def _rewards(row: PointwiseRow) -> list[float]:
 
 def _trained_on(scored: Sequence[ScoredRollout], config: PipelineConfig) -> tuple[int, str]:
     """How many of what; prompts that the trainer leaves out count nowhere."""
-    rows, what = training_rows(scored, config.data, config.train)
-    varied = {rollout.problem_id for rollout in scored if not all_equal(rollout.rewards)}
+    rows, what, varied = training_rows(scored, config.data, config.train)
     drop = leaves_out_equal(config.train)
     return sum(row["problem_id"] in varied or not drop for row in rows), what.partition(" of ")[0]
 

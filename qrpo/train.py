@@ -32,7 +32,7 @@ from qrpo.data import PointwiseRow
 from qrpo.display import Bar, Display
 from qrpo.errors import PipelineError
 from qrpo.interrupts import Interrupts
-from qrpo.journal import read_records
+from qrpo.journal import RecordFile
 from qrpo.local_models import local_model
 from qrpo.models import load_tokenizer, load_trainable
 from qrpo.pairs import PairRow
@@ -58,15 +58,15 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
         PipelineError: a completion has no reward.
         ValueError: no row is left to train on.
     """
-    rollouts = read_records(config.paths.scored, ScoredRollout)
-    rows, what = training_rows(rollouts, config.data, config.train)
+    rollouts = RecordFile(config.paths.scored, ScoredRollout)
+    with display.wait("reading scored completions"):
+        rows, what, varied = training_rows(rollouts, config.data, config.train)
     name = local_model(
         config.model_name,
         config.paths.reference,
         revision=config.model.model_revision,
         temperature=config.generate.policy_temperature,
     )
-    varied = {rollout.problem_id for rollout in rollouts if len(set(rollout.rewards)) > 1}
     drop = leaves_out_equal(config.train)
     dropped = ", the others are left out" if drop else ""
     if drop and not varied:

@@ -86,7 +86,8 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
     from qrpo.shards import has_shards, merge, stages_to_run
 
     _quieten_libraries()
-    load_all(config.data)
+    with display.wait("reading problems"):
+        load_all(config.data)
     check_kept(config)
     borrowed = borrowed_stages(config)
     for name in borrowed:

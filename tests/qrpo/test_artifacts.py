@@ -139,3 +139,12 @@ def test_the_hash_of_a_folder_depends_on_names_and_contents(tmp_path: Path) -> N
         (folder / name).write_text(content)
         hashes.add(hash_path(folder))
     assert len(hashes) == 3
+
+
+def test_a_file_is_hashed_anew_once_it_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("one")
+    first = hash_path(path)
+    assert hash_path(path) == first
+    path.write_text("two")
+    assert hash_path(path) != first

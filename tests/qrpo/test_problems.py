@@ -10,7 +10,7 @@ from qrpo.contamination import main as contamination
 from qrpo.data_options import DataConfig
 from qrpo.errors import ConfigError
 from qrpo.problems import load_all, load_answers, load_split
-from rewards import Entry
+from rewards import Entry, load_problems
 from rewards.cases import count_tests
 from sandbox import Problem
 
@@ -37,6 +37,29 @@ def test_all_problems_are_those_of_both_sides(tmp_path: Path) -> None:
         train_problems=write(tmp_path / "a.jsonl", "1"), heldout_problems=write(tmp_path / "b.jsonl", "2")
     )
     assert [problem.id for problem in load_all(data)] == ["1", "2"]
+
+
+def test_a_data_set_is_read_once_however_many_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stages of a command and the checks ahead of them ask ten times; to read the paper's takes a minute."""
+    read: list[object] = []
+
+    def load(source: str, **of: str | None) -> list[Entry]:
+        read.append(source)
+        return load_problems(source, **of)
+
+    monkeypatch.setattr("qrpo.problems.load_problems", load)
+    train, heldout = write(tmp_path / "a.jsonl", "1"), write(tmp_path / "b.jsonl", "2")
+    for _ in range(3):
+        data = DataConfig(train_problems=train, heldout_problems=heldout)
+        load_split(data, "train").clear()  # what one caller does with its list is nothing to the next
+        assert len(load_all(data)) == 2
+    assert read == [train, heldout]
+
+
+def test_a_split_of_null_is_none(tmp_path: Path) -> None:
+    """The paper's configuration names one, and a file has none; the command line can only say `null` as text."""
+    data = DataConfig(train_problems=write(tmp_path / "a.jsonl", "1"), train_split="null", heldout_problems=None)
+    assert [problem.id for problem in load_split(data, "train")] == ["1"]
 
 
 @pytest.mark.parametrize("none", [None, "null"])

@@ -387,7 +387,7 @@ def test_sft_on_pairs_trains_on_those_that_pass(
 ) -> None:
     rollouts = read_records(whole_run / FINAL[1], ScoredRollout)
     config = parse([*arguments, "--algorithm", "sft", "--pairing", "disjoint", "--keep_ties"])
-    rows, what = training_rows(rollouts, config.data, config.train)
+    rows, what, _ = training_rows(rollouts, config.data, config.train)
     passed = sum(reward == 1.0 for rollout in rollouts for reward in rollout.rewards)
     assert len(rows) == passed > 0
     assert what == "solutions of 3 problems"
