@@ -1,4 +1,4 @@
-"""QRPO on top of TRL: the only file that touches TRL's internals.
+"""QRPO on top of TRL: with `qrpo.trl_head`, all that touches TRL's internals.
 
 `QRPOTrainer` is TRL's pointwise trainer (KTO) with other rows, another collator and another loss. Loading models,
 references, PEFT, quantisation, accelerate, FSDP, DeepSpeed, fused log-probabilities, evaluation, checkpoints and model
@@ -10,17 +10,16 @@ from __future__ import annotations
 import functools
 import logging
 import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import trl.trainer.utils as trl_utils
-from accelerate.utils import broadcast_object_list, tqdm
+from accelerate.utils import tqdm
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from peft import PeftConfig, PeftModel
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.data import DataLoader
 from transformers import (
     BitsAndBytesConfig,
@@ -32,7 +31,6 @@ from transformers import (
 )
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl.models import prepare_deepspeed
-from trl.trainer import kto_trainer
 from trl.trainer.kto_trainer import KTOTrainer
 
 from qrpo.artifacts import write_atomically
@@ -43,8 +41,10 @@ from qrpo.model_card import METHODS, with_options
 from qrpo.objectives import Scores
 from qrpo.pairwise import PairCollator
 from qrpo.pointwise import PointwiseCollator
-from qrpo.ref_logps import RefLogpsCache, hash_frozen, row_digest
+from qrpo.ref_logps import RefLogpsCache, completed
+from qrpo.reference import gathered_by_deepspeed, hash_model, numbers_of, sharded_without_adapter
 from qrpo.trainer_config import QRPOConfig
+from qrpo.trl_head import head_on_completions_only, heads_at
 
 __all__ = ["QRPOConfig", "QRPOTrainer"]
 
@@ -127,7 +127,7 @@ class QRPOTrainer(KTOTrainer):
         self._collapse = CollapseWatch(args.collapse_nats, vars(args))
         method = METHODS[args.algorithm]
         self._name, self._paper = method.name, method.paper()
-        with _heads_at(args.temperature):
+        with heads_at(args.temperature):
             super().__init__(
                 model=model,
                 ref_model=ref_model,
@@ -185,38 +185,22 @@ class QRPOTrainer(KTOTrainer):
             return dataset
         if isinstance(dataset, IterableDataset):
             raise ValueError("a stream of rows needs a column ref_logps, or precompute_ref_log_probs=False")
-        # ZeRO-3 leaves empty parameters on each process: all models have one hash, and nothing may be shared by it.
-        cache = None if is_deepspeed_zero3_enabled() else self._ref_logps_cache()
-        is_main = self.accelerator.is_main_process
-        # One process reads and tells: another job may add a file between two processes' reads.
-        [known] = broadcast_object_list([cache.load() if cache is not None and is_main else {}])
         sequences = [self._form.tokens(row) for row in dataset]
-        digests = [[row_digest(*tokens) for tokens in row] for row in sequences]
-        missing = {  # equal ones once
-            digest: tokens
-            for row, named in zip(sequences, digests, strict=True)
-            for tokens, digest in zip(row, named, strict=True)
-            if digest not in known
-        }
-        if missing:
-            # Batches of similar lengths; the longest first, so that what is too big for the memory fails at once.
-            order = sorted(missing, key=lambda digest: -sum(map(len, missing[digest])))
-            computed = self._ref_logps([missing[digest] for digest in order], name, batch_size)
-            found = dict(zip(order, computed, strict=True))
-            if cache is not None and is_main:
-                cache.save(found)
-            known |= found
-        column = [[known[digest] for digest in named] for named in digests]
+        column = completed(
+            sequences, self._ref_logps_cache(), functools.partial(self._ref_logps, name=name, batch_size=batch_size)
+        )
         return dataset.add_column("ref_logps", [row[0] for row in column] if self._form.sequences == 1 else column)
 
     def _ref_logps(self, sequences: list[Tokens], name: str, batch_size: int) -> list[float]:
         """Log-probabilities of completions under the reference, nats, the same on all processes."""
-        model = self.ref_model or self.model
+        model: nn.Module = self.ref_model or self.model
+        # The policy is not yet on the device.
         if self.ref_model is None and self.is_deepspeed_enabled:
-            # The policy is not yet on the device. The engine is TRL's, kept because making one costs memory.
-            if self._precompute_engine is None:
+            if self._precompute_engine is None:  # TRL's, kept because making one costs memory
                 self._precompute_engine = prepare_deepspeed(self.model, self.accelerator)
             model = self._precompute_engine  # type: ignore[assignment]  # declared as None
+        elif self.ref_model is None and self.is_fsdp_enabled and not isinstance(self.model, FSDPModule):
+            model = sharded_without_adapter(self.model, self.accelerator)
         collate = functools.partial(padded, multiple=self._pointwise.pad_to_multiple_of)
         loader: DataLoader[Tokens] = DataLoader(
             sequences,  # type: ignore[arg-type]  # a list will do
@@ -230,27 +214,32 @@ class QRPOTrainer(KTOTrainer):
             leave=False,
         )
         logps: list[float] = []
-        with _head_on_completions_only(self.accelerator.device):
+        with head_on_completions_only(self.accelerator.device):
             for batch in batches:
                 sums, _ = self.compute_ref_log_probs(model, batch)  # type: ignore[no-untyped-call]
                 logps += self.accelerator.gather_for_metrics(sums.float()).tolist()
         return logps
 
-    def _ref_logps_cache(self) -> RefLogpsCache:
-        args, model = self.args, self.model
-        if args.bf16 or args.fp16:  # autocast
-            dtype = "bf16" if args.bf16 else "fp16"
-        else:
-            dtype = str((self.ref_model or model).dtype).removeprefix("torch.")
-        model_hash = self._precompute_model_hash
+    @functools.cached_property
+    def _reference_hash(self) -> str:
+        """Of the weights as they were given: an engine changes their type."""
+        model, whole = self.model, self._precompute_model_hash
         # Without its adapter the model is the reference, unless TRL made a frozen copy of a trained adapter ("ref").
-        if self.ref_model is None and isinstance(model, PeftModel) and "ref" not in model.peft_config:
-            model_hash = hash_frozen(model.get_base_model())
-        assert model_hash is not None  # TRL has it wherever it asks for reference log-probabilities beforehand
-        if args.temperature != 1.0:
-            dtype += f"-T{args.temperature:g}"
+        adapted = self.ref_model is None and isinstance(model, PeftModel) and "ref" not in model.peft_config
+        if is_deepspeed_zero3_enabled():  # which leaves empty parameters on each process: to TRL all models are one
+            reference = self.accelerator.unwrap_model(self.ref_model or model)
+            return hash_model(reference, frozen_only=adapted, gathered=gathered_by_deepspeed)
+        assert whole is not None  # TRL has it wherever it asks for reference log-probabilities beforehand
+        return hash_model(model, frozen_only=True) if adapted else whole
+
+    def _ref_logps_cache(self) -> RefLogpsCache:
+        args = self.args
+        weights = str((self.ref_model or self.model).dtype).removeprefix("torch.")
+        sharding = "deepspeed" if self.is_deepspeed_enabled else "fsdp" if self.is_fsdp_enabled else None
         folder = Path(args.ref_logps_dir) if args.ref_logps_dir else Path(args.output_dir or ".") / "ref_logps"
-        return RefLogpsCache(folder, model_hash=model_hash, dtype=dtype)
+        return RefLogpsCache(
+            folder, model_hash=self._reference_hash, numbers=numbers_of(args, weights=weights, sharding=sharding)
+        )
 
     def _compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool
@@ -261,7 +250,7 @@ class QRPOTrainer(KTOTrainer):
         if self.aux_loss_enabled:
             tokens["output_router_logits"] = True
         labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
-        with _head_on_completions_only(self.accelerator.device):
+        with head_on_completions_only(self.accelerator.device):
             outputs = model(**tokens, labels=labels, fused_lm_head=True)
             ref_logps = self._ref_logps_of(batch)
         # The first token has no prediction; prompt-learning PEFT puts virtual tokens in front.
@@ -321,6 +310,14 @@ class QRPOTrainer(KTOTrainer):
                 self._collapse.look(summary)
         super().log(logs, start_time)
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Writes the model, whole: under FSDP2 transformers writes none beside the shards of a checkpoint."""
+        if not (self.is_fsdp_enabled and "SHARDED" in str(self.accelerator.state.fsdp_plugin.state_dict_type)):
+            super().save_model(output_dir, _internal_call)
+            return
+        whole = self.accelerator.get_state_dict(self.model)  # on all processes
+        self._save(output_dir, state_dict=whole)
+
     def create_model_card(  # type: ignore[override]  # TRL has fewer arguments than transformers
         self, model_name: str | None = None, dataset_name: str | None = None, tags: str | list[str] | None = None
     ) -> None:
@@ -332,33 +329,3 @@ class QRPOTrainer(KTOTrainer):
         rows = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.accelerator.num_processes
         card = with_options(path.read_text("utf-8"), self.args, steps=self.state.global_step, batch_size=rows)
         write_atomically(path, card)
-
-
-@contextmanager
-def _heads_at(temperature: float) -> Iterator[None]:
-    """Lets the heads that TRL gives to policy and reference divide logits by a temperature."""
-    make = kto_trainer.add_fused_lm_head
-    kto_trainer.add_fused_lm_head = functools.partial(make, temperature=temperature)
-    try:
-        yield
-    finally:
-        kto_trainer.add_fused_lm_head = make
-
-
-@contextmanager
-def _head_on_completions_only(device: torch.device) -> Iterator[None]:
-    """Lets TRL's fused head skip prompts and padding on the CPU, as it does on a GPU.
-
-    TRL decides by whether Triton runs on the device; elsewhere it scores every position, for the sake of devices that
-    compile one kernel per shape. On a CPU that is waste: SmolLM2-135M's head takes 34% (float32) or 50% (bfloat16) of a
-    step with prompts of 180 and completions of 70 tokens, and 10% or 20% this way.
-    """
-    if device.type != "cpu":
-        yield
-        return
-    decide = trl_utils._use_triton  # noqa: SLF001
-    trl_utils._use_triton = lambda device: True  # noqa: SLF001
-    try:
-        yield
-    finally:
-        trl_utils._use_triton = decide  # noqa: SLF001

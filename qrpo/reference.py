@@ -1,0 +1,84 @@
+"""The reference model of a trainer whatever it is wrapped in: its hash, its number format, and itself in shards."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from accelerate import Accelerator
+from peft import PeftModel
+from torch import nn
+from trl.models import prepare_fsdp
+
+from qrpo.trainer_config import QRPOConfig
+
+Gathered = Callable[[torch.Tensor], AbstractContextManager[object]]
+"""Makes a tensor whole on all processes, inside the block."""
+
+
+def hash_model(model: nn.Module, *, frozen_only: bool, gathered: Gathered = nullcontext) -> str:
+    """The hash of a model's weights, that of `trl.trainer.utils.hash_module`; the same on all processes.
+
+    Args:
+        model: not wrapped by an engine.
+        frozen_only: leave out what is trained. With a PEFT adapter what is left is the model without it, so that full
+            fine-tuning and LoRA share what they know of the reference.
+        gathered: for weights of which each process has a part.
+    """
+    tensors = {
+        # PEFT's names for what it wraps
+        name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".original_module.", "."): tensor
+        for name, tensor in model.state_dict(keep_vars=True).items()
+        if not (frozen_only and tensor.requires_grad)
+    }
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        with gathered(tensors[name]):
+            tensor = tensors[name].detach().cpu()
+            sha.update(str(tensor.dtype).encode())
+            if tensor.dtype in {torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2}:
+                tensor = tensor.float()  # numpy has no such types
+            sha.update(tensor.numpy().tobytes())
+    return sha.hexdigest()
+
+
+def gathered_by_deepspeed(tensor: torch.Tensor) -> AbstractContextManager[object]:
+    """See `Gathered`: of ZeRO-3."""
+    import deepspeed  # imported late, as TRL does: it changes the process
+
+    block: AbstractContextManager[object] = deepspeed.zero.GatheredParameters([tensor])
+    return block
+
+
+def numbers_of(args: QRPOConfig, *, weights: str, sharding: str | None) -> str:
+    """Names what log-probabilities are computed in: the same weights differ by up to some nats per completion.
+
+    Args:
+        args: of the trainer.
+        weights: their type.
+        sharding: by what, if at all.
+    """
+    name = weights
+    if args.bf16 or args.fp16:
+        name = "bf16" if args.bf16 else "fp16"
+        # Autocast computes some of it in float32; what shards casts the weights.
+        name += f"-{sharding}" if sharding is not None else ""
+    return name if args.temperature == 1.0 else f"{name}-T{args.temperature:g}"
+
+
+def sharded_without_adapter(model: nn.Module, accelerator: Accelerator) -> nn.Module:
+    """The reference under FSDP before training, which shards the policy; till then TRL leaves that on the CPU."""
+    copied = copy.deepcopy(model)
+    assert isinstance(copied, PeftModel)  # else TRL has loaded a reference
+    if "ref" in copied.peft_config:
+        copied.set_adapter("ref")
+    else:
+        copied.base_model.disable_adapter_layers()  # type: ignore[operator]  # PEFT hands on what the model has
+    for parameter in copied.parameters():
+        parameter.requires_grad = False
+    sharded = prepare_fsdp(copied, accelerator)
+    assert isinstance(sharded, nn.Module)
+    return sharded
