@@ -99,6 +99,9 @@ def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Inte
     Raises:
         ValueError: no row is left to train on.
     """
+    if config.train.deepspeed_plugin is not None:
+        # transformers looks at that of the options made last, which were defaults to compare with, and are gone again.
+        config.train.deepspeed_plugin.set_deepspeed_weakref()
     model = load_trainable(config.model, work.policy)
     reference = None if work.reference is None else load_trainable(config.model, work.reference)
     with _forward_bar(reference or model, display, "reference log-probabilities", work.used):
