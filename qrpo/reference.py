@@ -1,4 +1,4 @@
-"""The reference model of a trainer whatever it is wrapped in: its hash, its number format, and itself in shards."""
+"""The reference model of a trainer, whatever it is wrapped in: its hash, number format and batches; itself in shards."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import copy
 import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import torch
 from accelerate import Accelerator
 from peft import PeftModel
 from torch import nn
+from torch.utils.data import DataLoader
+from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl.models import prepare_fsdp
 
+from qrpo.encoding import Tokens, padded
 from qrpo.trainer_config import QRPOConfig
 
 Gathered = Callable[[torch.Tensor], AbstractContextManager[object]]
@@ -45,12 +49,39 @@ def hash_model(model: nn.Module, *, frozen_only: bool, gathered: Gathered = null
     return sha.hexdigest()
 
 
+def reference_hash(model: nn.Module, *, without_adapter: bool, whole: str | None) -> str:
+    """The hash of the reference.
+
+    Args:
+        model: the reference, or the policy where that is the same; not wrapped by an engine.
+        without_adapter: the reference is the model under a PEFT adapter.
+        whole: the hash of all weights, as TRL has it.
+    """
+    if is_deepspeed_zero3_enabled():  # which leaves empty parameters on each process: to TRL all models are one
+        return hash_model(model, frozen_only=without_adapter, gathered=gathered_by_deepspeed)
+    assert whole is not None  # TRL has it wherever it asks for reference log-probabilities beforehand
+    return hash_model(model, frozen_only=True) if without_adapter else whole
+
+
 def gathered_by_deepspeed(tensor: torch.Tensor) -> AbstractContextManager[object]:
     """See `Gathered`: of ZeRO-3."""
     import deepspeed  # imported late, as TRL does: it changes the process
 
     block: AbstractContextManager[object] = deepspeed.zero.GatheredParameters([tensor])
     return block
+
+
+def batches_of(
+    sequences: list[Tokens], *, batch_size: int, multiple: int | None, accelerator: Accelerator
+) -> DataLoader[Tokens]:
+    """Padded batches in order, dealt to the processes."""
+    loader: DataLoader[Tokens] = DataLoader(
+        sequences,  # type: ignore[arg-type]  # a list will do
+        batch_size=batch_size,
+        collate_fn=partial(padded, multiple=multiple),
+    )
+    prepared: DataLoader[Tokens] = accelerator.prepare(loader)
+    return prepared
 
 
 def numbers_of(args: QRPOConfig, *, weights: str, sharding: str | None) -> str:

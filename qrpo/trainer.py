@@ -20,7 +20,6 @@ from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from peft import PeftConfig, PeftModel
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
-from torch.utils.data import DataLoader
 from transformers import (
     BitsAndBytesConfig,
     DataCollator,
@@ -29,20 +28,19 @@ from transformers import (
     ProcessorMixin,
     TrainerCallback,
 )
-from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl.models import prepare_deepspeed
 from trl.trainer.kto_trainer import KTOTrainer
 
 from qrpo.artifacts import write_atomically
 from qrpo.collapse import CollapseWatch
-from qrpo.encoding import AnyDataset, Tokens, padded, prepare_dataset
-from qrpo.metrics import COLUMNS, summarise
+from qrpo.encoding import AnyDataset, Tokens, prepare_dataset
+from qrpo.metrics import COLUMNS, as_rows, summarise
 from qrpo.model_card import METHODS, with_options
 from qrpo.objectives import Scores
 from qrpo.pairwise import PairCollator
 from qrpo.pointwise import PointwiseCollator
 from qrpo.ref_logps import RefLogpsCache, completed
-from qrpo.reference import gathered_by_deepspeed, hash_model, numbers_of, sharded_without_adapter
+from qrpo.reference import batches_of, numbers_of, reference_hash, sharded_without_adapter
 from qrpo.trainer_config import QRPOConfig
 from qrpo.trl_head import head_on_completions_only, heads_at
 
@@ -201,21 +199,13 @@ class QRPOTrainer(KTOTrainer):
             model = self._precompute_engine  # type: ignore[assignment]  # declared as None
         elif self.ref_model is None and self.is_fsdp_enabled and not isinstance(self.model, FSDPModule):
             model = sharded_without_adapter(self.model, self.accelerator)
-        collate = functools.partial(padded, multiple=self._pointwise.pad_to_multiple_of)
-        loader: DataLoader[Tokens] = DataLoader(
-            sequences,  # type: ignore[arg-type]  # a list will do
-            batch_size=batch_size,
-            collate_fn=collate,
+        batches = batches_of(
+            sequences, batch_size=batch_size, multiple=self._pointwise.pad_to_multiple_of, accelerator=self.accelerator
         )
-        batches = tqdm(
-            self.accelerator.prepare(loader),
-            desc=f"Reference, {name} rows",
-            disable=self.args.disable_tqdm,
-            leave=False,
-        )
+        shown = tqdm(batches, desc=f"Reference, {name} rows", disable=self.args.disable_tqdm, leave=False)
         logps: list[float] = []
         with head_on_completions_only(self.accelerator.device):
-            for batch in batches:
+            for batch in shown:
                 sums, _ = self.compute_ref_log_probs(model, batch)  # type: ignore[no-untyped-call]
                 logps += self.accelerator.gather_for_metrics(sums.float()).tolist()
         return logps
@@ -223,14 +213,10 @@ class QRPOTrainer(KTOTrainer):
     @functools.cached_property
     def _reference_hash(self) -> str:
         """Of the weights as they were given: an engine changes their type."""
-        model, whole = self.model, self._precompute_model_hash
-        # Without its adapter the model is the reference, unless TRL made a frozen copy of a trained adapter ("ref").
-        adapted = self.ref_model is None and isinstance(model, PeftModel) and "ref" not in model.peft_config
-        if is_deepspeed_zero3_enabled():  # which leaves empty parameters on each process: to TRL all models are one
-            reference = self.accelerator.unwrap_model(self.ref_model or model)
-            return hash_model(reference, frozen_only=adapted, gathered=gathered_by_deepspeed)
-        assert whole is not None  # TRL has it wherever it asks for reference log-probabilities beforehand
-        return hash_model(model, frozen_only=True) if adapted else whole
+        # TRL has made a frozen copy of an adapter that was trained before ("ref").
+        adapted = self.ref_model is None and isinstance(self.model, PeftModel) and "ref" not in self.model.peft_config
+        reference = self.accelerator.unwrap_model(self.ref_model or self.model)
+        return reference_hash(reference, without_adapter=adapted, whole=self._precompute_model_hash)
 
     def _ref_logps_cache(self) -> RefLogpsCache:
         args = self.args
@@ -264,9 +250,10 @@ class QRPOTrainer(KTOTrainer):
             tokens=counts.sum(-1).view(shape),
         )
         # A mean over rows, not over weights: the same whichever way the rows are split into batches of one size.
-        loss = (batch["weight"] * self._objective.losses(scores, batch)).mean()
+        losses = batch["weight"] * self._objective.losses(scores, batch)
+        loss = losses.mean()
         entropy_sum = (outputs.entropy[:, positions] * counts).sum(-1).view(shape)
-        self._keep(scores, batch, entropy_sum)
+        self._keep(scores, batch, {"entropy_sum": entropy_sum, "loss": losses[:, None].expand(shape)})
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * outputs.aux_loss
         if return_outputs:  # `predict` wants logits, which the fused head never builds
@@ -284,26 +271,28 @@ class QRPOTrainer(KTOTrainer):
         logps: Tensor = self.compute_ref_log_probs(model, batch)[0]  # type: ignore[no-untyped-call]
         return logps
 
-    def _keep(self, scores: Scores, batch: dict[str, Tensor], entropy_sum: Tensor) -> None:
+    def _keep(self, scores: Scores, batch: dict[str, Tensor], more: dict[str, Tensor]) -> None:
         """Keeps a batch's statistics for the log: beside gradients all that processes exchange in a step."""
         known = {
             "logps": scores.logps,
             "reward": batch["reward"].view(scores.logps.shape),
-            "entropy_sum": entropy_sum,
             "tokens": scores.tokens,
             **({} if scores.ref_logps is None else {"logratio": scores.logratio}),
             **self._objective.statistics(scores, batch),
+            **more,
         }
-        none = torch.full_like(scores.logps, torch.nan)
-        columns = [known.get(name, none).detach().float() for name in COLUMNS]
-        rows = self.accelerator.gather_for_metrics(torch.stack(columns, dim=-1))  # [rows, completions, columns]
+        rows = self.accelerator.gather_for_metrics(as_rows(known))  # of all processes, each once
         self._rows["train" if self.model.training else "eval"].append(rows.flatten(0, 1))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the statistics of all rows since the last line."""
         mode = "train" if self.model.training else "eval"
         if self._rows[mode]:
-            summary = summarise(torch.cat(self._rows[mode]), pass_reward=self.args.pass_reward)
+            rows = torch.cat(self._rows[mode])
+            summary = summarise(rows, pass_reward=self.args.pass_reward)
+            if "eval_loss" in logs and not self.aux_loss_enabled:
+                # transformers takes the mean of batches, in which rows are repeated until all processes have as many.
+                summary["loss"] = rows[:, COLUMNS.index("loss")].double().mean().item()
             self._metrics[mode].update({name: [value] for name, value in summary.items()})
             self._rows[mode].clear()
             if mode == "train" and self.is_world_process_zero():
