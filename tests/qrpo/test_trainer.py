@@ -38,6 +38,7 @@ HOOKS = {
     "_precompute_ref_logps": ["self", "dataset", "name", "batch_size"],
     "_compute_loss": ["self", "model", "inputs", "return_outputs"],
     "log": ["self", "logs", "start_time"],
+    "save_model": ["self", "output_dir", "_internal_call"],
     "create_model_card": ["self", "model_name", "dataset_name", "tags"],
 }
 USED = {"compute_ref_log_probs": ["self", "model", "inputs"]}
