@@ -1,4 +1,4 @@
-"""The reference model of a trainer, in whatever it is wrapped: its hash, number format and batches; itself in shards."""
+"""A trainer's reference model, in whatever it is wrapped: its hash, number format and batches; itself in shards."""
 
 from __future__ import annotations
 
