@@ -24,7 +24,7 @@ use_cpu: true
 bf16: false
 gradient_checkpointing: false
 learning_rate: 1.0e-2
-num_train_epochs: 6
+num_train_epochs: 4
 per_device_train_batch_size: 8
 logging_steps: 1
 save_steps: 8
@@ -114,7 +114,10 @@ def test_a_signal_to_one_process_stops_all_at_one_step_and_training_goes_on_from
     evaluated = [*one, *command("stopped"), "--stage", "evaluate", "--eval_checkpoints"]
     subprocess.run(evaluated, check=True, capture_output=True)
     steps = sorted((tmp_path / "stopped" / "evaluate").glob("step-*.heldout.jsonl"))
-    assert [path.name for path in steps] == ["step-16.heldout.jsonl", "step-8.heldout.jsonl"]  # of 18
+    assert [path.name for path in steps] == [
+        "step-16.heldout.jsonl",
+        "step-8.heldout.jsonl",
+    ]
 
 
 def test_what_runs_in_one_process_is_refused_by_all_with_one_message(
