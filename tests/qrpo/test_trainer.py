@@ -235,6 +235,12 @@ def test_rows_may_have_different_numbers_of_references(make_trainer: MakeTrainer
     assert train_log(trainer)[0]["quantile"] == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
 
 
+def test_draws_are_those_of_the_runs_seed(make_trainer: MakeTrainer, rows: MakeRows) -> None:
+    first, again, other = (list(make_trainer(rows(), seed=seed).train_dataset["draw"]) for seed in (0, 0, 1))
+    assert first == again
+    assert not set(first) & set(other)
+
+
 def test_a_step_gathers_once(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, rows: MakeRows) -> None:
     trainer = make_trainer(rows(), max_steps=3)
     gathered: list[tuple[int, ...]] = []
