@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from qrpo.config import CONFIGS
+from qrpo.config import CONFIGS, parse
+from qrpo.display import Display
+from qrpo.errors import PipelineError
+from qrpo.interrupts import Interrupts
 from qrpo.processes import in_any, index, is_main, refuse_several
+from qrpo.train_code import run
 
 OPTIONS = """
 max_new_tokens: 6
@@ -62,8 +66,7 @@ def scored(
         *("--heldout_problems", str(toy_problems / "heldout.jsonl")),
     ]
     for stage in ("generate", "score"):
-        command = [sys.executable, "-m", "qrpo.train_code", *options, "--output_dir", str(folder / "run")]
-        subprocess.run([*command, "--stage", stage], check=True, capture_output=True)
+        in_this_process([*options, "--output_dir", str(folder / "run"), "--stage", stage])
     return folder / "run", options
 
 
@@ -74,50 +77,54 @@ def launched(*program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*launcher, *program], capture_output=True, text=True, check=False, timeout=200, env=environ)
 
 
-def test_a_signal_to_one_process_stops_all_at_one_step_and_training_goes_on_from_there(
-    scored: tuple[Path, list[str]], tmp_path: Path
-) -> None:
-    run, options = scored
-    for name in ("whole", "stopped", "alone"):
-        shutil.copytree(run, tmp_path / name)
-    half = ["--stage", "train", "--per_device_train_batch_size", "4"]
+def options_of(scored: tuple[Path, list[str]], run: Path, *more: str) -> list[str]:
+    return [*scored[1], "--output_dir", str(run), *more]
 
-    def command(name: str) -> list[str]:
-        return [*options, "--output_dir", str(tmp_path / name)]
 
-    (tmp_path / "slow.py").write_text(SLOW)
-    done = launched(str(tmp_path / "slow.py"), *command("stopped"), *half)
+HALF = ("--stage", "train", "--per_device_train_batch_size", "4")
+
+
+@pytest.fixture(scope="module")
+def stopped(scored: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that a signal to one of its two processes has ended."""
+    folder = tmp_path_factory.mktemp("stopped")
+    shutil.copytree(scored[0], folder / "run")
+    (folder / "slow.py").write_text(SLOW)
+    done = launched(str(folder / "slow.py"), *options_of(scored, folder / "run", *HALF))
     assert done.returncode != 0
     assert done.stderr.count("the same command continues here") == 1
-    train = tmp_path / "stopped" / "train"
-    assert [path.name for path in train.glob("checkpoint-*")] == ["checkpoint-5"]
-    assert len(list((train / "checkpoint-5").glob("rng_state_*.pth"))) == 2
-    assert not (train / "model").exists()
+    return folder / "run"
 
-    one = [sys.executable, "-m", "qrpo.train_code"]
-    refused = subprocess.run([*one, *command("stopped"), *half], capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
-    assert "training in 2 processes, and this one has 1" in refused.stderr
 
+def in_this_process(options: list[str]) -> None:
+    run(parse(options), Display(quiet=True), Interrupts())
+
+
+def test_a_signal_to_one_process_stops_all_at_one_step(stopped: Path) -> None:
+    [checkpoint] = (stopped / "train").glob("checkpoint-*")
+    assert checkpoint.name == "checkpoint-5"
+    assert len(list(checkpoint.glob("rng_state_*.pth"))) == 2
+    assert not (stopped / "train" / "model").exists()
+
+
+def test_training_goes_on_in_as_many_processes_and_its_checkpoints_are_evaluated_in_one(
+    scored: tuple[Path, list[str]], stopped: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(stopped, tmp_path / "stopped")
+    shutil.copytree(scored[0], tmp_path / "whole")
+    mine = options_of(scored, tmp_path / "stopped", *HALF)
+    with pytest.raises(PipelineError, match="training in 2 processes, and this one has 1"):
+        in_this_process(mine)
     for name in ("whole", "stopped"):
-        done = launched("-m", "qrpo.train_code", *command(name), *half)
+        done = launched("-m", "qrpo.train_code", *options_of(scored, tmp_path / name, *HALF))
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("[3/5] train") == 1
-    subprocess.run([*one, *command("alone"), "--stage", "train"], check=True, capture_output=True)
-    logs = [
-        [json.loads(line) for line in (tmp_path / name / "train" / "log.jsonl").read_text().splitlines()]
-        for name in ("whole", "stopped", "alone")
-    ]
+    logs = [(tmp_path / name / "train" / "log.jsonl").read_text() for name in ("whole", "stopped")]
     assert logs[0] == logs[1]
-    for line, other in zip(logs[0], logs[2], strict=True):
-        assert line == pytest.approx(other, rel=1e-4, abs=1e-4)
-    evaluated = [*one, *command("stopped"), "--stage", "evaluate", "--eval_checkpoints"]
-    subprocess.run(evaluated, check=True, capture_output=True)
+    assert json.loads(logs[0].splitlines()[-1])["step"] == 24
+    in_this_process(options_of(scored, tmp_path / "stopped", "--stage", "evaluate", "--eval_checkpoints"))
     steps = sorted((tmp_path / "stopped" / "evaluate").glob("step-*.heldout.jsonl"))
-    assert [path.name for path in steps] == [
-        "step-16.heldout.jsonl",
-        "step-8.heldout.jsonl",
-    ]
+    assert [path.name for path in steps] == ["step-16.heldout.jsonl", "step-8.heldout.jsonl"]
 
 
 def test_what_runs_in_one_process_is_refused_by_all_with_one_message(
