@@ -251,8 +251,8 @@ def test_a_refreshed_reference_is_the_policy_of_that_time_until_the_next(
 
 
 def cached(folder: Path) -> dict[bytes, float]:
-    model, _, dtype = folder.name.rpartition("-")
-    return RefLogpsCache(folder.parent, model_hash=model, dtype=dtype).load()
+    model, _, numbers = folder.name.partition("-")
+    return RefLogpsCache(folder.parent, model_hash=model, numbers=numbers).load()
 
 
 def test_a_finished_run_cannot_be_made_longer_unnoticed(whole_run: Path, arguments: list[str]) -> None:
