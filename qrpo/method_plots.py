@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from qrpo.comparison import length_bias
-from qrpo.methods import INITIAL, Estimate, Method
+from qrpo.methods import INITIAL, Estimate, Method, seeds_of
 from qrpo.plots import AFTER, BEFORE, GAIN, INK, LOSS, MUTED, STYLE, svg, verdict_bars
 
 _COLUMNS = 3
@@ -22,7 +22,7 @@ _LOG_RATIOS = {"passed": ("logratio_pass", GAIN, "-"), "failed": ("logratio_fail
 
 
 def rewards_by_method(found: Sequence[Method], names: Sequence[str]) -> str:
-    """Rewards, pass@1 and pass@K on the reporting half: a thin line over problems, a thick one over training seeds."""
+    """Rewards, pass@1 and pass@K on the reporting half: a thin line over problems, a thick one over seeds."""
     with style.context(STYLE):
         figure = Figure(figsize=(9.6, 0.5 * len(found) + 1.3))
         shown = {
@@ -42,7 +42,7 @@ def rewards_by_method(found: Sequence[Method], names: Sequence[str]) -> str:
 
 
 def log_ratios(found: Sequence[Method], names: Sequence[str]) -> str:
-    """Mean log-ratios of completions that passed and that failed, over training; a line per training seed."""
+    """Mean log-ratios of completions that passed and that failed, over training; a line per replicate."""
     drawn = [
         (name, [run.log() for run, _ in method.chosen])
         for name, method in zip(names, found, strict=True)
@@ -120,11 +120,11 @@ def _estimates(axes: Axes, estimates: Sequence[Estimate], found: Sequence[Method
         axes.plot([low, high], [row, row], color=colour, linewidth=1.4, label="95% over problems" if first else "")
         if known.over_seeds is not None:
             low, high = (100 * value for value in known.over_seeds)
-            label = "95% over training seeds" if first else ""
+            label = f"95% over {seeds_of(found)}" if first else ""
             axes.plot([low, high], [row, row], color=colour, linewidth=6, alpha=0.3, label=label, solid_capstyle="butt")
             axes.scatter(100 * known.by_run, [row] * len(known.by_run), s=14, color=colour, alpha=0.6, linewidths=0)
         axes.scatter([100 * known.mean], [row], s=42, color=colour, zorder=4, label="mean" if first else "")
-    low, high = axes.get_xlim()  # two training seeds can give an interval that exceeds what there is
+    low, high = axes.get_xlim()  # two replicates can give an interval that exceeds what there is
     axes.set(title=title, xlim=(max(low, -1), min(high, 101)), ylim=(-0.6, len(found) - 0.4))
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0, labelcolor=INK)

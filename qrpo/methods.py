@@ -1,7 +1,7 @@
 """One line per algorithm from many runs: its best options and checkpoint, with what is known of how sure that is.
 
 The choice is made by the selection half of the held-out problems, over all options and checkpoints, by the mean over
-training seeds; everything that is told of the chosen one is from the reporting half.
+replicates; everything that is told of the chosen one is from the reporting half.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LABELS = {"qrpo": "QRPO", "dpo": "DPO", "rebel": "REBEL", "simpo": "SimPO", "sft
 
 
 class Estimate(NamedTuple):
-    """A mean on the reporting half, over training seeds and problems; intervals are of 95%."""
+    """A mean on the reporting half, over replicates and problems; intervals are of 95%."""
 
     mean: float
     by_run: NDArray[np.float64]
@@ -34,7 +34,8 @@ class Estimate(NamedTuple):
     by_problem: NDArray[np.float64]
     """Means over runs, [problems]."""
     over_seeds: Interval | None
-    """Student's, of the mean of `by_run`; None for one run. What training again would give, on the same problems."""
+    """Student's, of the mean of `by_run`; None for one run. What other seeds would give, on the same problems: of
+    whatever they are (`seeds_of`)."""
     over_problems: Interval
     """Bootstrap of the mean of `by_problem`. What other problems would give, with the same trained models."""
 
@@ -97,10 +98,24 @@ def best_and_ties(found: Sequence[Method]) -> tuple[int, set[int]]:
     return best, ties - {best}
 
 
+def seeds_of(found: Sequence[Method]) -> str:
+    """What the intervals over seeds are over, for a caption; `seeds` where that is not the same for all methods."""
+    kinds = set()
+    for method in found:
+        replicates = [run.replicate for run, _ in method.chosen]
+        if method.reward.over_seeds is not None:
+            ways = (
+                ("training", {item.seed for item in replicates}),
+                ("sampling", {item.sampling_seed for item in replicates}),
+            )
+            kinds.add(" and ".join(name for name, seeds in ways if len(seeds) > 1))
+    return f"{kinds.pop()} seeds" if len(kinds) == 1 else "seeds"
+
+
 def is_worse(one: Estimate, other: Estimate) -> bool:
     """Whether both kinds of chance are unlikely to explain the difference, each at 95%.
 
-    Over problems: paired bootstrap. Over training seeds, where both have two at least: Welch's interval.
+    Over problems: paired bootstrap. Over replicates, where both have two at least: Welch's interval.
     """
     differences = other.by_problem - one.by_problem
     if bootstrap_interval(differences, resamplings=_RESAMPLINGS, seed=0).low <= 0:
@@ -114,8 +129,8 @@ def estimate(values: NDArray[np.float64], *, trained: bool = True) -> Estimate:
     """From values of a metric, [runs, problems].
 
     Args:
-        values: one row for each training seed.
-        trained: the runs differ by training; what did not train has no interval over training seeds.
+        values: one row for each replicate.
+        trained: the runs differ by training; what did not train has no interval over them.
     """
     by_run, by_problem = values.mean(axis=1), values.mean(axis=0)
     return Estimate(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from qrpo.finished_runs import model_name
-from qrpo.methods import Method
+from qrpo.methods import Method, seeds_of
 from qrpo.plots import MUTED, SERIES, STYLE, svg
 from qrpo.scaling import Scaling
 
@@ -19,12 +19,13 @@ _COLUMNS = 3
 
 
 def rewards_by_references(lines: Sequence[Scaling], initial: Sequence[Method]) -> str:
-    """Rewards on the reporting half, a panel for each beta: thin lines over problems, thick ones over training seeds.
+    """Rewards on the reporting half, a panel for each beta: thin lines over problems, thick ones over seeds.
 
     Args:
         lines: one at least.
         initial: the models that training began with, for comparison.
     """
+    points = [point for line in lines for point in line.points]
     betas = sorted({line.beta for line in lines})
     kinds = sorted({(line.name, line.model) for line in lines})
     several = len({model for _, model in kinds}) > 1
@@ -44,12 +45,12 @@ def rewards_by_references(lines: Sequence[Scaling], initial: Sequence[Method]) -
             axes.set(title=f"β = {beta:g}")
         for unused in panels[len(betas) :]:
             unused.set_axis_off()
-        _axis(panels[: len(betas)], sorted({point.num_refs or 1 for line in lines for point in line.points}))
+        _axis(panels[: len(betas)], sorted({point.num_refs or 1 for point in points}))
         for left in panels[::columns]:
             left.set_ylabel("Fraction of tests passed, %")
         panels[0].plot([], [], color=MUTED, linewidth=1.2, label="95% over problems")
-        if any(point.reward.over_seeds is not None for line in lines for point in line.points):
-            panels[0].plot([], [], color=MUTED, linewidth=6, alpha=0.3, label="95% over training seeds")
+        if any(point.reward.over_seeds is not None for point in points):
+            panels[0].plot([], [], color=MUTED, linewidth=6, alpha=0.3, label=f"95% over {seeds_of(points)}")
         labelled = {
             label: handle
             for axes in panels
@@ -81,5 +82,5 @@ def _axis(panels: Sequence[Axes], numbers: Sequence[int]) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set(xlabel="number of references", xlim=(numbers[0] / 1.35, numbers[-1] * 1.35))
         axes.tick_params(labelbottom=True)
-    low, high = panels[0].get_ylim()  # two training seeds can give an interval that exceeds what there is
+    low, high = panels[0].get_ylim()  # two replicates can give an interval that exceeds what there is
     panels[0].set_ylim(max(low, -1), min(high, 101))

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from qrpo.finished_runs import FinishedRun, model_name
-from qrpo.methods import INITIAL, Estimate, Method, best_and_ties
+from qrpo.methods import INITIAL, Estimate, Method, best_and_ties, seeds_of
 
 _TEX = {
     **{char: f"\\{char}" for char in "&%$#_{}"},
@@ -32,7 +32,7 @@ _TEX_HEADS = {"beta": r"$\beta$", "learning rate": "rate", "references": "refs",
 _LEGEND = (
     "Rewards are mean fractions of tests passed, in percent. Options and checkpoint of each method are those with the "
     "best mean on the selection half of the held-out problems; the other columns are from the reporting half. ± and "
-    "brackets are 95% intervals: ± over training seeds (Student), brackets over problems (bootstrap). "
+    "brackets are 95% intervals: ± over {seeds} (Student), brackets over problems (bootstrap). "
     "pass@k: all tests pass; unbiased. KL: to the initial model, k3, nats per completion, over all held-out problems. "
     "Step: of the optimizer; of online QRPO the iteration. Chosen of: options times checkpoints, of which this is the "
     "best. "
@@ -78,7 +78,7 @@ def markdown(found: Sequence[Method]) -> str:
         elif place in ties:
             cells[REWARD] = f"<u>{cells[REWARD]}</u>"
         lines.append(_row(cells.values()))
-    return "\n".join([*lines, "", f"{_LEGEND}Bold: the best reward; underlined: not worse beyond chance.", ""])
+    return "\n".join([*lines, "", f"{_legend(found)}Bold: the best reward; underlined: not worse beyond chance.", ""])
 
 
 def terminal(found: Sequence[Method]) -> Table:
@@ -105,7 +105,7 @@ def latex(found: Sequence[Method]) -> str:
     group = f"\\multicolumn{{{len(reported)}}}{{c}}{{reporting half}}"
     lines = [
         "% needs \\usepackage{booktabs}",
-        *(f"% {line}" for line in textwrap.wrap(_LEGEND, 110)),
+        *(f"% {line}" for line in textwrap.wrap(_legend(found), 110)),
         "{\\setlength{\\tabcolsep}{3.5pt}%",
         f"\\begin{{tabular}}{{@{{}}l{'r' * (len(columns) - 1)}@{{}}}}",
         "\\toprule",
@@ -128,6 +128,10 @@ def latex(found: Sequence[Method]) -> str:
 def tex_escaped(text: str) -> str:
     """Text that LaTeX sets as it is."""
     return "".join(_TEX.get(char, char) for char in text)
+
+
+def _legend(found: Sequence[Method]) -> str:
+    return _LEGEND.format(seeds=seeds_of(found))
 
 
 def _tex_number(text: str) -> str:

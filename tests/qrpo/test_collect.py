@@ -136,6 +136,19 @@ def test_runs_that_are_missing_unfinished_or_there_twice_are_named_and_skipped(
     assert "4 runs;" in written
 
 
+def test_captions_name_the_seeds_in_which_replicates_differ(make_run: Make, made_up: Any, tmp_path: Path) -> None:
+    rates = {0: [0.2] * 8, 8: [0.3] * 8}
+    for seed in range(2):
+        for refs in (1, 3):
+            both = {"seed": seed, "sampling_seed": seed, "num_refs": refs}
+            make_run(tmp_path / f"run {seed} {refs}", made_up(algorithm="qrpo", rates=rates, **both))
+    gather(list(tmp_path.glob("run *")), tmp_path / "out")
+    texts = {path.name: " ".join(path.read_text().split()) for path in (tmp_path / "out").iterdir()}
+    for name in ("table.md", "rewards.svg", "references.svg"):
+        assert "over training and sampling seeds" in texts[name]
+    assert "over training and sampling seeds" in texts["table.tex"].replace("% ", "")
+
+
 def test_nothing_finished_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "out")]) == 1
     assert "none of the 2 folders holds a finished run" in capsys.readouterr().err

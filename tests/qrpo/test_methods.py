@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qrpo.finished_runs import LAST, FinishedRun, read_run
-from qrpo.methods import Estimate, best_and_ties, estimate, is_worse, methods
+from qrpo.methods import Estimate, best_and_ties, estimate, is_worse, methods, seeds_of
 
 Make = Callable[[Path, Any], Path]
 PROBLEMS = 12
@@ -163,7 +163,31 @@ def spread(center: float, seeds: list[float]) -> Estimate:
     return estimate(np.array([[center + shift] * 20 for shift in seeds]))
 
 
-def test_worse_needs_to_be_so_over_problems_and_over_training_seeds() -> None:
+@pytest.mark.parametrize(
+    ("seeds", "caption"),
+    [
+        ([("qrpo", 0, 0), ("qrpo", 1, 0), ("dpo", 5, 0)], "training seeds"),
+        ([("qrpo", 0, 0), ("qrpo", 0, 1)], "sampling seeds"),
+        ([("qrpo", 0, 0), ("qrpo", 1, 1), ("dpo", 2, 0), ("dpo", 1, 1)], "training and sampling seeds"),
+        ([("qrpo", 0, 0), ("qrpo", 1, 1), ("dpo", 0, 0), ("dpo", 1, 0)], "seeds"),
+    ],
+)
+def test_intervals_are_over_the_seeds_in_which_replicates_differ(
+    runs: Callable[..., list[FinishedRun]], seeds: list[tuple[str, int, int]], caption: str
+) -> None:
+    """That initial models are of several sampling seeds says nothing."""
+    found = methods(
+        runs(
+            *(
+                {"algorithm": algorithm, "seed": seed, "sampling_seed": sampling_seed, "rates": {0: 0.1, 8: 0.2}}
+                for algorithm, seed, sampling_seed in seeds
+            )
+        )
+    )
+    assert seeds_of(found) == caption
+
+
+def test_worse_needs_to_be_so_over_problems_and_over_replicates() -> None:
     good = spread(0.6, [0.0, 0.01, -0.01])
     assert is_worse(spread(0.5, [0.0, 0.01, -0.01]), good)
     assert not is_worse(spread(0.5, [0.0, 0.2, -0.2]), good)  # training again might turn it round
