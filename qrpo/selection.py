@@ -1,4 +1,4 @@
-"""Which checkpoint is best: chosen on one half of the held-out problems, reported on the other."""
+"""Which checkpoint is best: chosen by its mean reward on one half of the held-out problems, reported on the other."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from qrpo.comparison import Metric, by_seed, compare, metrics
 from qrpo.halves import Halves
 from qrpo.records import ScoredRollout
 from qrpo.results import HalfMeans, SelectionResult, StepResult
-
-CHOSEN_BY = "pass_fraction"
-"""The metric by which checkpoints are chosen, as in the paper: the mean reward."""
 
 
 def select(
