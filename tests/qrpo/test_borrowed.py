@@ -107,18 +107,33 @@ def test_it_can_be_started_again_and_by_stage(start: Start, base: Path, borrower
     assert (borrower / "train" / "log.jsonl").stat().st_mtime_ns == stamp
 
 
-def test_all_algorithms_collect_on_the_same_completions(
+def test_all_algorithms_and_seeds_collect_on_the_same_completions(
     start: Start, base: Path, borrower: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From another working folder, with a path that was relative when the run was started; options of all stages."""
-    monkeypatch.chdir(base.parent)
-    start(tmp_path / "dpo", "--completions_from", base.name, "--algorithm", "dpo")
+    """One command each, from another working folder, with a path that was relative when the run was started.
+
+    Their initial model is evaluated with the same completions; options of all stages are collected.
+    """
+    before = state(base)
+    kinds = {name: ("--algorithm", name) for name in ("dpo", "rebel", "simpo", "sft")} | {"again": ("--seed", "7")}
+    for name, options in kinds.items():
+        monkeypatch.chdir(base.parent)
+        start(tmp_path / name, "--completions_from", base.name, *options)
+    assert state(base) == before
     monkeypatch.chdir(tmp_path)
+    runs = [borrower, *(tmp_path / name for name in kinds)]
+    for split in ("train", "heldout"):
+        assert len({(run / "evaluate" / f"before.{split}.jsonl").read_bytes() for run in runs}) == 1
+    assert len({(run / "train" / "model" / "model.safetensors").read_bytes() for run in runs}) == len(runs)
     console = Console(file=io.StringIO(), width=200)
-    collect([borrower, tmp_path / "dpo"], tmp_path / "out", console)
-    assert "2 runs" in console.file.getvalue()  # type: ignore[attr-defined]
+    collect(runs, tmp_path / "out", console)
+    assert "6 runs" in console.file.getvalue()  # type: ignore[attr-defined]
     lines = (tmp_path / "out" / "results.csv").read_text()
-    assert lines.count('""num_completions"": 8') == lines.count('""which_block"": ""last""') == 2 * 2
+    assert lines.count('""num_completions"": 8') == lines.count('""which_block"": ""last""') == 6 * 2
+    table = (tmp_path / "out" / "table.md").read_text().splitlines()
+    seeds = {row.split("|")[1].strip(): row.split("|")[-3].strip() for row in table if row.startswith("|")}
+    once = dict.fromkeys(("initial model", "DPO", "REBEL", "SimPO", "SFT"), "1")
+    assert seeds == {"method": "seeds", "---": "---:", "QRPO": "2", **once}
 
 
 def test_other_options_than_the_completions_were_made_with_are_named(start: Start, base: Path, tmp_path: Path) -> None:
@@ -164,6 +179,7 @@ def test_problems_that_have_changed_are_named(start: Start, base: Path, toy_prob
             lambda base: (base / "config.yaml").write_text("completions_from: /else/where\n"),
             "takes its completions from /else/where itself; give --completions_from /else/where",
         ),
+        (lambda base: (base / "config.yaml").write_text("a: ["), "config.yaml cannot be read"),
     ],
 )
 def test_completions_that_cannot_be_taken_are_refused_with_what_to_do(
@@ -182,10 +198,13 @@ def unfinish(stage: Path) -> None:
 
 
 def test_own_completions_and_anothers_exclude_each_other(
-    start: Start, base: Path, own_run: Path, borrower: Path
+    start: Start, base: Path, own_run: Path, borrower: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(PipelineError, match=r"completions of its own \(generate, score\)"):
         start(own_run, "--completions_from", base)
+    (tmp_path / "run" / "score.shards").mkdir(parents=True)
+    with pytest.raises(PipelineError, match=r"completions of its own \(score\)"):
+        start(tmp_path / "run", "--completions_from", base)
     with pytest.raises(PipelineError, match=f"takes its completions from {base}; give --completions_from"):
         start(borrower)
 

@@ -170,6 +170,26 @@ def test_runs_that_cannot_be_compared_are_refused(
         gather([*folders, odd], tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("eval_completions", "eval_temperature", "eval_top_p", "eval_seeds"),
+        *("max_new_tokens", "stop_after", "which_block", "reward"),
+    ],
+)
+def test_runs_that_were_judged_or_sampled_in_another_way_are_refused(
+    make_run: Make, made_up: Any, tmp_path: Path, option: str
+) -> None:
+    runs = [
+        make_run(tmp_path / name, made_up(algorithm=name, rates={0: [0.1] * 4, 8: [0.1] * 4}))
+        for name in ("qrpo", "dpo")
+    ]
+    with (runs[1] / "config.yaml").open("a") as stream:
+        stream.write(f"{option}: other\n")
+    with pytest.raises(PipelineError, match=f"{option} .* with 'other'"):
+        gather(runs, tmp_path / "out")
+
+
 def test_figures_name_a_model_that_a_run_has_trained_by_its_run(make_run: Make, made_up: Any, tmp_path: Path) -> None:
     rates = {0: [0.1] * 4, 8: [0.1] * 4}
     models = {"dpo": "/somewhere/first run/train/model", "qrpo": "hub/name"}

@@ -192,8 +192,15 @@ def test_worse_needs_to_be_so_over_problems_and_over_replicates() -> None:
     assert is_worse(spread(0.5, [0.0, 0.01, -0.01]), good)
     assert not is_worse(spread(0.5, [0.0, 0.2, -0.2]), good)  # training again might turn it round
     assert not is_worse(good, good)
+    assert is_worse(spread(0.5, [0.0, 0.0]), spread(0.6, [0.0, 0.0]))
     uneven = np.tile(np.linspace(0.0, 1.0, 20), (3, 1))
     assert not is_worse(estimate(uneven), good)  # other problems might turn it round
+
+
+@pytest.mark.parametrize(("better_by", "worse"), [(0.30, False), (0.31, True)])
+def test_over_replicates_worse_is_so_by_welchs_interval(better_by: float, worse: bool) -> None:
+    """Two of 0.05 to each side: variances 0.005 / 2 each, 2 degrees of freedom, half width 4.3027 x 0.0707 = 0.3042."""
+    assert is_worse(spread(0.3, [-0.05, 0.05]), spread(0.3 + better_by, [-0.05, 0.05])) is worse
 
 
 def test_the_best_and_what_cannot_be_told_from_it_are_marked(runs: Callable[..., list[FinishedRun]]) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qrpo.ref_logps import RefLogpsCache, row_digest
+from qrpo.encoding import Tokens
+from qrpo.ref_logps import RefLogpsCache, completed, row_digest
 
 tokens = st.lists(st.integers(0, 200_000), max_size=6)
 
@@ -32,6 +33,22 @@ def test_what_several_runs_saved_is_there_together(tmp_path: Path) -> None:
     second.save({row_digest([1], [3]): -2.5, row_digest([1], [4]): -1e4})
     known = RefLogpsCache(tmp_path, model_hash="f" * 64, numbers="float32").load()
     assert known == {row_digest([1], [2]): -1.5, row_digest([1], [3]): -2.5, row_digest([1], [4]): -1e4}
+
+
+def test_what_is_missing_is_computed_once_the_longest_first_and_goes_where_it_belongs(tmp_path: Path) -> None:
+    cache = RefLogpsCache(tmp_path, model_hash="f" * 64, numbers="float32")
+    cache.save({row_digest([1], [9]): -9.0})
+    rows = [[Tokens([1], [2]), Tokens([1], [9])], [Tokens([1, 1], [4, 5]), Tokens([1], [2])], [Tokens([1], [3, 3])] * 2]
+    asked: list[list[Tokens]] = []
+
+    def compute(sequences: list[Tokens]) -> list[float]:
+        asked.append(sequences)
+        return [-float(sum(completion)) for _, completion in sequences]
+
+    assert completed(rows, cache, compute) == [[-2.0, -9.0], [-9.0, -2.0], [-6.0, -6.0]]
+    assert asked == [[Tokens([1, 1], [4, 5]), Tokens([1], [3, 3]), Tokens([1], [2])]]
+    assert completed(rows, cache, compute) == [[-2.0, -9.0], [-9.0, -2.0], [-6.0, -6.0]]
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("other", [{"model_hash": "0" * 64}, {"numbers": "bf16"}])

@@ -40,6 +40,13 @@ def test_each_point_is_the_best_on_the_selection_half_of_its_beta_and_number(run
         assert [point.reward.mean for point in line.points] == [1.0, 1.0]
 
 
+def test_initial_models_have_lines_of_their_own_and_all_points_the_same_k(run: Callable[..., FinishedRun]) -> None:
+    runs = [run(f"{model} {refs}", model=model, num_refs=refs, pass_k=4) for model in "ab" for refs in (1, 3)]
+    lines = scaling(runs)
+    assert [(line.model, len(line.points)) for line in lines] == [("a", 2), ("b", 2)]
+    assert {(point.model, point.pass_k) for point in lines[0].points} == {("a", 4)}
+
+
 def test_replicates_are_one_point_with_an_interval_over_seeds(run: Callable[..., FinishedRun]) -> None:
     runs = [run(f"{refs} {seed}", num_refs=refs, seed=seed) for refs in (1, 3) for seed in range(2)]
     [line] = scaling(runs)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trl.trainer.utils as trl_utils
+from datasets import Dataset
 from torch import Tensor
 from transformers import LlamaForCausalLM
 from trl import TrlParser
@@ -260,6 +261,13 @@ def test_targets_are_clipped_and_transformed_as_configured(make_trainer: MakeTra
     trainer = make_trainer(rows(), max_steps=1, transform="log", beta=0.5, target_low=-1.0, target_high=1.0)
     trainer.train()
     assert train_log(trainer)[0]["target"] == pytest.approx((-1 - 0.287682 + 0.523248 + 1) / 4, abs=1e-5)
+
+
+def test_the_scale_of_prompts_is_relative_to_training_rows(make_trainer: MakeTrainer, rows: MakeRows) -> None:
+    """Whose references have deviation 1.2910; those that are evaluated on, ten times that."""
+    wide = [{**row, "ref_rewards": [10 * value for value in row["ref_rewards"]]} for row in rows()]
+    trainer = make_trainer(rows(), eval_dataset=Dataset.from_list(wide), transform="scaled_normal_icdf")
+    assert trainer._pointwise.mean_ref_std == pytest.approx(1.2910, abs=1e-4)
 
 
 def test_log_ratios_are_split_into_passing_and_failing(

@@ -1,16 +1,19 @@
 """Reference log-probabilities that runs share through files."""
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import trl.trainer.utils as trl_utils
 from peft import LoraConfig
 from transformers import LlamaForCausalLM
 from trl.trainer.kto_trainer import KTOTrainer
 
-from qrpo.trainer import QRPOTrainer
+from qrpo.reference import hash_model, numbers_of
+from qrpo.trainer import QRPOConfig, QRPOTrainer
 
 # TRL 1.16 calls by their old names what transformers 5.23 has renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")
@@ -92,3 +95,31 @@ def test_hash_under_an_adapter_is_the_hash_of_the_model_without_it(
     config = LoraConfig(r=2, target_modules=["q_proj", "down_proj"], modules_to_save=["norm"], task_type="CAUSAL_LM")
     trainer = make_trainer(rows(), peft_config=config)
     assert trainer._ref_logps_cache().folder.name.startswith(trl_utils.hash_module(make_model())[:32])
+
+
+def test_a_model_in_another_format_has_another_hash_which_is_trls(make_model: MakeModel) -> None:
+    """The numbers themselves are the same."""
+    narrow = make_model().to(torch.bfloat16)
+    hashes = [hash_model(model, frozen_only=False) for model in (narrow, copy.deepcopy(narrow).float())]
+    assert hashes[0] == trl_utils.hash_module(narrow)
+    assert hashes[0] != hashes[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "weights", "sharding", "name"),
+    [
+        ({"bf16": False}, "float32", None, "float32"),
+        ({"bf16": False}, "bfloat16", "fsdp", "bfloat16"),
+        ({"bf16": True}, "float32", None, "bf16"),
+        ({"bf16": True}, "float32", "deepspeed", "bf16-deepspeed"),
+        ({"bf16": False, "fp16": True}, "float32", "fsdp", "fp16-fsdp"),
+        ({"bf16": True, "temperature": 0.5}, "float32", "fsdp", "bf16-fsdp-T0.5"),
+    ],
+)
+def test_what_log_probabilities_are_computed_in_has_a_name(
+    options: dict[str, Any], weights: str, sharding: str | None, name: str
+) -> None:
+    args = QRPOConfig("out", use_cpu=True, temperature=options.pop("temperature", 1.0), bf16=False)
+    for option, value in options.items():
+        setattr(args, option, value)
+    assert numbers_of(args, weights=weights, sharding=sharding) == name
