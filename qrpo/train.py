@@ -58,8 +58,7 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
     that was never stopped.
 
     Raises:
-        PipelineError: a completion has no reward.
-        ValueError: no row is left to train on.
+        PipelineError: a completion has no reward, or no row is left to train on.
     """
     rollouts = RecordFile(config.paths.scored, ScoredRollout)
     with display.wait("reading scored completions"):
@@ -99,7 +98,7 @@ def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Inte
     """Trains from the last checkpoint in the stage's folder, or from the start; writes model and log there.
 
     Raises:
-        ValueError: no row is left to train on.
+        PipelineError: no row is left to train on, or the trainer refuses its options.
     """
     if config.train.deepspeed_plugin is not None:
         # transformers looks at that of the options made last, which were defaults to compare with, and are gone again.
@@ -107,14 +106,17 @@ def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Inte
     model = load_trainable(config.model, work.policy)
     reference = None if work.reference is None else load_trainable(config.model, work.reference)
     with _forward_bar(reference or model, display, "reference log-probabilities", work.used):
-        trainer = QRPOTrainer(
-            model=model,
-            ref_model=reference,
-            args=_arguments(config, stage.path),
-            train_dataset=Dataset.from_list([dict(row) for row in work.rows]),
-            processing_class=load_tokenizer(work.policy, revision=config.model.model_revision),
-            peft_config=get_peft_config(config.model),
-        )
+        try:
+            trainer = QRPOTrainer(
+                model=model,
+                ref_model=reference,
+                args=_arguments(config, stage.path),
+                train_dataset=Dataset.from_list([dict(row) for row in work.rows]),
+                processing_class=load_tokenizer(work.policy, revision=config.model.model_revision),
+                peft_config=get_peft_config(config.model),
+            )
+        except ValueError as error:  # options that exclude each other, or leave no row
+            raise PipelineError(f"training cannot begin: {error}") from error
     trainer.remove_callback(PrinterCallback)
     with PartialState().main_process_first():  # which removes what is not whole
         checkpoint = last_checkpoint(stage.path)

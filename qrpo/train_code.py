@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from qrpo import processes
 from qrpo.interrupts import MESSAGE, Interrupts
@@ -85,11 +85,12 @@ def _tell(error: Exception) -> None:
     if processes.is_main():
         sys.stderr.write(f"error: {error}\n")
         return
+    # Most errors are those of all processes. The launcher ends the others when one has ended: that should be the first,
+    # which says why; where it goes on, this one does.
+    time.sleep(_PATIENCE_S)
     if not isinstance(error, ConfigError | ToldError):
         sys.stderr.write(f"error in process {processes.index()}: {error}\n")
         sys.stderr.flush()
-    # The launcher ends all processes when the first one ends: that should be the one that says why.
-    time.sleep(_PATIENCE_S)
 
 
 def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> None:
@@ -101,12 +102,11 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
         KeyboardInterrupt: the user asked to stop.
     """
     from qrpo.artifacts import Stage
-    from qrpo.borrowed import borrowed_stages
     from qrpo.checkpoints import check_kept
     from qrpo.display import duration
     from qrpo.problems import load_all
     from qrpo.run_options import STAGES
-    from qrpo.shards import has_shards, merge, stages_to_run
+    from qrpo.shards import has_shards, merge
 
     _quieten_libraries()
     if config.run.stage != "train":
@@ -114,11 +114,7 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
     with display.wait("reading problems"):
         load_all(config.data)
     check_kept(config)
-    borrowed = borrowed_stages(config)
-    wanted = stages_to_run(config)
-    if wanted != ("train",):
-        processes.refuse_several(f"--stage {wanted[0]}")
-    with processes.entered(lambda: _prepared(config, wanted), lambda: None):
+    with processes.entered(lambda: _prepared(config), lambda: _plan(config)) as (wanted, borrowed):
         pass
     for name in wanted:
         number = STAGES.index(name) + 1
@@ -140,13 +136,32 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
                 _run_stage(name, config, stage, display, interrupts)
 
 
-@contextmanager
-def _prepared(config: PipelineConfig, wanted: Sequence[str]) -> Iterator[None]:
-    """The run's folder, with its options. Refuses before any work: an hour of sampling should not end in a refusal."""
-    from qrpo.artifacts import check_folder, write_atomically
-    from qrpo.borrowed import borrowed_stages, check_borrowed
+class _Plan(NamedTuple):
+    """What a command has to do."""
+
+    wanted: Sequence[str]
+    """The stages, in order."""
+    borrowed: Sequence[str]
+    """Those that are another run's."""
+
+
+def _plan(config: PipelineConfig) -> _Plan:
+    from qrpo.borrowed import borrowed_stages
+    from qrpo.shards import stages_to_run
 
     borrowed = borrowed_stages(config)
+    return _Plan(stages_to_run(config), borrowed)
+
+
+@contextmanager
+def _prepared(config: PipelineConfig) -> Iterator[_Plan]:
+    """The run's folder, with its options. Refuses before any work: an hour of sampling should not end in a refusal."""
+    from qrpo.artifacts import check_folder, write_atomically
+    from qrpo.borrowed import check_borrowed
+
+    wanted, borrowed = plan = _plan(config)
+    if wanted != ("train",):
+        processes.refuse_several(f"--stage {wanted[0]}")
     for name in borrowed:
         check_borrowed(config, name, _inputs(config, name))
     for name in wanted:
@@ -154,7 +169,7 @@ def _prepared(config: PipelineConfig, wanted: Sequence[str]) -> Iterator[None]:
             check_folder(config.paths.stage(name), stage=name, config=config.stage_options(name))
     config.paths.root.mkdir(parents=True, exist_ok=True)
     write_atomically(config.paths.config, config.to_yaml())
-    yield
+    yield plan
 
 
 def _opened(config: PipelineConfig, name: str) -> AbstractContextManager[Stage]:
