@@ -1,6 +1,7 @@
 """What stands on a terminal and in a log."""
 
 import io
+import threading
 import time
 
 import pytest
@@ -25,6 +26,8 @@ def test_what_is_soon_done_leaves_nothing_in_a_log() -> None:
     out = io.StringIO()
     with Display(Console(file=out)).wait("reading problems"):
         pass
+    waiting = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    assert all(thread.finished.is_set() for thread in waiting)  # cancelled: it says nothing afterwards
     assert out.getvalue() == ""
 
 
