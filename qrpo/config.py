@@ -19,6 +19,7 @@ from qrpo.evaluate_options import EvaluateConfig
 from qrpo.generate_options import GenerateConfig
 from qrpo.models import has_fast_bfloat16
 from qrpo.paths import RunPaths
+from qrpo.problems import NONE
 from qrpo.run_options import STAGES, RunConfig
 from qrpo.score_options import ScoreConfig
 from qrpo.trainer_config import QRPOConfig
@@ -62,7 +63,7 @@ class PipelineConfig:
         for name in ("vllm_python", "tensor_parallel_size"):  # where it runs
             generate.pop(name)
         sampling = {**generate, **how}
-        judging = {name: getattr(self.score, name) for name in ("which_block", "reward")}
+        judging = self.score.judging()
         part: dict[str, object] = {} if self.run.part is None else {"shard": str(self.run.part)}
         match stage:
             case "generate":
@@ -164,6 +165,8 @@ def parse_with(argv: Sequence[str], *more: type, prog: str, description: str) ->
             f"algorithm is {train.algorithm!r}, which compares completions of the model; the generator 'answers' gives "
             "the data set's own: give --algorithm sft, or another --generator"
         )
+    if evaluate.eval_train_problems == 0 and data.heldout_problems in (None, NONE):
+        raise ConfigError("eval_train_problems is 0 and there are no held-out problems, so nothing could be evaluated")
     return Parsed(config, tuple(others))
 
 

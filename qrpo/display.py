@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
@@ -106,8 +107,18 @@ class Display:
         Nothing is left of what is soon done.
         """
         since = time.monotonic()
-        with self.console.status(what) if self.console.is_terminal else nullcontext():
-            yield
+        # A log has no place for what vanishes again; that something takes long is known only when it has.
+        told = threading.Timer(_WORTH_A_LINE_S, self.note, [f"{what} ..."])
+        told.daemon = True
+        try:
+            if self.console.is_terminal:
+                with self.console.status(what):
+                    yield
+            else:
+                told.start()
+                yield
+        finally:
+            told.cancel()
         took = time.monotonic() - since
         if took >= _WORTH_A_LINE_S:
             self.note(f"{what}: {duration(took)}")

@@ -48,8 +48,7 @@ def evaluate(config: PipelineConfig, stage: Stage, display: Display, trained: Tr
     Raises:
         InfrastructureError: the sandbox failed; run the stage again.
     """
-    splits: tuple[Split, ...] = ("train", "heldout")
-    problems = {split: found for split in splits if (found := load_split(config.data, split))}
+    problems = evaluated_problems(config)
     sampled, kl_rows = _sample(config, stage, display, problems, trained)
     with make_reward(config) as reward:
         scored = {
@@ -98,6 +97,16 @@ def evaluate(config: PipelineConfig, stage: Stage, display: Display, trained: Tr
     stage.finish([path.name for path in [*written, *(config.paths.evaluated(*part) for part in scored)]])
     for journal in stage.path.glob("*.part.jsonl"):
         journal.unlink()
+
+
+def evaluated_problems(config: PipelineConfig) -> dict[Split, list[Problem]]:
+    """The problems of each side that a model is looked at with; a side without any is left out."""
+    train, heldout = load_split(config.data, "train"), load_split(config.data, "heldout")
+    wanted = config.evaluate.eval_train_problems
+    if wanted is not None and wanted < len(train):
+        train = [train[place * len(train) // wanted] for place in range(wanted)]
+    sides: dict[Split, list[Problem]] = {"train": train, "heldout": heldout}
+    return {split: found for split, found in sides.items() if found}
 
 
 def summarise(

@@ -12,6 +12,13 @@ class EvaluateConfig:
     """How the model is compared before and after."""
 
     eval_completions: int = field(default=8, metadata={"help": "Completions per problem, before and after each."})
+    eval_train_problems: int | None = field(
+        default=None,
+        metadata={
+            "help": "On how many training problems, evenly spread over all, the model is evaluated. 0: on held-out "
+            "problems alone. null: on all."
+        },
+    )
     eval_batch_completions: int | None = field(
         default=None,
         metadata={"help": "Completions sampled at a time, by transformers with two models in memory. null: as before."},
@@ -57,6 +64,7 @@ class EvaluateConfig:
             "kl_completions",
             "bootstrap_samples",
         )
+        at_least(0, self, "eval_train_problems")
         if not self.eval_temperature > 0:
             raise ValueError(f"eval_temperature is {self.eval_temperature}; it must be greater than 0")
         if not 0 < self.eval_top_p <= 1:

@@ -25,11 +25,12 @@ from qrpo.journal import read_records
 from qrpo.paths import SHARDED, RunPaths, at_step
 from qrpo.records import ScoredRollout
 from qrpo.results import SelectionResult, StepResult, read_results
+from qrpo.score_options import JUDGING
 from qrpo.trainer_config import QRPOConfig
 
 _EVALUATION = (
     *("eval_completions", "eval_temperature", "eval_top_p", "eval_seeds"),
-    *("max_new_tokens", "stop_after", "which_block", "reward"),
+    *("max_new_tokens", "stop_after", *JUDGING),
 )
 """Options that two runs must share for their results to be compared."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -49,9 +50,9 @@ def judge_rollouts(
 
 
 def make_reward(config: PipelineConfig) -> ExecutionReward:
-    """The reward of all problems of a run, held-out ones included."""
+    """The reward of all problems of a run, held-out ones included, within the limits that are asked for."""
     return ExecutionReward(
-        load_all(config.data),
+        (replace(problem, limits=config.score.limits(problem.limits)) for problem in load_all(config.data)),
         workers=config.score.sandbox_workers,
         reward=cast("ShapeName", config.score.reward),
         which=cast("Which", config.score.which_block),

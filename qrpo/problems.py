@@ -89,22 +89,25 @@ def load_answers(data: DataConfig) -> dict[str, str]:
 
 
 def _source(data: DataConfig, split: Split) -> str | None:
-    source = data.train_problems if split == "train" else data.heldout_problems
-    return None if source == NONE else source
+    return _given(data.train_problems if split == "train" else data.heldout_problems)
+
+
+def _given(value: str | None) -> str | None:
+    return None if value == NONE else value
 
 
 @functools.lru_cache(maxsize=4)
 def _entries(data: DataConfig, split: Split, source: str) -> tuple[Entry, ...]:
     """All rows of one side's data set."""
     training = split == "train"
-    name = data.train_split if training else data.heldout_split
-    revision = data.train_revision if training else data.heldout_revision
+    name = _given(data.train_split if training else data.heldout_split)
+    revision = _given(data.train_revision if training else data.heldout_revision)
     if source == BUILTIN:
         if revision is not None:
             raise ConfigError(f"{split}_revision is {revision!r}; {BUILTIN} problems have none")
         return tuple(load_builtin(split))
     try:
-        return tuple(load_problems(source, split=None if name == NONE else name, revision=revision))
+        return tuple(load_problems(source, split=name, revision=revision))
     except (OSError, ValueError, ImportError) as error:
         raise ConfigError(f"{split} problems cannot be read from {source!r}: {error}") from error
 

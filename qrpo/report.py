@@ -192,7 +192,7 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], story: St
         headlines={split: headline(split, result) for split, result in results.items()},
         table={
             label(name): [(shown(name, found.metrics[name]), found.metrics[name].outcome) for found in results.values()]
-            for name in results["train"].metrics
+            for name in next(iter(results.values())).metrics
         },
         plots={
             "problems": [

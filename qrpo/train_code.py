@@ -15,7 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -114,7 +114,10 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
     with display.wait("reading problems"):
         load_all(config.data)
     check_kept(config)
-    with processes.entered(lambda: _prepared(config), lambda: _plan(config)) as (wanted, borrowed):
+    with (
+        display.wait("looking at the run's files"),
+        processes.entered(lambda: _prepared(config), lambda: _plan(config)) as (wanted, borrowed),
+    ):
         pass
     for name in wanted:
         number = STAGES.index(name) + 1
@@ -123,7 +126,11 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
             display.stage(number, len(STAGES), name, "[green]done[/green] by another run")
             display.note(str(path))
             continue
-        with processes.entered(partial(_opened, config, name), partial(Stage.seen, path)) as stage:
+        with ExitStack() as block:
+            with display.wait(f"looking at what {name} is made from"):
+                stage = block.enter_context(
+                    processes.entered(partial(_opened, config, name), partial(Stage.seen, path))
+                )
             if stage.done:
                 state = f"[green]done[/green] before, in {duration(stage.seconds)}"
             else:

@@ -232,6 +232,7 @@ class MadeUp:
     completions: int = 8
     sampling_seeds: int = 2
     temperature: float = 0.6
+    total_cpu_s: float | None = 100.0
     num_refs: int | None = None
     pass_k: int = 1
     longer: float = 0.0
@@ -265,7 +266,11 @@ def make_run() -> Callable[[Path, MadeUp], Path]:
             ]
             paths.training_log.write_text("".join(json.dumps(line) + "\n" for line in lines))
             stage.finish(["log.jsonl"])
-        evaluation = {"eval_temperature": made.temperature, "eval_seeds": made.sampling_seeds}
+        evaluation = {
+            "eval_temperature": made.temperature,
+            "total_cpu_s": made.total_cpu_s,
+            "eval_seeds": made.sampling_seeds,
+        }
         shared = {"output_dir": str(path), "model_name_or_path": made.model}
         shared |= {"seed": made.seed, "sampling_seed": made.sampling_seed}
         paths.config.write_text(yaml.safe_dump({**shared, **options, **evaluation}))

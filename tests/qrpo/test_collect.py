@@ -159,6 +159,7 @@ def test_nothing_finished_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixt
     ("options", "message"),
     [
         ({"temperature": 1.0}, "eval_temperature 0.6 and .* with 1.0"),
+        ({"total_cpu_s": 10.0}, "total_cpu_s 100.0 and .* with 10.0"),
         ({"rates": {0: [0.1] * 6, 8: [0.1] * 6}}, "different problems"),
     ],
 )

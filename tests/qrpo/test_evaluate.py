@@ -1,7 +1,11 @@
+import json
+from pathlib import Path
+
+import pytest
 from pydantic import TypeAdapter
 
 from qrpo.config import parse
-from qrpo.evaluate import _plan, summarise
+from qrpo.evaluate import _plan, evaluated_problems, summarise
 from qrpo.records import Completion, ScoredRollout
 from qrpo.results import SplitResult, results_json
 
@@ -43,3 +47,22 @@ def test_evaluation_samples_in_batches_of_its_own_where_it_is_told_to() -> None:
     for own, expected in (([], 8192), (["--eval_batch_completions", "64"], 64)):
         config = parse(["--bf16", "false", "--batch_completions", "8192", *own])
         assert _plan(config, []).batch_completions == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ([], list("abcdefg")),
+        (["--eval_train_problems", "3"], list("ace")),
+        (["--eval_train_problems", "9"], list("abcdefg")),
+    ],
+)
+def test_training_problems_that_are_evaluated_are_spread_evenly(
+    tmp_path: Path, wanted: list[str], expected: list[str]
+) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text("".join(json.dumps({"id": name, "tests": ["assert f()"]}) + "\n" for name in "abcdefg"))
+    config = parse(["--bf16", "false", "--train_problems", str(path), "--heldout_problems", "null", *wanted])
+    assert {split: [item.id for item in found] for split, found in evaluated_problems(config).items()} == {
+        "train": expected
+    }

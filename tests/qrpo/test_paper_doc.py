@@ -8,6 +8,7 @@ import pytest
 
 from qrpo.config import parse
 from qrpo.objectives import ALGORITHMS
+from sandbox import Limits
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "paper.md").read_text(encoding="utf-8")
 VALUES = {"beta": "0.01", "rate": "3e-7", "run": "runs/x"}
@@ -48,6 +49,18 @@ def test_the_fine_tuned_model_is_made_of_the_same_problems_and_evaluated_alike()
     assert other.train.learning_rate == 5e-7
     assert other.train.per_device_train_batch_size * other.train.gradient_accumulation_steps == 128
     assert 3 * (2563 // 128) == 60
+
+
+def test_programs_have_the_papers_limits() -> None:
+    """A second of CPU and 1 GiB for each of at most 100 tests; the authors have no limit for all together."""
+    found = parse(["--config", "leetcode_paper"])
+    limits = found.score.limits(Limits())
+    assert (limits.cpu_s, limits.memory_bytes) == (1.0, 1 << 30)
+    assert limits.total_cpu_s == found.data.max_tests == 100
+
+
+def test_the_papers_models_are_evaluated_on_held_out_problems_alone() -> None:
+    assert parse(["--config", "leetcode_paper"]).evaluate.eval_train_problems == 0
 
 
 def test_a_step_is_128_pairs_of_256_sequences() -> None:

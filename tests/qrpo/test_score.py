@@ -1,7 +1,9 @@
 """Judging into a journal: what `qrpo.score` and the evaluation rest on."""
 
 import io
+import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -9,11 +11,14 @@ import pytest
 from pydantic import ValidationError
 from rich.console import Console
 
+from qrpo.config import parse
 from qrpo.display import Display
-from qrpo.judging import count_verdicts, judge_rollouts
+from qrpo.judging import count_verdicts, judge_rollouts, make_reward
 from qrpo.records import Completion, Rollout, ScoredRollout
+from qrpo.score_options import ScoreConfig
 from rewards import ExecutionReward
 from sandbox import InfrastructureError, JudgeResult, Problem, Sandbox, Verdict
+from sandbox.limits import MIB, Limits
 from sandbox.messages import host_failed_result
 from sandbox.options import JudgeOptions
 
@@ -76,6 +81,30 @@ def test_what_is_in_the_journal_is_not_judged_again(display: Display, box: Sandb
     again = judge_rollouts(reward, rollouts(), tmp_path / "j", chunk=1, display=display, what="test")
     assert list(again) == whole
     assert judge.judged == 12
+
+
+def test_a_program_has_the_limits_that_are_asked_for_and_else_those_of_its_problem(tmp_path: Path) -> None:
+    """Three tests that loop, of 0.2 s each, and one that passes: with 0.3 s in all nothing is left for it."""
+    tests = [f"assert f({x}) == 3" for x in (0, 1, 2, 3)]
+    path = tmp_path / "p.jsonl"
+    path.write_text(json.dumps({"id": "p", "prompt": "p", "tests": tests, "limits": {"cpu_s": 5, "idle_s": 7}}) + "\n")
+    files = ["--train_problems", str(path), "--heldout_problems", "null", "--bf16", "false", "--sandbox_workers", "1"]
+    program = "```python\ndef f(x):\n    while x < 3:\n        pass\n    return x\n```"
+    passed = []
+    for total_cpu_s in ("0.3", "20"):
+        config = parse([*files, "--cpu_s", "0.2", "--total_cpu_s", total_cpu_s])
+        with make_reward(config) as reward:
+            [scored] = reward.score([("p", program)])
+        assert scored.result.verdict is Verdict.TLE
+        assert scored.result.cpu_s < 3  # not the problem's 5 s for a test
+        passed.append(scored.result.passed)
+    assert passed == [0, 1]
+
+
+def test_limits_that_are_not_asked_for_are_the_problems_own() -> None:
+    own = Limits(cpu_s=3.0, total_cpu_s=20.0, memory_bytes=64 * MIB, idle_s=1.0)
+    assert ScoreConfig().limits(own) == own
+    assert ScoreConfig(memory_mib=128).limits(own) == replace(own, memory_bytes=128 * MIB)
 
 
 def test_a_failure_of_the_host_ends_the_judging_and_what_is_in_the_journal_stays(

@@ -362,6 +362,24 @@ def test_every_checkpoint_is_evaluated_and_the_best_of_one_half_reported_on_the_
     assert f"Step {selection['best']} is best" in (folder / "report" / "report.html").read_text()
 
 
+def test_evaluated_on_held_out_problems_alone_a_run_is_reported_and_collected(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
+) -> None:
+    folder = evaluated_again(whole_run, tmp_path / "run")
+    start(folder, arguments, None, "--eval_train_problems", "0")
+    metrics, before = (json.loads((run / "evaluate" / "metrics.json").read_text()) for run in (folder, whole_run))
+    assert metrics == {"heldout": before["heldout"]}
+    assert sorted(path.name for path in (folder / "evaluate").glob("*.jsonl")) == [
+        "after.heldout.jsonl",
+        "before.heldout.jsonl",
+    ]
+    page = (folder / "report" / "report.html").read_text()
+    assert "held-out problems" in page
+    assert "Tests passed, training problems" not in page
+    collect([folder], tmp_path / "out", Console(file=io.StringIO()))
+    assert (tmp_path / "out" / "table.md").is_file()
+
+
 def test_the_last_checkpoint_is_the_trained_model(whole_run: Path) -> None:
     last = (whole_run / "train" / "checkpoint-36" / "model.safetensors").read_bytes()
     assert last == (whole_run / "train" / "model" / "model.safetensors").read_bytes()
