@@ -58,8 +58,7 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
     that was never stopped.
 
     Raises:
-        PipelineError: a completion has no reward.
-        ValueError: no row is left to train on.
+        PipelineError: a completion has no reward, no row is left to train on, or options do not fit.
     """
     rollouts = RecordFile(config.paths.scored, ScoredRollout)
     with display.wait("reading scored completions"):
@@ -79,7 +78,7 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
             "take easier problems, more --num_completions, or a stronger model"
         )
     display.note(f"{config.train.algorithm}: {len(rows)} {what}; rewards differ within {len(varied)}{dropped}")
-    used = sum(row["problem_id"] in varied or not drop for row in rows)
+    used = sum(("chosen_ids" in row) + 1 for row in rows if row["problem_id"] in varied or not drop)
     fit(config, stage, display, interrupts, Work(rows=rows, used=used, policy=name))
 
 
@@ -88,7 +87,7 @@ class Work(NamedTuple):
 
     rows: Sequence[PointwiseRow] | Sequence[PairRow]
     used: int
-    """Rows that are not left out, for the bar."""
+    """Completions that are not left out, for the bar."""
     policy: str
     """The model to start from, as transformers loads it."""
     reference: str | None = None
@@ -99,7 +98,7 @@ def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Inte
     """Trains from the last checkpoint in the stage's folder, or from the start; writes model and log there.
 
     Raises:
-        ValueError: no row is left to train on.
+        PipelineError: no row is left to train on, or options do not fit.
     """
     if config.train.deepspeed_plugin is not None:
         # transformers looks at that of the options made last, which were defaults to compare with, and are gone again.
@@ -107,14 +106,17 @@ def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Inte
     model = load_trainable(config.model, work.policy)
     reference = None if work.reference is None else load_trainable(config.model, work.reference)
     with _forward_bar(reference or model, display, "reference log-probabilities", work.used):
-        trainer = QRPOTrainer(
-            model=model,
-            ref_model=reference,
-            args=_arguments(config, stage.path),
-            train_dataset=Dataset.from_list([dict(row) for row in work.rows]),
-            processing_class=load_tokenizer(work.policy, revision=config.model.model_revision),
-            peft_config=get_peft_config(config.model),
-        )
+        try:
+            trainer = QRPOTrainer(
+                model=model,
+                ref_model=reference,
+                args=_arguments(config, stage.path),
+                train_dataset=Dataset.from_list([dict(row) for row in work.rows]),
+                processing_class=load_tokenizer(work.policy, revision=config.model.model_revision),
+                peft_config=get_peft_config(config.model),
+            )
+        except (ValueError, ImportError) as error:  # options that do not fit each other, the rows or the installation
+            raise PipelineError(f"training cannot begin: {error}") from error
     trainer.remove_callback(PrinterCallback)
     with PartialState().main_process_first():  # which removes what is not whole
         checkpoint = last_checkpoint(stage.path)
@@ -123,8 +125,18 @@ def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Inte
         display.note(f"continuing from {checkpoint.name}")
     notice = "Finishing this step and saving a checkpoint; press Ctrl-C again to stop at once."
     with ExitStack() as shown, interrupts.deferred(notice):
-        trainer.add_callback(_Progress(display, shown, interrupts))
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+        progress = _Progress(display, shown, interrupts)
+        trainer.add_callback(progress)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+        except Exception as error:
+            # Each file of a checkpoint has a reader of its own, with errors of its own.
+            if checkpoint is None or progress.begun:
+                raise
+            raise PipelineError(
+                f"{checkpoint} cannot be gone on from: {error}; if it is damaged, delete it, to go on from the one "
+                "before or from the start"
+            ) from error
     _save(trainer, stage, config, work)
 
 
@@ -162,6 +174,11 @@ class _Progress(TrainerCallback):
         self._interrupts = interrupts
         self._bar: Bar | None = None
         self._note = ""
+
+    @property
+    def begun(self) -> bool:
+        """Whether a step was."""
+        return self._bar is not None
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
