@@ -99,6 +99,7 @@ def _entries(data: DataConfig, split: Split, source: str) -> tuple[Entry, ...]:
     training = split == "train"
     name = data.train_split if training else data.heldout_split
     revision = data.train_revision if training else data.heldout_revision
+    revision = None if revision == NONE else revision
     if source == BUILTIN:
         if revision is not None:
             raise ConfigError(f"{split}_revision is {revision!r}; {BUILTIN} problems have none")

@@ -62,9 +62,14 @@ def test_a_data_set_is_read_once_however_many_ask(tmp_path: Path, monkeypatch: p
     assert read == [train, heldout]
 
 
-def test_a_split_of_null_is_none(tmp_path: Path) -> None:
-    """The paper's configuration names one, and a file has none; the command line can only say `null` as text."""
-    data = DataConfig(train_problems=write(tmp_path / "a.jsonl", "1"), train_split="null", heldout_problems=None)
+def test_a_split_and_a_revision_of_null_are_none(tmp_path: Path) -> None:
+    """The paper's configuration names both, and a file has neither; the command line can only say `null` as text."""
+    data = DataConfig(
+        train_problems=write(tmp_path / "a.jsonl", "1"),
+        train_split="null",
+        train_revision="null",
+        heldout_problems=None,
+    )
     assert [problem.id for problem in load_split(data, "train")] == ["1"]
 
 
