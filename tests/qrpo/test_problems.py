@@ -32,6 +32,12 @@ def test_an_id_on_both_sides_is_refused(tmp_path: Path) -> None:
         load_all(data)
 
 
+def test_a_problem_without_a_prompt_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"id": "a", "tests": ["assert f()"]}\n')
+    with pytest.raises(ConfigError, match="problem 'a' has no prompt"):
+        load_all(DataConfig(train_problems=str(tmp_path / "p.jsonl"), heldout_problems=None))
+
+
 def test_all_problems_are_those_of_both_sides(tmp_path: Path) -> None:
     data = DataConfig(
         train_problems=write(tmp_path / "a.jsonl", "1"), heldout_problems=write(tmp_path / "b.jsonl", "2")
@@ -57,7 +63,7 @@ def test_a_data_set_is_read_once_however_many_ask(tmp_path: Path, monkeypatch: p
 
 
 def test_a_split_and_a_revision_of_null_are_none(tmp_path: Path) -> None:
-    """The paper's configuration names both, and a file has none; the command line can only say `null` as text."""
+    """The paper's configuration names both, and a file has neither; the command line can only say `null` as text."""
     data = DataConfig(
         train_problems=write(tmp_path / "a.jsonl", "1"),
         train_split="null",
