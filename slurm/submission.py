@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from slurm.commands import missing, refused
 from slurm.errors import FleetError
 from slurm.folder import Folder
+from slurm.times import seconds
 
 _AFTER_DRAIN_S = 40
 """From when a server has stopped taking work: what it hands back, and the job's way back into the queue."""
@@ -31,7 +31,6 @@ _SETUP = [
     "export SUBMITIT_PREEMPT_SIGNAL=USR2 SUBMITIT_LOG_LEVEL=ERROR",
     "trap '' USR2  # until there is a handler",
 ]
-_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,22 +66,15 @@ class Needs:
 
 
 def minutes(time: str) -> int:
-    """A time limit, min.
+    """A time limit, min, rounded up.
 
     Raises:
         FleetError: it is none of Slurm's forms.
     """
-    matched = _TIME.fullmatch(time)
-    if matched is None:
-        raise FleetError(f"--time {time!r}: write minutes, hours:minutes:seconds, or days-hours")
-    parts = [int(part) for part in matched["clock"].split(":")]
-    if matched["days"] is not None:
-        hours, minutes, seconds = (*parts, 0, 0)[:3]
-    elif len(parts) == 3:
-        hours, minutes, seconds = parts
-    else:
-        hours, minutes, seconds = 0, *(*parts, 0)[:2]
-    return int(matched["days"] or 0) * 1440 + hours * 60 + minutes + (seconds > 0)
+    try:
+        return -(-seconds(time) // 60)
+    except ValueError as error:
+        raise FleetError(f"--time {error}") from None
 
 
 def submit(folder: Folder, command: tuple[str, ...], host: str | None, count: int, needs: Needs) -> list[str]:

@@ -1,0 +1,164 @@
+"""From a description to its tasks."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from slurm.errors import DescriptionError
+from slurm.experiments.description import Block, Description, Output, Range, Scalar, Stage
+from slurm.experiments.task import Expected, Task, task_id
+from slurm.experiments.templates import Fill, Parameters, Templates
+
+
+def tasks_of(description: Description, workdir: Path) -> list[Task]:
+    """All tasks, those that others wait for first; stages in the order of the file where that leaves a choice.
+
+    Args:
+        description: what to expand.
+        workdir: where commands run, and what relative paths are relative to.
+
+    Raises:
+        DescriptionError: stages wait for each other, or for one that is not there; a template cannot be filled in; two
+            tasks are one, or make the same file.
+    """
+    order = _ordered(description)
+    combinations = {name: list(_combinations(name, description.stages[name])) for name in order}
+    templates = Templates(description.variables)
+    tasks: list[Task] = []
+    for name in order:
+        for parameters in combinations[name]:
+            fill = templates.filler(name, parameters)
+            tasks.append(_task(description, name, parameters, combinations, fill, workdir))
+    _check(tasks)
+    return tasks
+
+
+def _ordered(description: Description) -> list[str]:
+    stages = description.stages
+    for name, stage in stages.items():
+        for other in stage.after:
+            if other not in stages:
+                raise DescriptionError(
+                    f"stages.{name}.after: there is no stage {other!r}; there are {', '.join(stages)}"
+                )
+    sorter = TopologicalSorter({name: stage.after for name, stage in stages.items()})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        raise DescriptionError(f"stages wait for each other: {' after '.join(error.args[1])}") from None
+    places = list(stages)
+    order: list[str] = []
+    ready: list[str] = []
+    while sorter:
+        ready = sorted([*ready, *sorter.get_ready()], key=places.index)
+        order.append(ready.pop(0))
+        sorter.done(order[-1])
+    return order
+
+
+def _combinations(name: str, stage: Stage) -> Iterator[Parameters]:
+    blocks = stage.grid if isinstance(stage.grid, list) else [stage.grid]
+    if not blocks:
+        raise DescriptionError(f"stages.{name}.grid: it is an empty list")
+    seen: set[str] = set()
+    for block in blocks:
+        if block.keys() != blocks[0].keys():
+            one, other = ", ".join(blocks[0]) or "nothing", ", ".join(block) or "nothing"
+            raise DescriptionError(
+                f"stages.{name}.grid: one block has {one}, another {other}; give all blocks the same"
+            )
+        names = list(blocks[0])
+        for values in itertools.product(*(_values(name, block, key) for key in names)):
+            parameters = dict(zip(names, values, strict=True))
+            found = task_id(name, stage.version, parameters)
+            if found in seen:
+                raise DescriptionError(f"stages.{name}.grid: {found} is there twice")
+            seen.add(found)
+            yield parameters
+
+
+def _values(name: str, block: Block, key: str) -> Sequence[Scalar]:
+    values = block[key]
+    if isinstance(values, Range):
+        return range(values.range)
+    if not isinstance(values, list):
+        return [values]
+    if not values:
+        raise DescriptionError(f"stages.{name}.grid.{key}: it has no value")
+    return values
+
+
+def _task(
+    description: Description,
+    name: str,
+    parameters: Parameters,
+    combinations: Mapping[str, Sequence[Parameters]],
+    fill: Fill,
+    workdir: Path,
+) -> Task:
+    stage = description.stages[name]
+    command = stage.command if isinstance(stage.command, str) else shlex.join(stage.command)
+    environment = {**description.environment, **stage.environment}
+    return Task(
+        stage=name,
+        version=stage.version,
+        parameters=parameters,
+        script="\n".join(
+            ["set -euo pipefail", *filter(None, [fill(description.setup).strip()]), fill(command).strip()]
+        ),
+        environment={key: fill(value) for key, value in environment.items()},
+        workdir=str(workdir),
+        inputs=tuple(fill(text) for text in stage.inputs),
+        outputs=tuple(_expected(name, output, fill) for output in stage.outputs),
+        content={},
+        needs=tuple(_needs(description, name, parameters, combinations)),
+        resources=description.resources_of(name),
+        stopping=stage.stopping,
+    )
+
+
+def _expected(name: str, output: str | Output, fill: Fill) -> Expected:
+    if isinstance(output, str):
+        return Expected(path=fill(output))
+    lines = None if output.lines is None else fill(str(output.lines)).strip()
+    if lines is not None and not lines.isdecimal():
+        raise DescriptionError(f"stages.{name}.outputs: lines is {lines!r}, which is no number")
+    if lines is not None and output.format != "jsonl":
+        raise DescriptionError(f"stages.{name}.outputs: lines are counted with format: jsonl")
+    check = None if output.check is None else fill(output.check)
+    return Expected(
+        path=fill(output.path), format=output.format, lines=None if lines is None else int(lines), check=check
+    )
+
+
+def _needs(
+    description: Description, name: str, parameters: Parameters, combinations: Mapping[str, Sequence[Parameters]]
+) -> Iterator[str]:
+    for earlier in description.stages[name].after:
+        version = description.stages[earlier].version
+        found = [
+            task_id(earlier, version, theirs)
+            for theirs in combinations[earlier]
+            if all(theirs[key] == parameters[key] for key in theirs.keys() & parameters.keys())
+        ]
+        if not found:
+            mine = task_id(name, 1, parameters)
+            raise DescriptionError(f"stages.{name}.after: {earlier} has no job with the parameters of {mine}")
+        yield from found
+
+
+def _check(tasks: Sequence[Task]) -> None:
+    makers: dict[Path, str] = {}
+    folders: dict[str, str] = {}
+    for task in tasks:
+        for path in task.output_paths:
+            if path in makers:
+                raise DescriptionError(f"{makers[path]} and {task.id} both make {path}")
+            makers[path] = task.id
+        if task.folder_name.lower() in folders:
+            raise DescriptionError(f"{folders[task.folder_name.lower()]} and {task.id} differ by case alone")
+        folders[task.folder_name.lower()] = task.id
