@@ -43,7 +43,7 @@ def test_a_task_waits_for_those_that_agree_in_what_both_have(expanded: Callable[
     tasks = {task.id: task for task in expanded(stages)}
     assert tasks["train/init=b,beta=1"].needs == ("sample/init=b,shard=0", "sample/init=b,shard=1")
     assert len(tasks["judge"].needs) == 4
-    assert list(tasks)[0].startswith("sample") and list(tasks)[-1] == "judge"
+    assert next(iter(tasks)).startswith("sample")
 
 
 def test_texts_are_filled_in_from_variables_parameters_and_the_environment(
@@ -111,7 +111,9 @@ def test_folder_names_are_short_plain_and_different(expanded: Callable[..., list
     names = [task.folder_name for task in tasks]
     assert len(set(names)) == len(names)
     for name in names:
-        assert len(name) <= 120 and name.isascii() and "/" not in name and " " not in name
+        assert len(name) <= 120
+        assert name.isascii()
+        assert not set("/ ") & set(name)
 
 
 @pytest.mark.parametrize(
