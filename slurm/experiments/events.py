@@ -40,8 +40,9 @@ class Stopped(_Event):
     """The job was told to end, and has told the command."""
 
     event: Literal["stopped"] = "stopped"
-    why: Literal["limit", "cancelled"]
-    """limit: its time limit or a preemption is ahead; then it queues itself again. cancelled: anything else."""
+    why: Literal["limit", "preempted", "cancelled"]
+    """limit: its time limit is ahead. preempted: there was such a signal long before the limit. After both it queues
+    itself again. cancelled: anything else, a preemption without that signal among it; Slurm may queue it again."""
 
 
 class Requeued(_Event):
@@ -57,7 +58,8 @@ class Ended(_Event):
     code: int
     """Exit code; of a process that a signal ended, less the signal's number."""
     problem: str = ""
-    """Why it has failed where the exit code does not say: an input or an output that is missing or invalid."""
+    """Why it has failed where the exit code does not say. Begins with `input`, `output` where one is missing or
+    invalid; `time limit` where it may not be queued again; `cancelled`; `job` where the job could not do its part."""
     sizes: Mapping[str, int] = Field(default_factory=dict)
     """Bytes of the outputs, by path, where it has succeeded; of a folder, of all in it."""
 

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 
 from slurm.errors import ExperimentError
 from slurm.experiments.events import Event, read_events
-from slurm.experiments.task import Task
+from slurm.experiments.task import Task, folder_name
 
 _ATTEMPT = "attempt-"
 
@@ -87,16 +87,16 @@ class ExperimentFolder:
         Raises:
             ExperimentError: one cannot be read.
         """
-        found = {}
-        for path in sorted((self.path / "tasks").glob("*/task.json")):
-            try:
-                task = Task.model_validate_json(path.read_bytes())
-            except (OSError, ValidationError) as error:
-                raise ExperimentError(
-                    f"{path} cannot be read ({error}); delete its folder to have the task run again"
-                ) from None
-            found[task.id] = task
-        return found
+        tasks = [_read(path) for path in sorted((self.path / "tasks").glob("*/task.json"))]
+        return {task.id: task for task in tasks}
+
+    def task(self, task_id: str) -> Task:
+        """One that was submitted.
+
+        Raises:
+            ExperimentError: it cannot be read.
+        """
+        return _read(self.path / "tasks" / folder_name(task_id) / "task.json")
 
     def save(self, task: Task) -> None:
         """Writes what a task does."""
@@ -135,6 +135,15 @@ class ExperimentFolder:
             except OSError:  # a file system without locks
                 pass
             yield
+
+
+def _read(path: Path) -> Task:
+    try:
+        return Task.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ExperimentError(
+            f"{path} cannot be read ({error}); delete its folder to have the task run again"
+        ) from None
 
 
 def write_atomically(path: Path, text: str) -> None:

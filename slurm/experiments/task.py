@@ -62,12 +62,8 @@ class Task(_Record):
 
     @property
     def folder_name(self) -> str:
-        """Its id in the names that all file systems take; with a hash where something was lost."""
-        words = self.id.replace("/", "--", 1)
-        plain = "".join(char if char.isascii() and (char.isalnum() or char in "-_.,=@+") else "_" for char in words)
-        if plain == words and len(plain) <= _LONGEST:
-            return plain
-        return f"{plain[: _LONGEST - 9]}-{hashlib.sha256(self.id.encode()).hexdigest()[:8]}"
+        """See `folder_name`."""
+        return folder_name(self.id)
 
     def differences(self, other: Task) -> list[str]:
         """What another task of this id does otherwise, a line for each part."""
@@ -85,3 +81,12 @@ def task_id(stage: str, version: int, parameters: Mapping[str, Scalar]) -> str:
     name = stage if version == 1 else f"{stage}@{version}"
     given = ",".join(f"{key}={value}" for key, value in parameters.items())
     return f"{name}/{given}" if given else name
+
+
+def folder_name(task_id: str) -> str:
+    """A task's id in the names that all file systems take; with a hash where something was lost."""
+    words = task_id.replace("/", "--", 1)
+    plain = "".join(char if char.isascii() and (char.isalnum() or char in "-_.,=@+") else "_" for char in words)
+    if plain == words and len(plain) <= _LONGEST:
+        return plain
+    return f"{plain[: _LONGEST - 9]}-{hashlib.sha256(task_id.encode()).hexdigest()[:8]}"
