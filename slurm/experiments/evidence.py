@@ -32,7 +32,5 @@ def gather(folder: ExperimentFolder, tasks: Sequence[Task]) -> Mapping[str, Evid
     found = {}
     for task in tasks:
         attempts = folder.attempts(task)
-        found[task.id] = (
-            Evidence(attempt=attempts[-1].number, events=attempts[-1].events()) if attempts else Evidence()
-        )
+        found[task.id] = Evidence(attempt=attempts[-1].number, events=attempts[-1].events()) if attempts else Evidence()
     return found

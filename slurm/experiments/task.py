@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from slurm.experiments.description import Resources, Scalar, Stopping
+from slurm.times import seconds
 
 _LONGEST = 120
 """Characters of a folder's name; file systems end at 255 bytes."""
@@ -69,6 +70,17 @@ class Task(_Record):
         """What another task of this id does otherwise, a line for each part."""
         mine, theirs = (item.model_dump(exclude={"resources", "stopping", "needs"}) for item in (self, other))
         return [f"{name}: {theirs[name]!r} then, {mine[name]!r} now" for name in mine if mine[name] != theirs[name]]
+
+    @property
+    def limit_s(self) -> int:
+        """Its time limit; 0: none."""
+        return seconds(self.resources.time)
+
+    @property
+    def ahead_s(self) -> int:
+        """How long before its time limit it is told; of a short one at its half, since it would be told at once."""
+        ahead_s = seconds(self.stopping.ahead)
+        return min(ahead_s, self.limit_s // 2) if self.limit_s else ahead_s
 
     @property
     def output_paths(self) -> list[Path]:
