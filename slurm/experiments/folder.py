@@ -1,6 +1,7 @@
 """An experiment's folder, on a file system that all nodes share.
 
 EXPERIMENT/experiment.yaml                     as it was last submitted
+EXPERIMENT/manifest.json                       which tasks there are today (`slurm.experiments.manifest`)
 EXPERIMENT/tasks/TASK/task.json                what a task does
 EXPERIMENT/tasks/TASK/attempt-001/events.jsonl what has happened to it, a line each (`slurm.experiments.events`)
 EXPERIMENT/tasks/TASK/attempt-001/claim        the job that runs it, so that no other does

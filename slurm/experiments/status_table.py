@@ -145,19 +145,20 @@ def _stages(standing: Standing) -> Table:
     )
     table.add_column("stage")
     table.add_column("tasks", justify="right")
-    for kind in Kind:
+    kinds = [kind for kind in Kind if any(state.kind is kind for state in standing.states)]
+    for kind in kinds:
         table.add_column(str(kind), justify="right")
     stages = list(dict.fromkeys(state.task.stage for state in standing.states))
     for name in stages:
-        _add(table, name, [state for state in standing.states if state.task.stage == name])
+        _add(table, name, [state for state in standing.states if state.task.stage == name], kinds)
     if len(stages) > 1:
-        _add(table, "in all", standing.states)
+        _add(table, "in all", standing.states, kinds)
     return table
 
 
-def _add(table: Table, name: str, states: Sequence[State]) -> None:
+def _add(table: Table, name: str, states: Sequence[State], kinds: Sequence[Kind]) -> None:
     found = Counter(state.kind for state in states)
-    cells = [Text(str(found[kind]), style=_STYLES.get(kind, "")) if found[kind] else Text("·", "dim") for kind in Kind]
+    cells = [Text(str(found[kind]), style=_STYLES.get(kind, "")) if found[kind] else Text("·", "dim") for kind in kinds]
     table.add_row(Text(name), str(len(states)), *cells)
 
 
