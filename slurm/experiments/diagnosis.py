@@ -1,38 +1,225 @@
-"""From what is known of tasks to where they stand."""
+"""From what is known of a task to where it stands, and why.
+
+Each source may be missing: events (a file was lost), squeue (it does not answer; after some minutes it forgets), sacct
+(many clusters keep no accounts), outputs, the log. What the job itself has written comes first, as it knows most; then
+squeue, which knows what is; then sacct, which knows what was; then signs of life, and what the log ends with.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from slurm.experiments.events import Ended, Started, Submitted
-from slurm.experiments.evidence import Evidence, gather
+from slurm.experiments.causes import Trace, cause_of, was_cancelled
+from slurm.experiments.events import Ended
+from slurm.experiments.evidence import LOCAL, Evidence, gather
 from slurm.experiments.folder import ExperimentFolder
+from slurm.experiments.history import History, history_of
+from slurm.experiments.job_words import FAILED, RUNNING, WAITING, never_starts, why
 from slurm.experiments.state import Cause, Kind, State
 from slurm.experiments.task import Task
+from slurm.times import seconds
 
 _UNMET = (Kind.FAILED, Kind.BLOCKED, Kind.CANCELLED)
+_SILENT_S = 300.0
+"""Of a job that is not known to run: from here on it does not. File systems show times of other nodes late."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Slurm:
+    """What Slurm says: squeue where it knows the job, otherwise sacct."""
+
+    state: str = ""
+    """Empty: nothing."""
+    reason: str = ""
+    node: str = ""
+    elapsed_s: float | None = None
+    code: int | None = None
+    canceller: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    kind: Kind
+    detail: str = ""
+    cause: Cause | None = None
+    last_words: str = ""
 
 
 def states_of(folder: ExperimentFolder, tasks: Sequence[Task]) -> list[State]:
     """Where tasks stand, in their order: those that others wait for come first."""
-    evidence = gather(folder, tasks)
     found: dict[str, State] = {}
-    for task in tasks:
+    for task, evidence in zip(tasks, gather(folder, tasks), strict=True):
         unmet = next((name for name in task.needs if name in found and found[name].kind in _UNMET), "")
-        found[task.id] = state_of(task, replace(evidence[task.id], unmet=unmet))
+        found[task.id] = state_of(task, replace(evidence, unmet=unmet))
     return list(found.values())
 
 
 def state_of(task: Task, evidence: Evidence) -> State:
     """Where a task stands. Any one source of the evidence may be missing."""
-    kind, cause = Kind.BLOCKED if evidence.unmet else Kind.NOT_SUBMITTED, None
-    for event in evidence.events:
-        if isinstance(event, Submitted):
-            kind = Kind.QUEUED
-        elif isinstance(event, Started):
-            kind = Kind.RUNNING
-        elif isinstance(event, Ended):
-            kind = Kind.SUCCEEDED if event.has_succeeded else Kind.FAILED
-            cause = None if event.has_succeeded else Cause.EXIT_CODE
-    return State(task=task, kind=kind, cause=cause, attempt=evidence.attempt)
+    history = history_of(evidence.events)
+    slurm = _slurm(evidence)
+    verdict = _verdict(evidence, history, slurm)
+    elapsed_s = slurm.elapsed_s
+    if history.ended is not None and history.started_s is not None:
+        elapsed_s = history.ended.time - history.started_s
+    return State(
+        task=task,
+        kind=verdict.kind,
+        cause=verdict.cause,
+        detail=verdict.detail,
+        last_words=verdict.last_words,
+        attempt=evidence.attempt,
+        job=evidence.job,
+        node=slurm.node or history.host,
+        log=evidence.log,
+        elapsed_s=elapsed_s,
+        requeues=max(history.requeues, len(evidence.records) - 1, 0),
+    )
+
+
+def _slurm(evidence: Evidence) -> _Slurm:
+    queue = evidence.queue
+    record = evidence.records[-1] if evidence.records else None
+    if record is not None and evidence.is_queue_known and queue is None and record.state in WAITING | RUNNING:
+        record = None  # accounts lag behind, and of a database that was away forever
+    if queue is None and record is None:
+        return _Slurm()
+    if queue is None or (record is not None and record.state == "OUT_OF_MEMORY" and queue.state == "FAILED"):
+        return (
+            _Slurm(
+                state=record.state,
+                reason=record.reason,
+                node=record.node,
+                elapsed_s=record.elapsed_s,
+                code=record.code,
+                canceller=record.canceller,
+            )
+            if record is not None
+            else _Slurm()
+        )
+    is_same = record is not None and record.state == queue.state
+    return _Slurm(
+        state=queue.state,
+        reason=queue.reason,
+        node=queue.node,
+        elapsed_s=_elapsed_s(queue.elapsed),
+        code=record.code if record is not None and is_same else None,
+        canceller=record.canceller if record is not None and is_same else "",
+    )
+
+
+def _elapsed_s(text: str) -> float | None:
+    try:
+        return float(seconds(text))
+    except ValueError:  # INVALID, while it begins
+        return None
+
+
+def _verdict(evidence: Evidence, history: History, slurm: _Slurm) -> _Verdict:
+    if not evidence.job:
+        return _not_submitted(evidence)
+    if history.has_succeeded:
+        return _succeeded(evidence.output)
+    if slurm.state in WAITING:
+        return _waiting(evidence, slurm)
+    if history.ended is not None:
+        return _ended(evidence, history, history.ended, slurm)
+    if slurm.state in RUNNING:
+        return _running(evidence, slurm)
+    if slurm.state == "COMPLETED":  # a job's exit code says whether its outputs were valid
+        return _succeeded(evidence.output)
+    if slurm.state == "CANCELLED":
+        return _cancelled(evidence, history, slurm)
+    if slurm.state in FAILED:
+        return _failed(evidence, history, slurm)
+    return _unknown(evidence, history)
+
+
+def _not_submitted(evidence: Evidence) -> _Verdict:
+    if evidence.unmet:
+        return _Verdict(Kind.BLOCKED, f"needs {evidence.unmet}")
+    return _Verdict(Kind.NOT_SUBMITTED, evidence.held)
+
+
+def _succeeded(output: str | None) -> _Verdict:
+    if output:
+        return _Verdict(Kind.FAILED, output, Cause.OUTPUT)
+    return _Verdict(Kind.SUCCEEDED)
+
+
+def _waiting(evidence: Evidence, slurm: _Slurm) -> _Verdict:
+    if never_starts(slurm.reason):
+        return _blocked(evidence)
+    return _Verdict(Kind.QUEUED, why(slurm.state, slurm.reason, evidence.job))
+
+
+def _blocked(evidence: Evidence) -> _Verdict:
+    return _Verdict(Kind.BLOCKED, f"needs {evidence.unmet}" if evidence.unmet else "what it needs has failed")
+
+
+def _running(evidence: Evidence, slurm: _Slurm) -> _Verdict:
+    detail = why(slurm.state, slurm.reason, evidence.job)
+    if not detail and slurm.state == "RUNNING" and evidence.silent_s is not None and evidence.silent_s > _SILENT_S:
+        silent = "" if math.isinf(evidence.silent_s) else f" for {evidence.silent_s / 60:.0f} min"
+        detail = f"Slurm says that it runs, but it has given no sign of life{silent}"
+    return _Verdict(Kind.RUNNING, detail)
+
+
+def _ended(evidence: Evidence, history: History, ended: Ended, slurm: _Slurm) -> _Verdict:
+    is_cancelled = "cancelled" in history.stops and not history.stops & {"limit", "preempted"}
+    if slurm.state == "CANCELLED" or (
+        is_cancelled and slurm.state not in FAILED - {"FAILED"} and _is_plain(evidence.tail)
+    ):
+        return _cancelled(evidence, history, slurm)
+    return _failed(evidence, history, slurm, ended)
+
+
+def _is_plain(tail: str) -> bool:
+    """Slurm's lines in a log, if there are any, tell of no other reason than that somebody has cancelled the job."""
+    return was_cancelled(tail) or "CANCELLED AT" not in tail
+
+
+def _cancelled(evidence: Evidence, history: History, slurm: _Slurm) -> _Verdict:
+    has_begun = history.started_s is not None or slurm.node
+    if not has_begun and (evidence.unmet or never_starts(slurm.reason)):
+        return _blocked(evidence)
+    return _Verdict(Kind.CANCELLED, f"by {slurm.canceller}" if slurm.canceller else "")
+
+
+def _failed(evidence: Evidence, history: History, slurm: _Slurm, ended: Ended | None = None) -> _Verdict:
+    stops = history.stops & {"limit", "preempted"}
+    found = cause_of(
+        Trace(
+            slurm=slurm.state,
+            reason=slurm.reason,
+            code=slurm.code if ended is None else ended.code,
+            problem=(evidence.output or "") if ended is None else ended.problem,
+            stopped_by="" if not stops else "limit" if "limit" in stops else "preempted",
+            log=evidence.tail,
+        )
+    )
+    return _Verdict(Kind.FAILED, found.detail, found.cause, found.last_words)
+
+
+def _unknown(evidence: Evidence, history: History) -> _Verdict:
+    """Slurm says nothing of the job."""
+    is_alive = evidence.silent_s is not None and evidence.silent_s < _SILENT_S
+    is_local = evidence.job.startswith(LOCAL)
+    has_signs = history.is_running or (not evidence.events and evidence.silent_s is not None)
+    if has_signs and is_alive:
+        return _Verdict(Kind.RUNNING)
+    is_gone = evidence.is_queue_known or is_local
+    if not is_gone and not has_signs:
+        return _Verdict(Kind.QUEUED, "Slurm does not answer")
+    if "cancelled" in history.stops and _is_plain(evidence.tail):
+        return _Verdict(Kind.CANCELLED)
+    if history.started_s is None and evidence.events:
+        if evidence.unmet:
+            return _blocked(evidence)
+    elif was_cancelled(evidence.tail):
+        return _Verdict(Kind.CANCELLED)
+    if not evidence.events and evidence.output == "":
+        return _Verdict(Kind.SUCCEEDED)
+    return _failed(evidence, history, _Slurm())
