@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pwd
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from slurm.experiments.job_ids import in_calls
 _FIELDS = ("JobID", "State", "ExitCode", "ElapsedRaw", "NodeList", "Reason")
 """Source: sacct(1) of 20.11 to 24.05. Restarts is not among them: older ones refuse fields that they do not know."""
 _NONE = frozenset({"", "None", "None assigned", "Unknown", "(null)"})
+_CLOCKS_S = 86400.0
+"""What clocks and time zones of two machines may differ by."""
 _CANCELLER = re.compile(r"CANCELLED by (\d+)")
 
 
@@ -54,6 +57,26 @@ def records_of(jobs: Iterable[str]) -> dict[str, list[Record]]:
             return found
         read(text, found)
     return found
+
+
+def job_named(name: str, since_s: float) -> str | None:
+    """The number of the job, or array, of a name; None: there is none, or no accounting.
+
+    Args:
+        name: one that no two jobs have.
+        since_s: when it can have been submitted at the earliest, s since 1970.
+    """
+    since = time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(since_s - _CLOCKS_S))
+    try:
+        text = call_slurm(
+            *("sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID"),
+            *(f"--name={name}", f"--starttime={since}"),
+            is_patient=False,
+        )
+    except SlurmError:
+        return None
+    matched = re.match(r"\d+", text.strip())
+    return None if matched is None else matched[0]
 
 
 def read(text: str, found: dict[str, list[Record]]) -> None:

@@ -105,6 +105,8 @@ def cause_of(trace: Trace) -> Finding:
         return Finding(Cause.TIME_LIMIT, _on_one_line(trace.problem), words)
     if trace.problem.startswith("input"):
         return Finding(Cause.INPUT, _on_one_line(trace.problem), words)
+    if trace.problem.startswith("job"):
+        return Finding(Cause.EXIT_CODE, _on_one_line(trace.problem), words)
     worker = _WORKER_SIGNAL.findall(trace.log)
     if trace.code != 0 and error is not None and not (worker and error.is_consequence):
         return _of_python(error)

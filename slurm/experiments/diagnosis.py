@@ -15,6 +15,7 @@ from slurm.experiments.causes import Trace, cause_of, was_cancelled
 from slurm.experiments.events import Ended
 from slurm.experiments.evidence import LOCAL, Evidence, gather
 from slurm.experiments.folder import ExperimentFolder
+from slurm.experiments.heartbeat import STALE_S
 from slurm.experiments.history import History, history_of
 from slurm.experiments.job_words import FAILED, RUNNING, WAITING, never_starts, why
 from slurm.experiments.state import Cause, Kind, State
@@ -22,8 +23,6 @@ from slurm.experiments.task import Task
 from slurm.times import seconds
 
 _UNMET = (Kind.FAILED, Kind.BLOCKED, Kind.CANCELLED)
-_SILENT_S = 300.0
-"""Of a job that is not known to run: from here on it does not. File systems show times of other nodes late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,14 +160,15 @@ def _blocked(evidence: Evidence) -> _Verdict:
 
 def _running(evidence: Evidence, slurm: _Slurm) -> _Verdict:
     detail = why(slurm.state, slurm.reason, evidence.job)
-    if not detail and slurm.state == "RUNNING" and evidence.silent_s is not None and evidence.silent_s > _SILENT_S:
+    if not detail and slurm.state == "RUNNING" and evidence.silent_s is not None and evidence.silent_s > STALE_S:
         silent = "" if math.isinf(evidence.silent_s) else f" for {evidence.silent_s / 60:.0f} min"
         detail = f"Slurm says that it runs, but it has given no sign of life{silent}"
     return _Verdict(Kind.RUNNING, detail)
 
 
 def _ended(evidence: Evidence, history: History, ended: Ended, slurm: _Slurm) -> _Verdict:
-    is_cancelled = "cancelled" in history.stops and not history.stops & {"limit", "preempted"}
+    said = "cancelled" in history.stops or ended.problem.startswith("cancelled")
+    is_cancelled = said and not history.stops & {"limit", "preempted"}
     if slurm.state == "CANCELLED" or (
         is_cancelled and slurm.state not in FAILED - {"FAILED"} and _is_plain(evidence.tail)
     ):
@@ -205,7 +205,7 @@ def _failed(evidence: Evidence, history: History, slurm: _Slurm, ended: Ended | 
 
 def _unknown(evidence: Evidence, history: History) -> _Verdict:
     """Slurm says nothing of the job."""
-    is_alive = evidence.silent_s is not None and evidence.silent_s < _SILENT_S
+    is_alive = evidence.silent_s is not None and evidence.silent_s < STALE_S
     is_local = evidence.job.startswith(LOCAL)
     has_signs = history.is_running or (not evidence.events and evidence.silent_s is not None)
     if has_signs and is_alive:

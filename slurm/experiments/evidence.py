@@ -18,6 +18,7 @@ from slurm.experiments.history import History, history_of
 from slurm.experiments.job_ids import in_calls
 from slurm.experiments.job_words import RUNNING, WAITING
 from slurm.experiments.log_tail import tail_of
+from slurm.experiments.outputs import invalid_output, sizes
 from slurm.experiments.submission_record import submissions_in
 from slurm.experiments.task import Task
 from slurm.queue_listing import Job, jobs_with
@@ -57,7 +58,7 @@ class Evidence:
 
 def gather(folder: ExperimentFolder, tasks: Sequence[Task]) -> Iterator[Evidence]:
     """Of each task in turn, so that there are never many ends of logs. One call of squeue and one of sacct for all."""
-    attempts = {task.id: (folder.attempts(task) or [None])[-1] for task in tasks}
+    attempts = {task.id: _last(folder.attempts(task)) for task in tasks}
     histories = {name: _history(attempt) for name, attempt in attempts.items()}
     jobs = _jobs(folder, attempts, histories)
     open_ = {job for name, job in jobs.items() if not histories[name].has_succeeded and not job.startswith(LOCAL)}
@@ -88,6 +89,10 @@ def gather(folder: ExperimentFolder, tasks: Sequence[Task]) -> Iterator[Evidence
             tail=tail_of(Path(log)) if may_have_failed and log else "",
             held=held.get(task.id, ""),
         )
+
+
+def _last(attempts: Sequence[Attempt]) -> Attempt | None:
+    return attempts[-1] if attempts else None
 
 
 def _history(attempt: Attempt | None) -> History:
@@ -124,7 +129,7 @@ def _claim(attempt: Attempt) -> str:
 
 def _queue(jobs: set[str]) -> dict[str, Job] | None:
     """None: squeue does not answer, or is not there."""
-    found = {}
+    found: dict[str, Job] = {}
     try:
         for ids in in_calls(jobs):
             found |= {job.id: job for job in jobs_with(ids)}
@@ -148,4 +153,12 @@ def _silent_s(attempt: Attempt, history: History, now_s: float) -> float | None:
 
 
 def _output(task: Task, history: History) -> str | None:
-    return None
+    if history.ended is None:
+        return invalid_output(task) if task.outputs else None
+    made, there = history.ended.sizes, sizes(task)
+    for path, size in made.items():
+        if path not in there:
+            return f"output {path}: it was there when the job ended, and is gone"
+        if there[path] < size:
+            return f"output {path}: it had {size} bytes when the job ended, and has {there[path]} now"
+    return ""
