@@ -91,7 +91,7 @@ def _slurm(evidence: Evidence) -> _Slurm:
                 state=record.state,
                 reason=record.reason,
                 node=record.node,
-                elapsed_s=record.elapsed_s,
+                elapsed_s=record.elapsed_s if record.node else None,
                 code=record.code,
                 canceller=record.canceller,
             )
@@ -103,7 +103,7 @@ def _slurm(evidence: Evidence) -> _Slurm:
         state=queue.state,
         reason=queue.reason,
         node=queue.node,
-        elapsed_s=_elapsed_s(queue.elapsed),
+        elapsed_s=_elapsed_s(queue.elapsed) if queue.node else None,
         code=record.code if record is not None and is_same else None,
         canceller=record.canceller if record is not None and is_same else "",
     )

@@ -39,7 +39,7 @@ def script_of(folder: ExperimentFolder, record: SubmissionRecord, group: Group, 
     """
     from submitit import SlurmExecutor  # here, so that other commands start as fast without it
 
-    class Writer(SlurmExecutor):  # type: ignore[misc]  # it has no types
+    class Writer(SlurmExecutor):
         """Writes scripts where there is no Slurm, too."""
 
         @classmethod

@@ -123,7 +123,7 @@ class SlurmJobs:
 
     def _ready(self, stage: Sequence[Task], held: dict[str, str]) -> list[Task]:
         """Those that do not need what was held back, as many as may be in the queue."""
-        ready = []
+        ready: list[Task] = []
         for task in stage:
             need = next((name for name in task.needs if name in held), None)
             if need is not None:

@@ -18,9 +18,10 @@ _STRANGE = 4
 _GAP = 60
 """Lines between errors of one failure, at most: other ranks' output, a launcher's."""
 _PREFIX = re.compile(
-    r"(?:\[(?:rank|default)\d+\]: ?| ?\d+: |\(\w+ pid=\d+[^)]*\) ?|ERROR [\d-]{5} [\d:]{8} \[[\w./]+:\d+\] ?)*"
+    r"(?:\[(?:rank|default)\d+\]: ?| ?\d+: |\(\w+ pid=\d+[^)]*\) ?"
+    r"|ERROR [\d-]{5} [\d:]{8} \[[\w./]+:\d+\] ?)*"
 )
-"""Of torch's own (`[rank1]: `), torchrun's --tee (`[default1]:`), srun's --label (`1: `), Ray's and vLLM's processes."""
+"""Of torch (`[rank1]: `), torchrun --tee (`[default1]:`), srun --label (`1: `), processes of Ray and vLLM."""
 _RANK = re.compile(r"\[(?:rank|default)(\d+)\]|(\d+): ")
 _HEADER = "Traceback (most recent call last):"
 _CHAINED = (
