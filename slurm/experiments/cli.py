@@ -175,7 +175,7 @@ def _run(  # as above
         data = as_data(standing) if standing else {"dir": str(place.path)}
         typer.echo(json.dumps(data | _done_data(done)))
     elif standing is not None:
-        Console(soft_wrap=True).print(Summary(standing))
+        Summary(standing).print_to(Console())
     if standing is not None and not standing.has_succeeded:
         raise typer.Exit(_UNSUCCESSFUL)
 

@@ -27,6 +27,8 @@ from slurm.experiments.status_table import Listing, Summary, as_data, state_data
 
 _LOOK_S = 10.0
 """How often `status --watch` asks Slurm."""
+_WIDE = 240
+"""Columns of tables that go to a file, or to grep."""
 
 
 def status(
@@ -60,7 +62,11 @@ def status(
             more = {} if rows is None else {"tasks": [state_data(state) for state in rows]}
             typer.echo(json.dumps(as_data(standing) | more))
         else:
-            Console(soft_wrap=True).print(Summary(standing) if rows is None else Listing(rows))
+            console = Console() if sys.stdout.isatty() else Console(width=_WIDE)
+            if rows is None:
+                Summary(standing).print_to(console)
+            else:
+                console.print(Listing(rows))
 
 
 def logs(

@@ -159,6 +159,8 @@ def hours(amount: float | None) -> str:
     """With as many digits as matter."""
     if amount is None:
         return "?"
+    if amount == 0:
+        return "0"
     return f"{amount:.0f}" if amount >= 100 else f"{amount:.1f}" if amount >= 1 else f"{amount:.3f}"
 
 

@@ -66,32 +66,36 @@ def state_data(state: State) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The table of stages, why jobs wait, and what has failed and why; for `print` or rich.live.Live."""
+    """The table of stages, why jobs wait, and what has failed and why; for rich.live.Live."""
 
     standing: Standing
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Its parts."""
         yield _stages(self.standing)
-        for line in self._lines():
-            # A log may hold what is no text: a terminal is not to be told by it.
-            yield Text(line, style="bold red" if " x " in line and not line.startswith(" ") else "", overflow="fold")
+        yield from _lines(self.standing)
 
-    def _lines(self) -> Iterator[str]:
-        standing = self.standing
-        for note in standing.notes:
-            yield f"note: {note}"
-        for group in grouped(standing.states, [Kind.QUEUED])[:_WAITING]:
-            if group.first.detail:
-                yield f"{group.first.task.stage}: {len(group.states)} wait: {group.first.detail}"
-        groups = grouped(standing.states)
-        for group in groups[:_GROUPS]:
-            yield from _failure(group)
-        if len(groups) > _GROUPS:
-            yield f"and {len(groups) - _GROUPS} kinds of failures more: `status --state failed` lists them all"
-        if standing.left:
-            ids = shortened([state.task.id for state in standing.left])
-            yield f"{len(standing.left)} tasks have left the description: {ids}"
+    def print_to(self, console: Console) -> None:
+        """Where lines may be as long as they are, for grep."""
+        console.print(_stages(self.standing))
+        for line in _lines(self.standing):
+            console.print(line, soft_wrap=True)
+
+
+def _lines(standing: Standing) -> Iterator[Text]:
+    for note in standing.notes:
+        yield Text(f"note: {note}")
+    for group in grouped(standing.states, [Kind.QUEUED])[:_WAITING]:
+        if group.first.detail:
+            yield Text(f"{group.first.task.stage}: {len(group.states)} wait: {group.first.detail}")
+    groups = grouped(standing.states)
+    for group in groups[:_GROUPS]:
+        yield from _failure(group)
+    if len(groups) > _GROUPS:
+        yield Text(f"and {len(groups) - _GROUPS} kinds of failures more: `status --state failed` lists them all")
+    if standing.left:
+        ids = shortened([state.task.id for state in standing.left])
+        yield Text(f"{len(standing.left)} tasks have left the description: {ids}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +166,14 @@ def _add(table: Table, name: str, states: Sequence[State], kinds: Sequence[Kind]
     table.add_row(Text(name), str(len(states)), *cells)
 
 
-def _failure(group: Group) -> Iterator[str]:
+def _failure(group: Group) -> Iterator[Text]:
     first = group.first
     names = shortened([state.task.id.partition("/")[2] or state.task.id for state in group.states])
-    yield f"{first.task.stage}: {len(group.states)} x {group.what}"
-    yield f"    {names}"
+    yield Text(f"{first.task.stage}: {len(group.states)} x {group.what}", style=_STYLES[first.kind])
+    yield Text(f"    {names}")
     if first.kind is not Kind.FAILED:
         return
     if first.log:
-        yield f"    {first.log} ends with:" if first.last_words else f"    log: {first.log}"
+        yield Text(f"    {first.log} ends with:" if first.last_words else f"    log: {first.log}")
     for line in first.last_words.splitlines()[-_LAST_WORDS:]:
-        yield f"      {line}"
+        yield Text(f"      {line}", style="dim")
