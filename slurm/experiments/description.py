@@ -17,7 +17,7 @@
         command: python train.py --loss {{ loss }} --beta {{ beta }}
         resources: {gpus_per_node: 4}
 
-Texts are Jinja templates over `variables` and the parameters of the grid.
+Texts are Jinja templates over `variables`, the parameters of the grid, `stage` and its `version`.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ class Stage(_Model):
     disk: Memory | None = None
     """What the outputs of each job take, at most; looked at before anything is submitted."""
     version: int = Field(default=1, ge=1)
-    """A higher number runs the stage anew after its command was changed; what the old one made stays as it is."""
+    """A higher number runs the stage anew after its command was changed; what the old one made stays as it is, so that
+    outputs are to have other paths: templates know it as `version`."""
 
 
 class Limits(_Model):

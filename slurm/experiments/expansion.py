@@ -31,7 +31,7 @@ def tasks_of(description: Description, workdir: Path) -> list[Task]:
     tasks: list[Task] = []
     for name in order:
         for parameters in combinations[name]:
-            fill = templates.filler(name, parameters)
+            fill = templates.filler(name, description.stages[name].version, parameters)
             tasks.append(_task(description, name, parameters, combinations, fill, workdir))
     _check(tasks)
     return tasks

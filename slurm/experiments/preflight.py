@@ -63,7 +63,8 @@ def _outputs(flight: Preflight) -> Iterator[str]:
     for task in flight.todo:
         for path in task.output_paths:
             if path in makers:
-                yield f"{task.id} would write {path}, which {makers[path]} has made: name another path"
+                made = f"{path}, which {makers[path]} has made"
+                yield f"{task.id} would write {made}: give it another path, as by {{{{ version }}}}"
             elif task.id in flight.first and _is_there(path):
                 in_the_way.append(path)
     if in_the_way:

@@ -85,7 +85,7 @@ class Summary:
 def _lines(standing: Standing) -> Iterator[Text]:
     for note in standing.notes:
         yield Text(f"note: {note}")
-    for group in grouped(standing.states, [Kind.QUEUED])[:_WAITING]:
+    for group in grouped(standing.states, [Kind.QUEUED, Kind.NOT_SUBMITTED])[:_WAITING]:
         if group.first.detail:
             yield Text(f"{group.first.task.stage}: {len(group.states)} wait: {group.first.detail}")
     groups = grouped(standing.states)

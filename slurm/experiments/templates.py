@@ -15,7 +15,7 @@ from slurm.experiments.description import Scalar
 
 Parameters: TypeAlias = Mapping[str, Scalar]
 Fill: TypeAlias = Callable[[str], str]
-_RESERVED = ("env", "stage")
+_RESERVED = ("env", "stage", "version")
 _DEEPEST = 8
 """Variables that are made of others, those of others, and so on."""
 
@@ -37,7 +37,7 @@ class Templates:
         self._compiled: dict[str, Template] = {}
         self._env = dict(os.environ)
 
-    def filler(self, stage: str, parameters: Parameters) -> Fill:
+    def filler(self, stage: str, version: int, parameters: Parameters) -> Fill:
         """Fills in the texts of one job.
 
         Raises:
@@ -47,7 +47,8 @@ class Templates:
         for name in parameters:
             if name in self._variables or name in _RESERVED:
                 raise DescriptionError(f"stages.{stage}.grid.{name}: a variable has this name, or it is taken")
-        values: dict[str, object] = {"env": self._env, "stage": stage, **self._variables, **parameters}
+        given = {"env": self._env, "stage": stage, "version": version}
+        values: dict[str, object] = {**given, **self._variables, **parameters}
 
         def fill(text: str) -> str:
             try:

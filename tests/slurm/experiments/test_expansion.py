@@ -101,8 +101,9 @@ def test_what_is_done_and_made_is_in_the_fingerprint_and_what_is_asked_of_slurm_
 
 
 def test_a_version_is_another_task(expanded: Callable[..., list[Task]]) -> None:
-    ids = [task.id for task in expanded("  a: {command: c, version: 2}\n  b: {command: c, after: [a]}")]
-    assert ids == ["a@2", "b"]
+    tasks = expanded("  a: {command: 'c v{{ version }}', version: 2}\n  b: {command: c, after: [a]}")
+    assert [task.id for task in tasks] == ["a@2", "b"]
+    assert tasks[0].script.endswith("c v2")
 
 
 def test_folder_names_are_short_plain_and_different(expanded: Callable[..., list[Task]]) -> None:
