@@ -22,8 +22,9 @@ from slurm.experiments.folder import ExperimentFolder
 from slurm.experiments.machine import Machine
 from slurm.experiments.options import BAD_INPUT, DirOption, JsonOption, TasksArgument, reported
 from slurm.experiments.plan import AGAIN, LIVE, with_dependents
+from slurm.experiments.preparation import Choose
 from slurm.experiments.reading_cli import logs, report, status
-from slurm.experiments.running import Choose, Done, Read, wait
+from slurm.experiments.running import Done, Read, wait
 from slurm.experiments.running import cancel as cancel_tasks
 from slurm.experiments.running import submit as submit_tasks
 from slurm.experiments.selection import selected, shortened
@@ -83,7 +84,7 @@ def submit(  # noqa: PLR0913  # a command has the options it has
             return described(file, changes or (), place)
 
         if is_dry:
-            found = dry_run(read, is_local=is_local)
+            found = dry_run(read(), is_local=is_local)
             if as_json:
                 typer.echo(json.dumps(dry_run_data(found)))
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,12 +9,10 @@ from rich.console import Console
 from rich.text import Text
 
 from slurm.errors import ExperimentError
-from slurm.experiments.experiment import Experiment, attempts_for, jobs_in_queue, preflight
-from slurm.experiments.plan import Plan
+from slurm.experiments.experiment import Experiment
 from slurm.experiments.preflight import check
-from slurm.experiments.running import planned_for
-from slurm.experiments.slurm_jobs import SlurmJobs
-from slurm.experiments.standing import Standing, look
+from slurm.experiments.preparation import Preparation, prepared
+from slurm.experiments.standing import Standing
 from slurm.experiments.state import Kind, State
 from slurm.experiments.task import Task
 
@@ -24,34 +21,24 @@ from slurm.experiments.task import Task
 class DryRun:
     """All tasks, and what of them would be submitted how."""
 
-    standing: Standing
-    planned: Plan
-    scripts: Sequence[tuple[Sequence[Task], str]]
-    """What sbatch would be given, and for which tasks."""
+    found: Preparation
     problem: str
     """Why nothing would be submitted; empty where it would."""
 
+    @property
+    def standing(self) -> Standing:
+        """Of all tasks."""
+        return self.found.standing
 
-def dry_run(read: Callable[[], Experiment], *, is_local: bool) -> DryRun:
-    """Makes nothing.
 
-    Raises:
-        ExperimentError: the experiment cannot be read, or has changed.
-    """
-    experiment = read()
-    standing = look(experiment)
-    planned = planned_for(experiment, standing, (), is_local=is_local)
-    problem = ""
+def dry_run(experiment: Experiment, *, is_local: bool) -> DryRun:
+    """Makes nothing."""
+    found = prepared(experiment, lambda _: (), is_local=is_local)
     try:
-        check(preflight(experiment, planned))
+        check(found.preflight)
     except ExperimentError as error:
-        problem = str(error).replace("nothing was submitted", "nothing would be submitted", 1)
-    scripts: list[tuple[Sequence[Task], str]] = []
-    if planned.todo and not is_local:
-        numbers = {name: attempt.number for name, attempt in attempts_for(experiment, planned).items()}
-        jobs = jobs_in_queue(experiment, standing.by_id, numbers)
-        scripts = list(SlurmJobs(experiment.folder, experiment.manifest.limits).scripts(planned.todo, numbers, jobs))
-    return DryRun(standing=standing, planned=planned, scripts=scripts, problem=problem)
+        return DryRun(found=found, problem=str(error).replace("nothing was", "nothing would be", 1))
+    return DryRun(found=found, problem="")
 
 
 def dry_run_data(found: DryRun) -> dict[str, object]:
@@ -75,7 +62,7 @@ def dry_run_data(found: DryRun) -> dict[str, object]:
             }
             for state in found.standing.states
         ],
-        "sbatch": [{"ids": [task.id for task in tasks], "script": text} for tasks, text in found.scripts],
+        "sbatch": [{"ids": [task.id for task in tasks], "script": text} for tasks, text in found.found.scripts],
     }
 
 
@@ -85,11 +72,11 @@ def print_dry_run(console: Console, found: DryRun) -> None:
         console.print(Text(f"{state.task.id}: {_fate(found, state)}", style="bold"))
         for line in _lines(state.task):
             console.print(Text(f"    {line}"))
-    for tasks, text in found.scripts:
+    for tasks, text in found.found.scripts:
         console.print(Text(f"sbatch, for {len(tasks)}: {', '.join(task.id for task in tasks)}", style="bold"))
         for line in text.rstrip().splitlines():
             console.print(Text(f"    {line}"))
-    planned, states = found.planned, found.standing.states
+    planned, states = found.found.planned, found.standing.states
     done = sum(state.kind is Kind.SUCCEEDED for state in states)
     console.print(
         Text(
@@ -102,8 +89,8 @@ def print_dry_run(console: Console, found: DryRun) -> None:
 
 def _fate(found: DryRun, state: State) -> str:
     for word, tasks in (
-        ("would be submitted", found.planned.todo),
-        ("would be submitted later, as limits.queued has it", found.planned.held),
+        ("would be submitted", found.found.planned.todo),
+        ("would be submitted later, as limits.queued has it", found.found.planned.held),
     ):
         if state.task in tasks:
             return word

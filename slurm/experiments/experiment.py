@@ -22,7 +22,6 @@ from slurm.experiments.folder import Attempt, ExperimentFolder, write_atomically
 from slurm.experiments.inputs import with_content
 from slurm.experiments.manifest import Manifest, manifest_path, read_manifest, write_manifest
 from slurm.experiments.plan import LIVE, Plan
-from slurm.experiments.preflight import Preflight
 from slurm.experiments.selection import shortened
 from slurm.experiments.state import State
 from slurm.experiments.task import Task
@@ -191,7 +190,7 @@ def give(
     experiment: Experiment, planned: Plan, states: Mapping[str, State], executor: Executor
 ) -> Generator[Submission]:
     """Submits what is planned, and writes down each task's job as soon as it has one."""
-    attempts = attempts_for(experiment, planned)
+    attempts = attempts_for(experiment, planned.todo)
     for attempt in attempts.values():
         attempt.path.mkdir(parents=True, exist_ok=True)
     numbers = {name: attempt.number for name, attempt in attempts.items()}
@@ -206,28 +205,14 @@ def give(
             submissions.close()
 
 
-def attempts_for(experiment: Experiment, planned: Plan) -> dict[str, Attempt]:
+def attempts_for(experiment: Experiment, todo: Sequence[Task]) -> dict[str, Attempt]:
     """Those that a submission would make, by the task's id."""
-    return {task.id: _next_attempt(experiment.folder, task) for task in planned.todo}
+    return {task.id: _next_attempt(experiment.folder, task) for task in todo}
 
 
 def jobs_in_queue(experiment: Experiment, states: Mapping[str, State], less: Container[str]) -> dict[str, str]:
     """The job of each task that waits or runs, by the task's id; less those that are submitted anew."""
     return {name: states[name].job for name in experiment.tasks if states[name].kind in LIVE and name not in less}
-
-
-def preflight(experiment: Experiment, planned: Plan) -> Preflight:
-    """What is looked at before anything is submitted."""
-    todo = [*planned.todo, *planned.held]
-    ids = {task.id for task in todo}
-    return Preflight(
-        folder=experiment.folder.path,
-        todo=todo,
-        others=[task for task in experiment.tasks.values() if task.id not in ids],
-        left=list(experiment.left.values()),
-        first=frozenset(task.id for task in todo if not experiment.folder.attempts(task)),
-        disk=experiment.manifest.disk,
-    )
 
 
 def _experiment(

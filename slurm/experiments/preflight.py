@@ -34,6 +34,8 @@ class Preflight:
     """Ids of those among `todo` that are submitted for the first time."""
     disk: Mapping[str, str]
     """What the outputs of a task take, by stage."""
+    refused: str = ""
+    """What Slurm would not take, where that is known."""
 
 
 def check(flight: Preflight) -> None:
@@ -42,7 +44,7 @@ def check(flight: Preflight) -> None:
     Raises:
         ExperimentError: something is wrong; all of it is said at once, a line each.
     """
-    problems = [*_inputs(flight), *_outputs(flight), *_room(flight)]
+    problems = [*_inputs(flight), *_outputs(flight), *_room(flight), *filter(None, [flight.refused])]
     if problems:
         raise ExperimentError("nothing was submitted:\n  " + "\n  ".join(problems))
 

@@ -15,12 +15,13 @@ from slurm.commands import call_slurm
 from slurm.errors import ExperimentError, SlurmError
 from slurm.experiments.events import Started, Stopped, append
 from slurm.experiments.executor import Executor, Submission
-from slurm.experiments.experiment import Experiment, give, local_holder, opened, preflight, save, submitting, write_down
+from slurm.experiments.experiment import Experiment, give, local_holder, opened, save, submitting, write_down
 from slurm.experiments.folder import ExperimentFolder
 from slurm.experiments.local import LocalExecutor
 from slurm.experiments.machine import Machine
-from slurm.experiments.plan import LIVE, Plan, plan
+from slurm.experiments.plan import LIVE, Plan
 from slurm.experiments.preflight import check
+from slurm.experiments.preparation import Choose, planned_for, prepared
 from slurm.experiments.slurm_jobs import SlurmJobs
 from slurm.experiments.standing import LOCAL, Standing, look
 from slurm.experiments.state import Kind, State
@@ -29,7 +30,6 @@ _LOOK_S = 10.0
 """How often Slurm is asked while somebody waits."""
 _CHUNK = 500
 """Jobs in one call of scancel: a command line has its limits."""
-Choose = Callable[[Standing], Collection[str]]
 Read = Callable[[], Experiment]
 Show = Callable[[Standing], None]
 
@@ -41,12 +41,6 @@ class Done:
     planned: Plan
     before: Standing
     submitted: Sequence[Submission]
-
-
-def planned_for(experiment: Experiment, standing: Standing, chosen: Collection[str], *, is_local: bool) -> Plan:
-    """What would be submitted; the limits are those of a queue."""
-    limit = None if is_local else experiment.manifest.limits.queued
-    return plan(list(experiment.tasks.values()), standing.by_id, chosen, limit)
 
 
 def submit(
@@ -71,16 +65,15 @@ def submit(
     """
     is_local = machine is not None
     if not folder.path.exists():  # nothing is made for what cannot be done
-        experiment = read()
-        check(preflight(experiment, planned_for(experiment, look(experiment), (), is_local=is_local)))
+        check(prepared(read(), choose, is_local=is_local).preflight)
     with submitting(folder, for_long=is_local):
         experiment = read()
         if not is_local and folder.submissions.is_dir():
             for submission in SlurmJobs(folder, experiment.manifest.limits).recovered():
                 write_down(experiment, submission)
-        before = look(experiment)
-        planned = planned_for(experiment, before, choose(before), is_local=is_local)
-        check(preflight(experiment, planned))
+        found = prepared(experiment, choose, is_local=is_local)
+        check(found.preflight)
+        before, planned = found.standing, found.planned
         save(experiment)
         _mark(folder).unlink(missing_ok=True)
         executor: Executor
@@ -106,7 +99,7 @@ def wait(folder: ExperimentFolder, show: Show) -> Standing:
         experiment = opened(folder)  # another command may have submitted more
         standing = look(experiment)
         show(standing)
-        todo = planned_for(experiment, standing, (), is_local=False).todo
+        todo = planned_for(standing, (), is_local=False).todo
         if _mark(folder).exists():  # somebody has cancelled the experiment: what waits stays where it is
             todo = []
         if not todo and not standing.is_live:

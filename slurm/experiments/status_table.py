@@ -72,11 +72,13 @@ class Summary:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Its parts."""
+        yield _title(self.standing)
         yield _stages(self.standing)
         yield from _lines(self.standing)
 
     def print_to(self, console: Console) -> None:
         """Where lines may be as long as they are, for grep."""
+        console.print(_title(self.standing), soft_wrap=True)
         console.print(_stages(self.standing))
         for line in _lines(self.standing):
             console.print(line, soft_wrap=True)
@@ -138,15 +140,12 @@ def _counts(states: Sequence[State]) -> dict[str, int]:
     return {str(kind): found[kind] for kind in Kind}
 
 
+def _title(standing: Standing) -> Text:
+    return Text(f"{standing.experiment.manifest.name}: {standing.experiment.folder.path}", style="bold")
+
+
 def _stages(standing: Standing) -> Table:
-    table = Table(
-        title=Text(f"{standing.experiment.manifest.name}  {standing.experiment.folder.path}"),
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        header_style="dim",
-    )
+    table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("stage")
     table.add_column("tasks", justify="right")
     kinds = [kind for kind in Kind if any(state.kind is kind for state in standing.states)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -107,7 +108,7 @@ def _runs(task: Task, attempt: Attempt, events: Sequence[Event], ready: float, n
     ordered = sorted(events, key=lambda event: event.time)
     waiting = min((event.time for event in ordered if isinstance(event, Submitted)), default=None)
     starts = [place for place, event in enumerate(ordered) if isinstance(event, Started)]
-    for place, following in zip(starts, [*starts[1:], len(ordered)], strict=True):
+    for place, following in itertools.pairwise([*starts, len(ordered)]):
         event = ordered[place]
         assert isinstance(event, Started)
         after = ordered[place + 1 : following]

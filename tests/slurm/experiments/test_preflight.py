@@ -8,16 +8,15 @@ import pytest
 
 from slurm.errors import ExperimentError
 from slurm.experiments import preflight as module
-from slurm.experiments.experiment import Experiment, preflight
-from slurm.experiments.plan import Plan
+from slurm.experiments.experiment import Experiment
 from slurm.experiments.preflight import bytes_of, check, size
+from slurm.experiments.preparation import prepared
 from slurm.experiments.quota import Room
 
 
 def problems(experiment: Experiment) -> str:
-    planned = Plan(todo=list(experiment.tasks.values()), held=[], stuck=[])
     try:
-        check(preflight(experiment, planned))
+        check(prepared(experiment, lambda _: experiment.tasks, is_local=True).preflight)
     except ExperimentError as error:
         return str(error)
     return ""
