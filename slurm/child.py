@@ -73,12 +73,17 @@ class Child:
         return self._was_heard
 
     def signal_group(self, number: signal.Signals) -> None:
-        """Signals the command's process group; what it leaves behind has time to end, too."""
+        """Signals the command's process group, but for srun; what it leaves behind has time to end, too."""
         self._send(guard.TO_GROUP + bytes([number]))
 
     def signal_leader(self, number: signal.Signals) -> None:
         """Signals the command's first process."""
         self._send(guard.TO_LEADER + bytes([number]))
+
+    @staticmethod
+    def runs_steps() -> bool:
+        """Whether an srun is among its processes: scancel signals their tasks."""
+        return guard.runs_steps()
 
     def kill(self) -> None:
         """Kills all processes of the command."""

@@ -25,7 +25,8 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 TO_LEADER, TO_GROUP, TO_ALL = b"L", b"G", b"A"
-"""The command's first process; its process group; those that have left the group, too."""
+"""The command's first process; its process group, but for srun; those that have left the group, too."""
+_SRUN = "srun"
 HEARD = b"T"
 _LOOK_S = 0.005
 
@@ -75,6 +76,11 @@ def kill_descendants() -> None:
         time.sleep(_LOOK_S)
 
 
+def runs_steps() -> bool:
+    """Whether an srun is among the processes below this one. At a SIGTERM it kills its tasks, which saves nothing."""
+    return any(_name(pid) == _SRUN for pid in _descendants())
+
+
 def _attend(leader: int, job: socket.socket, wakeup: int, farewell: int) -> int:
     """The command's exit status, as `waitpid` gives it, once all its processes are gone."""
     status: int | None = None
@@ -117,6 +123,10 @@ def _deliver(whom: bytes, number: int, leader: int | None) -> None:
             _send(pid, number)
     elif leader is not None and whom == TO_LEADER:
         _send(leader, number)
+    elif leader is not None and runs_steps():
+        for pid in _descendants():
+            if _group(pid) == leader and _name(pid) != _SRUN:
+                _send(pid, number)
     elif leader is not None:
         _send(-leader, number)
 
@@ -140,6 +150,20 @@ def _parents() -> Iterator[tuple[int, int]]:
             except OSError:  # it has ended
                 continue
             yield int(name), int(stat.rpartition(b") ")[2].split()[1])
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:  # it has ended
+        return ""
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def _send(pid: int, number: int) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
 from slurm.child import Child
+from slurm.commands import call_slurm
+from slurm.errors import SlurmError
 from slurm.experiments.claim import holder, running_attempts
 from slurm.experiments.events import Ended, Event, Requeued, Started, Stopped, append
 from slurm.experiments.folder import Attempt, ExperimentFolder
@@ -134,12 +136,12 @@ class TaskRun:
             self._stop("cancelled")
             # To a Slurm job's end all its processes are sent a SIGTERM; for many a second one means "at once".
             if is_first and not (self._signal is signal.SIGTERM and child.was_heard(_HEARD_S)):
-                child.signal_group(self._signal)
+                self._tell(child)
         elif self._why is None and (self._notices.is_warned or now_s >= self._warn_s):
             left_s = self._task.limit_s - (now_s - self._start_s) if self._task.limit_s else float("inf")
             is_early = self._is_slurms and left_s > self._task.ahead_s + _EARLY_S
             self._stop("preempted" if is_early else "limit")
-            child.signal_group(self._signal)
+            self._tell(child)
         if now_s >= self._kill_s:
             log.warning("it goes on after SIG%s for too long: it is killed", self._task.stopping.signal)
             self._kill_s = float("inf")
@@ -153,6 +155,15 @@ class TaskRun:
         self._warn_s = float("inf")
         log.warning("%s: the command gets SIG%s", why, self._task.stopping.signal)
         self._note(Stopped(time=time.time(), why=why))
+
+    def _tell(self, child: Child) -> None:
+        """Each process once: those on other nodes, too."""
+        if self._is_slurms and child.runs_steps():
+            try:
+                call_slurm("scancel", "--quiet", f"--signal={self._task.stopping.signal}", self._job)
+            except SlurmError as error:
+                log.warning("what srun runs was not signalled: %s", error)
+        child.signal_group(self._signal)
 
     def _failed_check(self) -> str:
         for expected in self._task.outputs:
