@@ -51,7 +51,9 @@ class ExperimentCommand:
         return json.loads(done.stdout)
 
     def states(self) -> dict[str, str]:
-        """By task."""
+        """By task; none where nothing is submitted yet."""
+        if not list(self.folder.glob("*.experiment/manifest.json")):
+            return {}
         return {task["id"]: task["state"] for task in self.told("status")["tasks"]}
 
 
