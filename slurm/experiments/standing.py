@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from slurm.experiments.diagnosis import states_of
+from slurm.experiments.events import Submitted
 from slurm.experiments.experiment import Experiment
 from slurm.experiments.plan import LIVE
+from slurm.experiments.selection import shortened
 from slurm.experiments.state import Kind, State
 
 LOCAL = "local-"
@@ -48,7 +50,10 @@ def look(experiment: Experiment) -> Standing:
     found = states_of(experiment.folder, experiment.all_tasks)
     count = len(experiment.tasks)
     return Standing(
-        experiment=experiment, states=found[:count], left=found[count:], notes=[*_unknown(found), *_outdated(found)]
+        experiment=experiment,
+        states=found[:count],
+        left=found[count:],
+        notes=[*_unknown(found), *_outdated(experiment, found[:count])],
     )
 
 
@@ -60,16 +65,36 @@ def _unknown(states: Sequence[State]) -> list[str]:
     return []
 
 
-def _outdated(states: Sequence[State]) -> list[str]:
-    """Results of a stage that have not seen what its grid, or that of a stage before, has gained."""
+def _outdated(experiment: Experiment, states: Sequence[State]) -> list[str]:
+    """Tasks that have succeeded with other results of what they need than there are, or will be.
+
+    Told by the order of submissions: it is that of one clock, mostly.
+    """
     kinds = {state.task.id: state.kind for state in states}
-    found = [
-        state.task.id
+    needed = {need for state in states for need in state.task.needs}
+    times = {
+        state.task.id: _submitted_s(experiment, state)
         for state in states
-        if state.kind is Kind.SUCCEEDED
-        and any(kinds.get(need, Kind.SUCCEEDED) is not Kind.SUCCEEDED for need in state.task.needs)
+        if state.kind is Kind.SUCCEEDED and (state.task.needs or state.task.id in needed)
+    }
+    found = [
+        name
+        for name, time_s in times.items()
+        if time_s is not None and any(_is_later(need, time_s, kinds, times) for need in experiment.tasks[name].needs)
     ]
-    return [
-        f"{name} has succeeded without what it needs today; once that is there, `resubmit --again {name}` makes it anew"
-        for name in found[:3]
-    ]
+    if not found:
+        return []
+    which = f"{shortened(found)}: made before what {'it needs' if len(found) == 1 else 'they need'} today"
+    return [f"{which}; once that is there, `resubmit --again TASK` makes it anew"]
+
+
+def _is_later(need: str, time_s: float, kinds: Mapping[str, Kind], times: Mapping[str, float | None]) -> bool:
+    if kinds.get(need) is not Kind.SUCCEEDED:
+        return True
+    other_s = times[need]
+    return other_s is not None and other_s > time_s
+
+
+def _submitted_s(experiment: Experiment, state: State) -> float | None:
+    events = experiment.folder.attempt(state.task, state.attempt).events()
+    return next((event.time for event in events if isinstance(event, Submitted)), None)
