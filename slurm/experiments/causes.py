@@ -89,6 +89,12 @@ def was_cancelled(log: str) -> bool:
     return _CANCELLED.search(log) is not None and _said_by_slurm(log) == ""
 
 
+def problem_in(log: str, task_id: str) -> str:
+    """What the job has said of itself in its log, as `Ended.problem`; empty where it has not."""
+    found = re.findall(rf"^{re.escape(task_id)}: ((?:input|output|time limit|cancelled|job)\b.*)$", log, re.MULTILINE)
+    return str(found[-1]) if found else ""
+
+
 def cause_of(trace: Trace) -> Finding:
     """The one cause that is named."""
     words = last_lines(trace.log, _LINES)

@@ -11,8 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from slurm.experiments.causes import Trace, cause_of, was_cancelled
-from slurm.experiments.events import Ended
+from slurm.experiments.causes import Trace, cause_of, problem_in, was_cancelled
 from slurm.experiments.evidence import LOCAL, Evidence, gather
 from slurm.experiments.folder import ExperimentFolder
 from slurm.experiments.heartbeat import STALE_S
@@ -59,7 +58,7 @@ def state_of(task: Task, evidence: Evidence) -> State:
     """Where a task stands. Any one source of the evidence may be missing."""
     history = history_of(evidence.events)
     slurm = _slurm(evidence)
-    verdict = _verdict(evidence, history, slurm)
+    verdict = _verdict(task, evidence, history, slurm)
     elapsed_s = slurm.elapsed_s
     if history.ended is not None and history.started_s is not None:
         elapsed_s = history.ended.time - history.started_s
@@ -82,22 +81,18 @@ def _slurm(evidence: Evidence) -> _Slurm:
     queue = evidence.queue
     record = evidence.records[-1] if evidence.records else None
     if record is not None and evidence.is_queue_known and queue is None and record.state in WAITING | RUNNING:
-        record = None  # accounts lag behind, and of a database that was away forever
-    if queue is None and record is None:
-        return _Slurm()
-    if queue is None or (record is not None and record.state == "OUT_OF_MEMORY" and queue.state == "FAILED"):
-        return (
-            _Slurm(
-                state=record.state,
-                reason=record.reason,
-                node=record.node,
-                elapsed_s=record.elapsed_s if record.node else None,
-                code=record.code,
-                canceller=record.canceller,
-            )
-            if record is not None
-            else _Slurm()
+        record = None  # accounts lag behind; where the database was away, for ever
+    if record is not None and (queue is None or {record.state, queue.state} == {"OUT_OF_MEMORY", "FAILED"}):
+        return _Slurm(
+            state="OUT_OF_MEMORY" if queue is not None else record.state,
+            reason=record.reason,
+            node=record.node,
+            elapsed_s=record.elapsed_s if record.node else None,
+            code=record.code,
+            canceller=record.canceller,
         )
+    if queue is None:
+        return _Slurm()
     is_same = record is not None and record.state == queue.state
     return _Slurm(
         state=queue.state,
@@ -116,24 +111,23 @@ def _elapsed_s(text: str) -> float | None:
         return None
 
 
-def _verdict(evidence: Evidence, history: History, slurm: _Slurm) -> _Verdict:
+def _verdict(task: Task, evidence: Evidence, history: History, slurm: _Slurm) -> _Verdict:
     if not evidence.job:
         return _not_submitted(evidence)
     if history.has_succeeded:
         return _succeeded(evidence.output)
     if slurm.state in WAITING:
         return _waiting(evidence, slurm)
-    if history.ended is not None:
-        return _ended(evidence, history, history.ended, slurm)
-    if slurm.state in RUNNING:
+    if slurm.state in RUNNING and history.ended is None:
         return _running(evidence, slurm)
-    if slurm.state == "COMPLETED":  # a job's exit code says whether its outputs were valid
+    problem = problem_in(evidence.tail, task.id) if history.ended is None else history.ended.problem
+    if slurm.state == "COMPLETED" and history.ended is None:  # a job's exit code says whether its outputs were valid
         return _succeeded(evidence.output)
-    if slurm.state == "CANCELLED":
+    if slurm.state == "CANCELLED" or _was_cancelled(evidence, history, slurm, problem):
         return _cancelled(evidence, history, slurm)
-    if slurm.state in FAILED:
-        return _failed(evidence, history, slurm)
-    return _unknown(evidence, history)
+    if slurm.state in FAILED or history.ended is not None:
+        return _failed(evidence, history, slurm, problem)
+    return _unknown(evidence, history, problem)
 
 
 def _not_submitted(evidence: Evidence) -> _Verdict:
@@ -166,14 +160,11 @@ def _running(evidence: Evidence, slurm: _Slurm) -> _Verdict:
     return _Verdict(Kind.RUNNING, detail)
 
 
-def _ended(evidence: Evidence, history: History, ended: Ended, slurm: _Slurm) -> _Verdict:
-    said = "cancelled" in history.stops or ended.problem.startswith("cancelled")
-    is_cancelled = said and not history.stops & {"limit", "preempted"}
-    if slurm.state == "CANCELLED" or (
-        is_cancelled and slurm.state not in FAILED - {"FAILED"} and _is_plain(evidence.tail)
-    ):
-        return _cancelled(evidence, history, slurm)
-    return _failed(evidence, history, slurm, ended)
+def _was_cancelled(evidence: Evidence, history: History, slurm: _Slurm, problem: str) -> bool:
+    """Somebody has told the job to end: neither its time limit nor Slurm, which has a state for that."""
+    said = problem.startswith("cancelled") or (history.ended is None and "cancelled" in history.stops)
+    is_plain = slurm.state in {"", "FAILED", "COMPLETING"} and not history.stops & {"limit", "preempted"}
+    return said and is_plain and _is_plain(evidence.tail)
 
 
 def _is_plain(tail: str) -> bool:
@@ -188,14 +179,17 @@ def _cancelled(evidence: Evidence, history: History, slurm: _Slurm) -> _Verdict:
     return _Verdict(Kind.CANCELLED, f"by {slurm.canceller}" if slurm.canceller else "")
 
 
-def _failed(evidence: Evidence, history: History, slurm: _Slurm, ended: Ended | None = None) -> _Verdict:
+def _failed(evidence: Evidence, history: History, slurm: _Slurm, problem: str) -> _Verdict:
     stops = history.stops & {"limit", "preempted"}
+    code = slurm.code if history.ended is None else history.ended.code
+    if problem.startswith(("input", "output")):  # the job's exit code is of that
+        code = 0
     found = cause_of(
         Trace(
             slurm=slurm.state,
             reason=slurm.reason,
-            code=slurm.code if ended is None else ended.code,
-            problem=(evidence.output or "") if ended is None else ended.problem,
+            code=code,
+            problem=problem or ((evidence.output or "") if code is None else ""),
             stopped_by="" if not stops else "limit" if "limit" in stops else "preempted",
             log=evidence.tail,
         )
@@ -203,23 +197,18 @@ def _failed(evidence: Evidence, history: History, slurm: _Slurm, ended: Ended | 
     return _Verdict(Kind.FAILED, found.detail, found.cause, found.last_words)
 
 
-def _unknown(evidence: Evidence, history: History) -> _Verdict:
-    """Slurm says nothing of the job."""
+def _unknown(evidence: Evidence, history: History, problem: str) -> _Verdict:
+    """Slurm says nothing of the job, and the job nothing of its end."""
     is_alive = evidence.silent_s is not None and evidence.silent_s < STALE_S
-    is_local = evidence.job.startswith(LOCAL)
-    has_signs = history.is_running or (not evidence.events and evidence.silent_s is not None)
-    if has_signs and is_alive:
+    has_begun = history.is_running or (not evidence.events and evidence.silent_s is not None)
+    if has_begun and is_alive and not problem:
         return _Verdict(Kind.RUNNING)
-    is_gone = evidence.is_queue_known or is_local
-    if not is_gone and not has_signs:
+    if not has_begun and not evidence.is_queue_known and not evidence.job.startswith(LOCAL):
         return _Verdict(Kind.QUEUED, "Slurm does not answer")
-    if "cancelled" in history.stops and _is_plain(evidence.tail):
+    if was_cancelled(evidence.tail):
         return _Verdict(Kind.CANCELLED)
-    if history.started_s is None and evidence.events:
-        if evidence.unmet:
-            return _blocked(evidence)
-    elif was_cancelled(evidence.tail):
-        return _Verdict(Kind.CANCELLED)
-    if not evidence.events and evidence.output == "":
+    if not has_begun and evidence.unmet:
+        return _blocked(evidence)
+    if not evidence.events and evidence.output == "" and not problem:
         return _Verdict(Kind.SUCCEEDED)
-    return _failed(evidence, history, _Slurm())
+    return _failed(evidence, history, _Slurm(), problem)

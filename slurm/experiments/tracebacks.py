@@ -160,6 +160,9 @@ def _error(stream: Sequence[tuple[int, str]], chain: int, start: int, end: int, 
             break
         more += 1
     words = [text for _, text in stream[start : end + 1 + more]]
+    before, header, _ = words[0].partition(_HEADER)
+    if header and not before.strip().endswith("Group"):  # it follows a progress bar on its line
+        words[0] = header
     return PythonError(
         line=_bare(stream[end][1]).strip(),
         words="\n".join(words[-_LINES:]),

@@ -1,0 +1,396 @@
+"""Where a task stands, from everything that is known, and from all of it but one source."""
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slurm.experiments.accounting import Record
+from slurm.experiments.description import Resources, Stopping
+from slurm.experiments.diagnosis import state_of
+from slurm.experiments.events import Ended, Event, Requeued, Started, Stopped, Submitted
+from slurm.experiments.evidence import Evidence
+from slurm.experiments.job_words import FAILED, RUNNING, WAITING
+from slurm.experiments.state import Cause, Kind
+from slurm.experiments.task import Expected, Task
+from slurm.queue_listing import Job
+
+TASK = Task(
+    stage="train",
+    version=1,
+    parameters={"beta": 1},
+    script="true",
+    environment={},
+    workdir="/w",
+    inputs=(),
+    outputs=(Expected(path="o"),),
+    content={},
+    needs=("generate",),
+    resources=Resources(),
+    stopping=Stopping(),
+)
+JOB = "7_3"
+SUBMITTED = Submitted(time=100, job=JOB, log="/e/logs/7_3.log")
+STARTED = Started(time=110, job=JOB, host="node1", pid=5)
+TRACEBACK = 'Traceback (most recent call last):\n  File "t.py", line 1, in <module>\nValueError: loss is nan\n'
+CUDA = TRACEBACK.replace("ValueError: loss is nan", "torch.OutOfMemoryError: CUDA out of memory. Tried 2 GiB")
+
+
+def ended(code: int, problem: str = "", **sizes: int) -> Ended:
+    return Ended(time=170, code=code, problem=problem, sizes=sizes)
+
+
+def cancelled_line(why: str) -> str:
+    return f"slurmstepd: error: *** JOB 7 ON node1 CANCELLED AT 2026-01-01T00:00:00{why} ***\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """What has happened, and everything that was left behind."""
+
+    events: tuple[Event, ...]
+    queue: str = ""
+    """State and reason."""
+    record: str = ""
+    """State and exit code."""
+    output: str | None = None
+    tail: str = ""
+    silent_s: float | None = 5000
+    unmet: str = ""
+    kind: Kind
+    cause: Cause | None = None
+    only: dict[str, tuple[Kind, Cause | None]] = field(default_factory=dict)
+    """What is told where the only source of something is lost."""
+
+    def evidence(self) -> Evidence:
+        state, _, reason = self.queue.partition(" ")
+        node = "node1" if STARTED in self.events else ""
+        final, _, code = self.record.partition(" ")
+        return Evidence(
+            attempt=1,
+            job=JOB,
+            log="/e/logs/7_3.log",
+            events=self.events,
+            queue=Job(JOB, state, node, "1:00", "59:00", reason) if state else None,
+            records=[Record(job=JOB, state=final, code=int(code) if code else None, node=node)] if final else [],
+            output=self.output,
+            tail=self.tail,
+            silent_s=self.silent_s,
+            unmet=self.unmet,
+        )
+
+
+SCENARIOS = {
+    "waits": Scenario(events=(SUBMITTED,), queue="PENDING Priority", silent_s=None, kind=Kind.QUEUED),
+    "runs": Scenario(events=(SUBMITTED, STARTED), queue="RUNNING", silent_s=9, kind=Kind.RUNNING),
+    "was queued again": Scenario(
+        events=(SUBMITTED, STARTED, Stopped(time=150, why="limit"), Requeued(time=160)),
+        queue="PENDING BeginTime",
+        silent_s=20,
+        kind=Kind.QUEUED,
+    ),
+    "has succeeded": Scenario(
+        events=(SUBMITTED, STARTED, ended(0, o=5)),
+        queue="COMPLETED",
+        record="COMPLETED 0",
+        output="",
+        kind=Kind.SUCCEEDED,
+    ),
+    "succeeded long ago, no accounts": Scenario(
+        events=(SUBMITTED, STARTED, ended(0, o=5)), output="", kind=Kind.SUCCEEDED
+    ),
+    "time limit, told ahead": Scenario(
+        events=(SUBMITTED, STARTED, Stopped(time=150, why="limit"), ended(-15, "time limit: reached 1 times")),
+        queue="FAILED NonZeroExitCode",
+        record="FAILED 143",
+        output="output o: it is not there",
+        tail="limit: the command gets SIGTERM\ntrain/beta=1: time limit: reached 1 times\n",
+        kind=Kind.FAILED,
+        cause=Cause.TIME_LIMIT,
+    ),
+    "time limit, killed": Scenario(
+        events=(SUBMITTED, STARTED),
+        queue="TIMEOUT TimeLimit",
+        record="TIMEOUT 0",
+        tail="step 3\n" + cancelled_line(" DUE TO TIME LIMIT"),
+        kind=Kind.FAILED,
+        cause=Cause.TIME_LIMIT,
+    ),
+    "out of memory": Scenario(
+        events=(SUBMITTED, STARTED, ended(137)),
+        queue="FAILED NonZeroExitCode",
+        record="OUT_OF_MEMORY 137",
+        tail="slurmstepd: error: Detected 1 oom_kill event in StepId=7.batch.\n",
+        kind=Kind.FAILED,
+        cause=Cause.OUT_OF_MEMORY,
+    ),
+    "out of GPU memory": Scenario(
+        events=(SUBMITTED, STARTED, ended(1)),
+        queue="FAILED NonZeroExitCode",
+        record="FAILED 1",
+        tail=CUDA,
+        kind=Kind.FAILED,
+        cause=Cause.OUT_OF_MEMORY,
+        only={"tail": (Kind.FAILED, Cause.EXIT_CODE)},
+    ),
+    "node failure": Scenario(
+        events=(SUBMITTED, STARTED),
+        queue="NODE_FAIL NodeDown",
+        record="NODE_FAIL 1",
+        tail=cancelled_line(" DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS"),
+        kind=Kind.FAILED,
+        cause=Cause.NODE_FAILURE,
+    ),
+    "preempted": Scenario(
+        events=(SUBMITTED, STARTED, Stopped(time=150, why="cancelled"), ended(-15, "cancelled")),
+        queue="PREEMPTED",
+        record="PREEMPTED 0",
+        tail=cancelled_line(" DUE TO PREEMPTION") + "train/beta=1: cancelled\n",
+        kind=Kind.FAILED,
+        cause=Cause.PREEMPTED,
+    ),
+    "Python error": Scenario(
+        events=(SUBMITTED, STARTED, ended(1)),
+        queue="FAILED NonZeroExitCode",
+        record="FAILED 1",
+        tail=TRACEBACK,
+        kind=Kind.FAILED,
+        cause=Cause.PYTHON_ERROR,
+        only={"tail": (Kind.FAILED, Cause.EXIT_CODE)},
+    ),
+    "exit code": Scenario(
+        events=(SUBMITTED, STARTED, ended(3)),
+        queue="FAILED NonZeroExitCode",
+        record="FAILED 3",
+        tail="no such model\n",
+        kind=Kind.FAILED,
+        cause=Cause.EXIT_CODE,
+    ),
+    "signal": Scenario(
+        events=(SUBMITTED, STARTED, ended(-11)),
+        queue="FAILED RaisedSignal:11(Segmentation_fault)",
+        record="FAILED 139",
+        kind=Kind.FAILED,
+        cause=Cause.SIGNAL,
+    ),
+    "input missing": Scenario(
+        events=(SUBMITTED, STARTED, ended(0, "input i: it is not there")),
+        queue="FAILED NonZeroExitCode",
+        record="FAILED 1",
+        output="output o: it is not there",
+        tail="train/beta=1: input i: it is not there\n",
+        kind=Kind.FAILED,
+        cause=Cause.INPUT,
+    ),
+    "output missing": Scenario(
+        events=(SUBMITTED, STARTED, ended(0, "output o: it is not there")),
+        queue="FAILED NonZeroExitCode",
+        record="FAILED 1",
+        output="output o: it is not there",
+        tail="train/beta=1: output o: it is not there\n",
+        kind=Kind.FAILED,
+        cause=Cause.OUTPUT,
+    ),
+    "output truncated since": Scenario(
+        events=(SUBMITTED, STARTED, ended(0, o=5)),
+        queue="COMPLETED",
+        record="COMPLETED 0",
+        output="output o: it had 5 bytes when the job ended, and has 2 now",
+        kind=Kind.FAILED,
+        cause=Cause.OUTPUT,
+        only={"output": (Kind.SUCCEEDED, None)},
+    ),
+    "cancelled while it ran": Scenario(
+        events=(SUBMITTED, STARTED, Stopped(time=150, why="cancelled"), ended(-15, "cancelled")),
+        queue="CANCELLED",
+        record="CANCELLED 0",
+        output="output o: it is not there",
+        tail=cancelled_line("") + "train/beta=1: cancelled\n",
+        kind=Kind.CANCELLED,
+    ),
+    "cancelled while it ran, no accounts": Scenario(
+        events=(SUBMITTED, STARTED, Stopped(time=150, why="cancelled"), ended(-15, "cancelled")),
+        tail=cancelled_line("") + "train/beta=1: cancelled\n",
+        kind=Kind.CANCELLED,
+    ),
+    "killed by scancel": Scenario(
+        events=(SUBMITTED, STARTED), queue="CANCELLED", record="CANCELLED 0", tail="step 3\n", kind=Kind.CANCELLED
+    ),
+    "cancelled while it waited": Scenario(
+        events=(SUBMITTED,), queue="CANCELLED", record="CANCELLED 0", silent_s=None, kind=Kind.CANCELLED
+    ),
+    "dropped by Slurm": Scenario(
+        events=(SUBMITTED,),
+        queue="CANCELLED DependencyNeverSatisfied",
+        record="CANCELLED 0",
+        silent_s=None,
+        unmet="generate",
+        kind=Kind.BLOCKED,
+    ),
+    "waits for ever": Scenario(
+        events=(SUBMITTED,),
+        queue="PENDING DependencyNeverSatisfied",
+        silent_s=None,
+        unmet="generate",
+        kind=Kind.BLOCKED,
+        only={"queue": (Kind.QUEUED, None)},
+    ),
+    "lost": Scenario(events=(SUBMITTED, STARTED), tail="step 3\n", kind=Kind.FAILED, cause=Cause.LOST),
+}
+SOURCES = ("events", "queue", "records", "output", "tail", "heartbeat")
+
+
+def without(evidence: Evidence, source: str) -> Evidence:
+    match source:
+        case "events":
+            return replace(evidence, events=())
+        case "queue":
+            return replace(evidence, queue=None, is_queue_known=False)
+        case "records":
+            return replace(evidence, records=())
+        case "output":
+            return replace(evidence, output=None)
+        case "tail":
+            return replace(evidence, tail="")
+        case _:
+            return replace(evidence, silent_s=None)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_all_sources_together_tell_it(name: str) -> None:
+    scenario = SCENARIOS[name]
+    state = state_of(TASK, scenario.evidence())
+    assert (state.kind, state.cause) == (scenario.kind, scenario.cause)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_others_tell_it_where_a_source_is_lost(name: str, source: str) -> None:
+    scenario = SCENARIOS[name]
+    state = state_of(TASK, without(scenario.evidence(), source))
+    assert (state.kind, state.cause) == scenario.only.get(source, (scenario.kind, scenario.cause))
+
+
+@pytest.mark.parametrize("name", [name for name, scenario in SCENARIOS.items() if scenario.record])
+def test_accounts_tell_what_squeue_has_forgotten(name: str) -> None:
+    scenario = SCENARIOS[name]
+    state = state_of(TASK, replace(scenario.evidence(), queue=None))
+    assert (state.kind, state.cause) == (scenario.kind, scenario.cause)
+
+
+JOBS = st.builds(
+    Job,
+    st.just(JOB),
+    st.sampled_from(sorted(WAITING | RUNNING | FAILED | {"COMPLETED", "CANCELLED", "REVOKED", "NEW_IN_25"})),
+    st.sampled_from(["", "node1"]),
+    st.sampled_from(["0:00", "1-02:03:04", "INVALID"]),
+    st.just(""),
+    st.sampled_from(["", "Priority", "DependencyNeverSatisfied", "RaisedSignal:9(Killed)"]),
+)
+RECORDS = st.builds(
+    Record,
+    job=st.just(JOB),
+    state=st.sampled_from(sorted(WAITING | RUNNING | FAILED | {"COMPLETED", "CANCELLED"})),
+    code=st.none() | st.integers(-64, 255),
+    node=st.sampled_from(["", "node1"]),
+)
+EVENTS = st.sampled_from(
+    [SUBMITTED, STARTED, Stopped(time=1, why="limit"), Stopped(time=1, why="cancelled"), Requeued(time=1), ended(0)]
+    + [ended(1), ended(0, "output o: it is empty"), ended(-9)]
+)
+EVIDENCE = st.builds(
+    Evidence,
+    attempt=st.just(1),
+    job=st.sampled_from([JOB, "local-7"]),
+    events=st.lists(EVENTS, max_size=5),
+    queue=st.none() | JOBS,
+    is_queue_known=st.booleans(),
+    records=st.lists(RECORDS, max_size=2),
+    silent_s=st.none() | st.sampled_from([1.0, 5000.0, float("inf")]),
+    output=st.none() | st.sampled_from(["", "output o: it is empty"]),
+    tail=st.sampled_from(["", TRACEBACK, CUDA, cancelled_line(""), cancelled_line(" DUE TO TIME LIMIT")]),
+    unmet=st.sampled_from(["", "generate"]),
+)
+
+
+@given(EVIDENCE)
+def test_whatever_is_known_a_cause_is_named_for_failures_and_for_nothing_else(evidence: Evidence) -> None:
+    state = state_of(TASK, evidence)
+    assert (state.cause is not None) == (state.kind is Kind.FAILED)
+    assert state.kind is not Kind.NOT_SUBMITTED
+    assert "\n" not in state.detail
+
+
+def test_what_was_never_submitted_says_why_it_was_held_back() -> None:
+    state = state_of(TASK, Evidence(held="QOSMaxSubmitJobPerUserLimit: later"))
+    assert (state.kind, state.detail) == (Kind.NOT_SUBMITTED, "QOSMaxSubmitJobPerUserLimit: later")
+
+
+def test_what_needs_a_failed_task_is_blocked_before_it_is_submitted() -> None:
+    state = state_of(TASK, Evidence(unmet="generate"))
+    assert (state.kind, state.detail) == (Kind.BLOCKED, "needs generate")
+
+
+def test_a_job_that_slurm_takes_for_running_and_that_is_silent_is_said_to_be_so() -> None:
+    evidence = replace(SCENARIOS["runs"].evidence(), silent_s=1200)
+    assert "no sign of life for 20 min" in state_of(TASK, evidence).detail
+
+
+def test_a_running_job_in_accounts_that_squeue_does_not_know_has_ended() -> None:
+    evidence = replace(
+        SCENARIOS["lost"].evidence(), records=[Record(job=JOB, state="RUNNING", node="node1")], is_queue_known=True
+    )
+    assert state_of(TASK, evidence).cause is Cause.LOST
+
+
+def test_who_has_cancelled_it_is_said() -> None:
+    evidence = replace(
+        SCENARIOS["killed by scancel"].evidence(), records=[Record(job=JOB, state="CANCELLED", canceller="ada")]
+    )
+    assert state_of(TASK, evidence).detail == "by ada"
+
+
+@pytest.mark.parametrize(
+    ("queue", "words"),
+    [
+        ("PENDING JobHeldUser", "scontrol release 7_3"),
+        ("PENDING BeginTime", "queued again a moment ago"),
+        ("PENDING launch failed requeued held", "its start has failed"),
+        ("PENDING ReqNodeNotAvail, UnavailableNodes:node7", "down or reserved"),
+        ("PENDING QOSMaxGRESPerUser", "QOSMaxGRESPerUser"),
+        ("SPECIAL_EXIT", "held"),
+        ("REQUEUE_HOLD", "scontrol release 7_3"),
+    ],
+)
+def test_why_a_job_waits_is_said(queue: str, words: str) -> None:
+    state = state_of(TASK, Scenario(events=(SUBMITTED,), queue=queue, kind=Kind.QUEUED).evidence())
+    assert state.kind is Kind.QUEUED
+    assert words in state.detail
+
+
+@pytest.mark.parametrize("word", sorted(RUNNING - {"RUNNING"}))
+def test_a_job_that_has_its_nodes_and_does_something_else_says_what(word: str) -> None:
+    evidence = Scenario(events=(SUBMITTED, STARTED), queue=word, kind=Kind.RUNNING).evidence()
+    state = state_of(TASK, evidence)
+    assert state.kind is Kind.RUNNING
+    assert state.detail
+
+
+def test_a_job_runs_again_after_a_failure_that_slurm_has_queued_it_again_for() -> None:
+    evidence = Scenario(
+        events=(SUBMITTED, STARTED, ended(-15, "cancelled"), STARTED), queue="RUNNING", silent_s=1, kind=Kind.RUNNING
+    ).evidence()
+    state = state_of(TASK, evidence)
+    assert (state.kind, state.requeues) == (Kind.RUNNING, 1)
+
+
+def test_times_are_of_the_last_run() -> None:
+    assert state_of(TASK, SCENARIOS["exit code"].evidence()).elapsed_s == 60
+
+
+def test_a_job_that_was_cancelled_before_it_began_has_run_for_no_time() -> None:
+    evidence = replace(SCENARIOS["cancelled while it waited"].evidence(), records=())
+    assert evidence.queue is not None
+    state = state_of(TASK, replace(evidence, queue=evidence.queue._replace(node="", elapsed="0:00")))
+    assert state.elapsed_s is None
