@@ -15,8 +15,8 @@ from slurm.experiments.task import Task
 from slurm.queue_listing import jobs_named
 from slurm.sbatch_environment import own_environment
 
-_NOT_NOW = re.compile(r"\b(?:QOS|Assoc)\w*Submit\w*|MaxJobCount|[Mm]aximum number of jobs|job submit limit\)")
-"""Limits on how many jobs there may be, in what sbatch says. Others, of time or size say, no waiting helps."""
+_NOT_NOW = re.compile(r"\b(?:QOS|Assoc)\w*Submit\w*")
+"""Limits on how many jobs there may be, as sbatch names them. Those on their time or size no waiting helps with."""
 _REFUSED = "Batch job submission failed"
 
 

@@ -296,8 +296,17 @@ RECORDS = st.builds(
     node=st.sampled_from(["", "node1"]),
 )
 EVENTS = st.sampled_from(
-    [SUBMITTED, STARTED, Stopped(time=1, why="limit"), Stopped(time=1, why="cancelled"), Requeued(time=1), ended(0)]
-    + [ended(1), ended(0, "output o: it is empty"), ended(-9)]
+    [
+        SUBMITTED,
+        STARTED,
+        Stopped(time=1, why="limit"),
+        Stopped(time=1, why="cancelled"),
+        Requeued(time=1),
+        ended(0),
+        ended(1),
+        ended(0, "output o: it is empty"),
+        ended(-9),
+    ]
 )
 EVIDENCE = st.builds(
     Evidence,
@@ -349,32 +358,6 @@ def test_who_has_cancelled_it_is_said() -> None:
         SCENARIOS["killed by scancel"].evidence(), records=[Record(job=JOB, state="CANCELLED", canceller="ada")]
     )
     assert state_of(TASK, evidence).detail == "by ada"
-
-
-@pytest.mark.parametrize(
-    ("queue", "words"),
-    [
-        ("PENDING JobHeldUser", "scontrol release 7_3"),
-        ("PENDING BeginTime", "queued again a moment ago"),
-        ("PENDING launch failed requeued held", "its start has failed"),
-        ("PENDING ReqNodeNotAvail, UnavailableNodes:node7", "down or reserved"),
-        ("PENDING QOSMaxGRESPerUser", "QOSMaxGRESPerUser"),
-        ("SPECIAL_EXIT", "held"),
-        ("REQUEUE_HOLD", "scontrol release 7_3"),
-    ],
-)
-def test_why_a_job_waits_is_said(queue: str, words: str) -> None:
-    state = state_of(TASK, Scenario(events=(SUBMITTED,), queue=queue, kind=Kind.QUEUED).evidence())
-    assert state.kind is Kind.QUEUED
-    assert words in state.detail
-
-
-@pytest.mark.parametrize("word", sorted(RUNNING - {"RUNNING"}))
-def test_a_job_that_has_its_nodes_and_does_something_else_says_what(word: str) -> None:
-    evidence = Scenario(events=(SUBMITTED, STARTED), queue=word, kind=Kind.RUNNING).evidence()
-    state = state_of(TASK, evidence)
-    assert state.kind is Kind.RUNNING
-    assert state.detail
 
 
 def test_a_job_runs_again_after_a_failure_that_slurm_has_queued_it_again_for() -> None:
