@@ -90,13 +90,14 @@ def _attend(leader: int, job: socket.socket, wakeup: int, farewell: int) -> int:
         ready, _, _ = select.select(sources, [], [])
         if wakeup in ready and signal.SIGTERM in os.read(wakeup, 4096) and not was_told:
             was_told = True
+            may_linger = farewell == signal.SIGKILL
             _tell(job)
         if job in ready:
             message = job.recv(2)
             if not message:
                 sources.remove(job)
                 message = (TO_ALL if farewell == signal.SIGKILL else TO_LEADER) + bytes([farewell])
-            may_linger |= message[:1] == TO_GROUP
+            may_linger = message[:1] == TO_GROUP
             _deliver(message[:1], message[1], None if status is not None else leader)
         status, has_children = _reap(leader, status)
         if status is not None and not (may_linger and has_children):

@@ -4,13 +4,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from slurm.experiments.description import Resources, Stopping
 from slurm.experiments.experiment import Experiment, described, folder_of, save
+from slurm.experiments.folder import Attempt, ExperimentFolder
+from slurm.experiments.task import Task
 
 Written = Callable[..., Experiment]
 
@@ -83,3 +87,69 @@ def written(tmp_path: Path) -> Written:
         return experiment
 
     return write
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Tasks as `submit` leaves them, and their first attempts."""
+
+    folder: ExperimentFolder
+    workdir: Path
+
+    def task(self, script: str, **fields: Any) -> Task:
+        """One that runs this script."""
+        task = Task(
+            **{
+                "stage": "run",
+                "version": 1,
+                "parameters": {},
+                "script": f"set -euo pipefail\n{script}",
+                "environment": {},
+                "workdir": str(self.workdir),
+                "inputs": (),
+                "outputs": (),
+                "content": {},
+                "needs": (),
+                "resources": Resources(),
+                "stopping": Stopping(),
+                **fields,
+            }
+        )
+        self.folder.save(task)
+        self.attempt(task).path.mkdir(parents=True)
+        return task
+
+    def attempt(self, task: Task, number: int = 1) -> Attempt:
+        return self.folder.attempt(task, number)
+
+    def events(self, task: Task) -> list[str]:
+        """What has happened, in words: `stopped limit`, `ended 1 output x: it is empty`."""
+        parts = []
+        for event in self.attempt(task).events():
+            more = [str(getattr(event, name)) for name in ("why", "code", "problem") if hasattr(event, name)]
+            parts.append(" ".join([event.event, *more]).strip())
+        return parts
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Prepared:
+    workdir = tmp_path / "a run's"
+    workdir.mkdir()
+    return Prepared(ExperimentFolder(tmp_path / "an experiment's"), workdir)
+
+
+@pytest.fixture
+def start_job(prepared: Prepared) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a task's job as the local executor does; whatever a test has left ends with it."""
+    started = []
+
+    def start(task: Task, attempt: int = 1) -> subprocess.Popen[bytes]:
+        words = [str(prepared.folder.path), task.id, str(attempt), str(os.getpid())]
+        job = subprocess.Popen([sys.executable, "-m", "slurm.experiments.job", *words], stderr=subprocess.PIPE)
+        started.append(job)
+        return job
+
+    yield start
+    for job in started:
+        job.kill()
+        job.communicate(timeout=20)
