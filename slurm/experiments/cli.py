@@ -203,6 +203,9 @@ def _say(done: Done) -> None:
         parts.append(f"{before} were there before")
     if done.planned.held:
         parts.append(f"{len(done.planned.held)} later, as limits.queued has it (`submit --wait` does that by itself)")
+    refused = len(done.planned.todo) - len(done.submitted)
+    if refused:
+        parts.append(f"{refused} later, as Slurm takes no more now (`status` says why)")
     unfit = sum(state.kind in AGAIN for state in done.before.states if state.task.id not in _ids(done))
     if unfit:
         parts.append(f"{unfit} have failed, or wait for such (`qrpo-experiment resubmit --failed`)")

@@ -18,7 +18,7 @@ from slurm.experiments.status_table import Summary
 
 _LINE_S = 10.0
 """At the most one line in this time goes to a file."""
-LOCAL_LOOK_S = 2.0
+_LOCAL_LOOK_S = 2.0
 """How often tasks on this machine are looked at."""
 
 
@@ -59,7 +59,7 @@ def shown_meanwhile(display: Display, look: Callable[[], Standing]) -> Iterator[
     is_over = threading.Event()
 
     def keep() -> None:
-        while not is_over.wait(LOCAL_LOOK_S):
+        while not is_over.wait(_LOCAL_LOOK_S):
             try:
                 display.show(look())
             except ExperimentError:  # nothing is written yet

@@ -21,12 +21,10 @@ from slurm.experiments.report import report_of
 from slurm.experiments.report_files import as_markdown, report_data, write_report
 from slurm.experiments.results import results_of
 from slurm.experiments.selection import selected
-from slurm.experiments.standing import Standing, look
+from slurm.experiments.standing import Standing, look, pauses
 from slurm.experiments.state import Kind, State
 from slurm.experiments.status_table import Listing, Summary, as_data, state_data
 
-_LOOK_S = 10.0
-"""How often `status --watch` asks Slurm."""
 _WIDE = 240
 """Columns of tables that go to a file, or to grep."""
 
@@ -49,12 +47,12 @@ def status(
         folder = folder_of(place)
         if is_watching:
             with Display(Console()) as display:
-                while True:
+                for pause_s in pauses():
                     standing = look(opened(folder))
                     display.show(standing)
                     if not standing.is_live:
                         break
-                    time.sleep(_LOOK_S)
+                    time.sleep(pause_s)
             return
         standing = look(opened(folder))
         rows = _rows(standing, stage, kind)

@@ -23,11 +23,9 @@ from slurm.experiments.plan import LIVE, Plan
 from slurm.experiments.preflight import check
 from slurm.experiments.preparation import Choose, planned_for, prepared
 from slurm.experiments.slurm_jobs import SlurmJobs
-from slurm.experiments.standing import LOCAL, Standing, look
+from slurm.experiments.standing import LOCAL, Standing, look, pauses
 from slurm.experiments.state import Kind, State
 
-_LOOK_S = 10.0
-"""How often Slurm is asked while somebody waits."""
 _CHUNK = 500
 """Jobs in one call of scancel: a command line has its limits."""
 Read = Callable[[], Experiment]
@@ -49,6 +47,8 @@ def submit(
     choose: Choose,
     machine: Machine | None = None,
     on_submission: Callable[[Submission], None] = lambda _: None,
+    *,
+    tops_up: bool = False,
 ) -> Done:
     """Submits what was not, and what is chosen.
 
@@ -58,6 +58,7 @@ def submit(
         choose: ids of tasks to submit whatever their state.
         machine: run the tasks here; returns when all have ended. None: in Slurm.
         on_submission: told of each.
+        tops_up: for a command that waits: nothing is submitted once somebody has cancelled the experiment.
 
     Raises:
         ExperimentError: something is wrong; then nothing was submitted.
@@ -72,12 +73,16 @@ def submit(
             for submission in SlurmJobs(folder, experiment.manifest.limits).recovered():
                 write_down(experiment, submission)
         found = prepared(experiment, choose, is_local=is_local)
-        check(found.preflight)
         before, planned = found.standing, found.planned
+        if tops_up and _mark(folder).exists():
+            return Done(planned, before, [])
+        check(found.preflight)
         save(experiment)
-        _mark(folder).unlink(missing_ok=True)
+        if not tops_up:
+            _mark(folder).unlink(missing_ok=True)
         executor: Executor
         if machine is None:
+            _forget(planned, before)
             live = sum(state.kind in LIVE for state in before.states)
             executor = SlurmJobs(folder, experiment.manifest.limits, live)
         else:
@@ -95,22 +100,22 @@ def wait(folder: ExperimentFolder, show: Show) -> Standing:
 
     While Slurm does not answer it goes on: jobs do without it.
     """
-    while True:
+    for pause_s in pauses():
         experiment = opened(folder)  # another command may have submitted more
         standing = look(experiment)
         show(standing)
         todo = planned_for(standing, (), is_local=False).todo
-        if _mark(folder).exists():  # somebody has cancelled the experiment: what waits stays where it is
-            todo = []
-        if not todo and not standing.is_live:
+        is_over = _mark(folder).exists()
+        if not standing.is_live and (is_over or not todo):
             return standing
-        if todo:
+        if todo and not is_over:
             try:
-                submit(folder, lambda: opened(folder), lambda _: ())
-                continue
+                if submit(folder, lambda: opened(folder), lambda _: (), tops_up=True).submitted:
+                    continue
             except SlurmError:
                 pass
-        time.sleep(_LOOK_S)
+        time.sleep(pause_s)
+    raise AssertionError  # there are always more
 
 
 def cancel(experiment: Experiment, chosen: Collection[str] | None) -> list[str]:
@@ -124,18 +129,17 @@ def cancel(experiment: Experiment, chosen: Collection[str] | None) -> list[str]:
         SlurmError: scancel says no.
     """
     if chosen is None:
-        if experiment.folder.path.is_dir():
-            _mark(experiment.folder).touch()
+        _mark(experiment.folder).touch()
         _end_local_run(experiment.folder)
-    standing = look(experiment)
+    with experiment.folder.locked():  # what another command submits just now is ended, too
+        standing = look(experiment)
     live = [
         state
         for state in (*standing.states, *standing.left)
         if state.kind in LIVE and (chosen is None or state.task.id in chosen)
     ]
     jobs = [state.job for state in live if state.job and not state.job.startswith(LOCAL)]
-    for start in range(0, len(jobs), _CHUNK):
-        call_slurm("scancel", "--quiet", *jobs[start : start + _CHUNK])
+    _end_jobs(jobs)
     for state in live:
         if state.job.startswith(LOCAL):
             _end_process(experiment.folder, state)
@@ -145,8 +149,24 @@ def cancel(experiment: Experiment, chosen: Collection[str] | None) -> list[str]:
     return [state.task.id for state in live]
 
 
+def _forget(planned: Plan, before: Standing) -> None:
+    """Takes jobs out of the queue that will never start, of tasks that get others."""
+    states = before.by_id
+    found = [states[task.id] for task in planned.todo if states[task.id].kind is Kind.BLOCKED]
+    jobs = [state.job for state in found if state.job and not state.job.startswith(LOCAL)]
+    try:
+        _end_jobs(jobs)
+    except SlurmError:  # mostly Slurm has done so itself
+        pass
+
+
+def _end_jobs(jobs: Sequence[str]) -> None:
+    for start in range(0, len(jobs), _CHUNK):
+        call_slurm("scancel", "--quiet", *jobs[start : start + _CHUNK])
+
+
 def _mark(folder: ExperimentFolder) -> Path:
-    """There from `cancel` of all to the next `submit` or `resubmit`."""
+    """There from a `cancel` of all to the next `submit` or `resubmit`."""
     return folder.path / "cancelled"
 
 

