@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from slurm.errors import ExperimentError
 from slurm.experiments.inputs import missing_inputs
@@ -38,12 +39,20 @@ class Preflight:
     """What Slurm would not take, where that is known."""
 
 
+class _Write(NamedTuple):
+    place: Path
+    files: int
+    bytes: int
+
+
 def check(flight: Preflight) -> None:
     """Looks at everything.
 
     Raises:
         ExperimentError: something is wrong; all of it is said at once, a line each.
     """
+    if not flight.todo:
+        return
     problems = [*_inputs(flight), *_outputs(flight), *_room(flight), *filter(None, [flight.refused])]
     if problems:
         raise ExperimentError("nothing was submitted:\n  " + "\n  ".join(problems))
@@ -82,35 +91,35 @@ def _is_there(path: Path) -> bool:
 
 def _room(flight: Preflight) -> Iterator[str]:
     """For each file system that is written to: what it has left, and what the user may still write there."""
-    files: dict[int, int] = defaultdict(int)
-    needed: dict[int, int] = defaultdict(int)
     places: dict[int, Path] = {}
-    for place, count in _writes(flight):
-        there = existing(place)
-        device = there.stat().st_dev
-        places.setdefault(device, there)
+    files: Counter[int] = Counter()
+    needed: Counter[int] = Counter()
+    for place, count, amount in _writes(flight):
+        if not os.access(place, os.W_OK | os.X_OK):
+            yield f"{place} cannot be written"
+            continue
+        device = place.stat().st_dev
+        places.setdefault(device, place)
         files[device] += count
-    for task in flight.todo:
-        amount = flight.disk.get(task.stage)
-        if amount is not None:
-            there = existing(task.output_paths[0] if task.outputs else Path(task.workdir))
-            device = there.stat().st_dev
-            places.setdefault(device, there)
-            needed[device] += bytes_of(amount)
+        needed[device] += amount
     for device, place in places.items():
         yield from _lack(place, needed[device], files[device])
 
 
-def _writes(flight: Preflight) -> Iterator[tuple[Path, int]]:
-    yield flight.folder, _FILES_A_TASK * len(flight.todo)
+def _writes(flight: Preflight) -> list[_Write]:
+    """By the nearest folder that is there."""
+    files: Counter[Path] = Counter({_existing(flight.folder): _FILES_A_TASK * len(flight.todo)})
+    needed: Counter[Path] = Counter()
     for task in flight.todo:
-        yield from ((path, 1) for path in task.output_paths)
+        places = [_existing(path) for path in task.output_paths]
+        files.update(places)
+        amount = flight.disk.get(task.stage)
+        if amount is not None:
+            needed[places[0] if places else _existing(Path(task.workdir))] += bytes_of(amount)
+    return [_Write(place, files[place], needed[place]) for place in {**files, **needed}]
 
 
 def _lack(place: Path, needed: int, files: int) -> Iterator[str]:
-    if not os.access(place, os.W_OK | os.X_OK):
-        yield f"{place} cannot be written"
-        return
     found = os.statvfs(place)
     free = found.f_bavail * found.f_frsize
     # Some file systems count no files, and say 0 of 0.
@@ -127,7 +136,7 @@ def _lack(place: Path, needed: int, files: int) -> Iterator[str]:
             yield f"{place}: {words} {room} files, the experiment makes {files} or more"
 
 
-def existing(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     """The nearest folder that is there."""
     return next(place for place in (path, *path.parents) if place.is_dir())
 

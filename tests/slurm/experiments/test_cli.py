@@ -1,7 +1,7 @@
 """`qrpo-experiment` on this machine, without any Slurm."""
 
 import json
-import os
+import shutil
 import signal
 import sys
 import time
@@ -39,8 +39,7 @@ def no_slurm(command: Any, tmp_path: Path) -> None:
     tools.mkdir()
     (tools / "python3").symlink_to(sys.executable)
     for name in ("bash", "mkdir", "cat", "sleep", "env", "stat"):
-        found = next(Path(folder, name) for folder in os.environ["PATH"].split(":") if Path(folder, name).exists())
-        (tools / name).symlink_to(found)
+        (tools / name).symlink_to(shutil.which(name) or pytest.fail(f"{name} is not installed"))
     command.sees(PATH=str(tools))
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_outputs_of_a_task_that_was_tried_before_are_not_in_the_way(
     (tmp_path / "old").write_text("x")
     experiment.folder.attempt(experiment.tasks["a"], 1).path.mkdir(parents=True)
     assert problems(experiment) == ""
+
+
+def test_where_nothing_is_to_be_submitted_nothing_is_looked_at(
+    written: Callable[..., Experiment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "quota_at", lambda path: Room(0, 0))
+    found = prepared(written("  a: {command: c}"), lambda _: (), is_local=True).preflight
+    check(replace(found, todo=[]))
+    with pytest.raises(ExperimentError):
+        check(found)
 
 
 def test_an_empty_folder_is_not_in_the_way(written: Callable[..., Experiment], tmp_path: Path) -> None:
