@@ -50,7 +50,9 @@ def _plain(state: State) -> str:
     """The detail, less what differs between tasks of a stage."""
     task, text = state.task, state.detail
     names = [*(output.path for output in task.outputs), *map(str, task.output_paths), *task.inputs, *task.needs]
-    values = [str(value) for value in task.parameters.values() if len(str(value)) > 1]
-    for name in sorted({*names, *values}, key=len, reverse=True):
+    for name in sorted(names, key=len, reverse=True):
         text = text.replace(name, "…")
+    for value in task.parameters.values():
+        if isinstance(value, str):
+            text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "…", text)
     return re.sub(r"0x[0-9a-f]+|\d+(\.\d+)?", "#", text)

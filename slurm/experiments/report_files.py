@@ -17,7 +17,7 @@ from slurm.experiments.report import Report, StageReport
 from slurm.experiments.results import TaskResult
 from slurm.experiments.selection import shortened
 from slurm.experiments.state import Kind
-from slurm.experiments.status_table import as_data, duration
+from slurm.experiments.status_table import as_data, duration, harmless
 from slurm.experiments.timeline import COLOURS, timeline
 from slurm.experiments.usage import Usage
 
@@ -178,6 +178,6 @@ def _result_rows(results: Sequence[TaskResult]) -> list[list[str]]:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    escaped = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    escaped = [[harmless(cell.replace("|", "\\|").replace("\n", " ")) for cell in row] for row in rows]
     lines = [headings, ["---"] * len(headings), *escaped]
     return "\n".join(f"| {' | '.join(row)} |" for row in lines)

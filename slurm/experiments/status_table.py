@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -119,9 +120,14 @@ class Listing:
                 state.job,
                 Text(state.node),
                 duration(state.elapsed_s),
-                Text(str(why), overflow="fold"),
+                Text(harmless(str(why)), overflow="fold"),
             )
         yield table
+
+
+def harmless(text: str) -> str:
+    """Without what tells a terminal to do something: it comes from logs."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def duration(seconds: float | None) -> str:
@@ -168,11 +174,11 @@ def _add(table: Table, name: str, states: Sequence[State], kinds: Sequence[Kind]
 def _failure(group: Group) -> Iterator[Text]:
     first = group.first
     names = shortened([state.task.id.partition("/")[2] or state.task.id for state in group.states])
-    yield Text(f"{first.task.stage}: {len(group.states)} x {group.what}", style=_STYLES[first.kind])
+    yield Text(f"{first.task.stage}: {len(group.states)} x {harmless(group.what)}", style=_STYLES[first.kind])
     yield Text(f"    {names}")
     if first.kind is not Kind.FAILED:
         return
     if first.log:
         yield Text(f"    {first.log} ends with:" if first.last_words else f"    log: {first.log}")
     for line in first.last_words.splitlines()[-_LAST_WORDS:]:
-        yield Text(f"      {line}", style="dim")
+        yield Text(f"      {harmless(line)}", style="dim")
