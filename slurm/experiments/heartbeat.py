@@ -19,6 +19,7 @@ STALE_S = 300.0
 @contextmanager
 def beating(path: Path, interval_s: float = INTERVAL_S) -> Iterator[None]:
     """Touches the file now, and again and again until the block is left."""
+    _touch(path)
     is_over = threading.Event()
     thread = threading.Thread(target=_beat, args=(path, interval_s, is_over), daemon=True)
     thread.start()
@@ -38,10 +39,12 @@ def is_fresh(path: Path) -> bool:
 
 
 def _beat(path: Path, interval_s: float, is_over: threading.Event) -> None:
-    while True:
-        try:
-            path.touch()
-        except OSError as error:  # a full disk, or a file server that is away: the command may well go on
-            log.warning("%s: %s", path, error.strerror)
-        if is_over.wait(interval_s):
-            return
+    while not is_over.wait(interval_s):
+        _touch(path)
+
+
+def _touch(path: Path) -> None:
+    try:
+        path.touch()
+    except OSError as error:  # a full disk, or a file server that is away: the command may well go on
+        log.warning("%s: %s", path, error.strerror)

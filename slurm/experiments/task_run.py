@@ -96,10 +96,11 @@ class TaskRun:
         if claimed_by != self._job:
             log.error("%s is run by job %s, and not by this one, %s", self._task.id, claimed_by, self._job)
             return Outcome(FAILED if invalid_output(self._task) else 0)
-        for other, started in running_attempts(self._folder, self._task, but=self._attempt.number):
-            return self._end(0, f"job: attempt {other.number} still runs as job {started.job} on {started.host}")
         with beating(self._attempt.heartbeat):
             self._note(Started(time=time.time(), job=self._job, host=socket.gethostname(), pid=os.getpid()))
+            # Only now: of two that start at once each sees the other, and none runs beside one.
+            for other, started in running_attempts(self._folder, self._task, but=self._attempt.number):
+                return self._end(0, f"job: attempt {other.number} still runs as job {started.job} on {started.host}")
             problem = self._patiently(missing_input, bool(self._task.needs))
             if problem:
                 return self._end(0, problem)

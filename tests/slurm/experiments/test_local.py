@@ -137,6 +137,8 @@ def test_when_the_executor_is_ended_commands_save_and_end(
     eventually(lambda: all(pid.exists() for pid in pids))
     executor.send_signal(number)
     assert executor.wait(20) == code
+    if number == signal.SIGINT:  # it has waited for them
+        assert all(len(prepared.events(task)) == 3 for task in tasks)
     eventually(lambda: not any(is_alive(int(pid.read_text())) for pid in pids))
     eventually(lambda: all(len(prepared.events(task)) == 3 for task in tasks))
     for task in tasks:
