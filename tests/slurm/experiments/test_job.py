@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shlex
 import signal
 import subprocess
 import sys
@@ -42,7 +43,7 @@ SHORT = {"resources": Resources(time="00:00:04"), "stopping": Stopping(ahead="00
 def noting(prepared: Any) -> str:
     """A command; see NOTING."""
     (prepared.workdir / "noting.py").write_text(NOTING)
-    return f"{sys.executable} noting.py"
+    return f"{shlex.quote(sys.executable)} noting.py"
 
 
 def ended(job: subprocess.Popen[bytes]) -> int:
@@ -181,7 +182,7 @@ def test_a_command_that_saves_ahead_of_its_limit_goes_on(prepared: Any, start_jo
 
 def test_a_command_that_finishes_after_the_signal_has_finished(prepared: Any, start_job: Start, noting: str) -> None:
     (prepared.workdir / "out").write_text("whole")
-    task = prepared.task(f"{noting} 0", **SHORT, outputs=(Expected(path="out"),))
+    task = prepared.task(f"if true; then {noting} 0; fi", **SHORT, outputs=(Expected(path="out"),))
     assert ended(start_job(task)) == 0
     assert prepared.events(task) == ["started", "stopped limit", "ended 0"]
 

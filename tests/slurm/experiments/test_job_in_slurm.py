@@ -1,5 +1,6 @@
 """A task's job in the real Slurm: how scancel and a requeue reach the command, and its steps."""
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from slurm.experiments.task import Expected
 
 pytestmark = pytest.mark.usefixtures("node_names")
 ROOT = Path(__file__).resolve().parents[3]
+PYTHON = shlex.quote(sys.executable)
 Eventually = Callable[[Callable[[], object]], None]
 # Notes each signal but SIGCONT, and is done a second after the first one; at once where it has saved before.
 SAVING = """
@@ -45,7 +47,7 @@ class Submitted:
     """A job in Slurm."""
 
     def __init__(self, prepared: Any, task: Any) -> None:
-        script = BATCH.format(root=ROOT, python=sys.executable)
+        script = BATCH.format(root=shlex.quote(str(ROOT)), python=PYTHON)
         words = ["sbatch", "--parsable", "--requeue", "--open-mode=append", "--mem=100M", "--time=10"]
         log = prepared.workdir / "log"
         done = subprocess.run(
@@ -85,7 +87,7 @@ def submit(prepared: Any) -> Iterator[Callable[[Any], Submitted]]:
 def test_a_cancelled_command_is_told_once_and_can_save(
     prepared: Any, submit: Callable[[Any], Submitted], eventually: Eventually, step: str, options: tuple[str, ...]
 ) -> None:
-    task = prepared.task(f"{step}{sys.executable} saving.py")
+    task = prepared.task(f"{step}{PYTHON} saving.py")
     job = submit(task)
     eventually((prepared.workdir / "pid").exists)
     job.tell(*options)
@@ -100,7 +102,7 @@ def test_a_cancelled_command_is_told_once_and_can_save(
 def test_a_command_that_is_told_ahead_saves_and_goes_on(
     prepared: Any, submit: Callable[[Any], Submitted], eventually: Eventually, step: str
 ) -> None:
-    task = prepared.task(f"{step}{sys.executable} saving.py", outputs=(Expected(path="out"),))
+    task = prepared.task(f"{step}{PYTHON} saving.py", outputs=(Expected(path="out"),))
     job = submit(task)
     eventually((prepared.workdir / "pid").exists)
     job.tell("--batch", "--signal=USR2")
