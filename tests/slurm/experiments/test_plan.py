@@ -35,6 +35,7 @@ def ids(tasks: Sequence[Task]) -> str:
         ("FAILED BLOCKED BLOCKED", "bc", "", "bc"),
         ("SUCCEEDED SUCCEEDED CANCELLED", "c", "c", ""),
         ("SUCCEEDED SUCCEEDED SUCCEEDED", "a", "a", ""),
+        ("FAILED SUCCEEDED NOT_SUBMITTED", "b", "", "bc"),
     ],
 )
 def test_what_is_new_or_chosen_is_submitted_where_what_it_needs_can_succeed(

@@ -22,6 +22,11 @@ def test_a_word_is_an_id_a_stage_a_pattern_or_a_part(written: Callable[..., Expe
     assert len(selected(written(STAGES).tasks.values(), [word])) == count
 
 
+def test_an_id_is_no_pattern(written: Callable[..., Experiment]) -> None:
+    tasks = written("  a: {command: c, grid: {x: ['[bc]', b, c]}}").tasks
+    assert [task.id for task in selected(tasks.values(), ["a/x=[bc]"])] == ["a/x=[bc]"]
+
+
 def test_several_words_name_each_task_once_and_in_order(written: Callable[..., Experiment]) -> None:
     tasks = written(STAGES).tasks
     assert [task.id for task in selected(tasks.values(), ["loss=qrpo", "make", "make/shard=3"])] == [
