@@ -27,6 +27,7 @@ def tasks_of(description: Description, workdir: Path) -> list[Task]:
     """
     order = _ordered(description)
     combinations = {name: list(_combinations(name, description.stages[name])) for name in order}
+    _check_after(description, combinations)
     templates = Templates(description.variables)
     tasks: list[Task] = []
     for name in order:
@@ -140,15 +141,21 @@ def _needs(
 ) -> Iterator[str]:
     for earlier in description.stages[name].after:
         version = description.stages[earlier].version
-        found = [
-            task_id(earlier, version, theirs)
-            for theirs in combinations[earlier]
-            if all(theirs[key] == parameters[key] for key in theirs.keys() & parameters.keys())
-        ]
-        if not found:
-            mine = task_id(name, 1, parameters)
-            raise DescriptionError(f"stages.{name}.after: {earlier} has no job with the parameters of {mine}")
+        found = [task_id(earlier, version, theirs) for theirs in combinations[earlier] if _agree(theirs, parameters)]
         yield from found
+
+
+def _check_after(description: Description, combinations: Mapping[str, Sequence[Parameters]]) -> None:
+    """Some jobs of a stage may wait for nothing of another: of two models one is fine-tuned first. All is a mistake."""
+    for name, stage in description.stages.items():
+        for earlier in stage.after:
+            if not any(_agree(one, other) for one in combinations[earlier] for other in combinations[name]):
+                raise DescriptionError(f"stages.{name}.after: no job of {earlier} has the parameters of one of {name}")
+
+
+def _agree(one: Parameters, other: Parameters) -> bool:
+    """In all parameters that both have."""
+    return all(one[key] == other[key] for key in one.keys() & other.keys())
 
 
 def _check(tasks: Sequence[Task]) -> None:

@@ -46,6 +46,13 @@ def test_a_task_waits_for_those_that_agree_in_what_both_have(expanded: Callable[
     assert next(iter(tasks)).startswith("sample")
 
 
+def test_a_task_with_which_none_agrees_waits_for_nothing(expanded: Callable[..., list[Task]]) -> None:
+    stages = "  tune: {command: t, grid: {init: sft}}\n  sample: {command: s, after: [tune], grid: {init: [none, sft]}}"
+    needs = {task.id: task.needs for task in expanded(stages)}
+    assert needs["sample/init=none"] == ()
+    assert needs["sample/init=sft"] == ("tune/init=sft",)
+
+
 def test_texts_are_filled_in_from_variables_parameters_and_the_environment(
     expanded: Callable[..., list[Task]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,7 +140,7 @@ def test_folder_names_are_short_plain_and_different(expanded: Callable[..., list
         ("  a: {command: c, grid: {x: [b, B]}}", "a/x=b and a/x=B differ by case alone"),
         (
             "  a: {command: c, grid: {x: 1}}\n  b: {command: c, after: [a], grid: {x: 2}}",
-            "stages.b.after: a has no job",
+            "stages.b.after: no job of a has the",
         ),
         ("  a: {command: c, outputs: [{path: o, lines: 3}]}", "lines are counted with format: jsonl"),
         ("  a: {command: c, outputs: [{path: o, format: jsonl, lines: many}]}", "lines is 'many', which is no number"),
