@@ -10,12 +10,13 @@ journals (see `qrpo.journal`).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -87,6 +88,15 @@ class Stage:
         self._write(done=True, outputs=hashes)
         self.done = True
 
+    def add_versions(self, versions: Mapping[str, str]) -> None:
+        """Notes packages of another Python, or of other shards, that took part; where versions differ, all of them."""
+        known = self._manifest.versions
+        both = {
+            name: ", ".join(dict.fromkeys((known.get(name, version), version))) for name, version in versions.items()
+        }
+        self._manifest = self._manifest.model_copy(update={"versions": {**known, **both}})
+        self.save_time()
+
     def save_time(self) -> None:
         """Adds the time since the last call to the manifest."""
         self._write(done=self._manifest.done, outputs=self._manifest.outputs)
@@ -117,7 +127,7 @@ def open_stage(
         PipelineError: an input is missing, the manifest cannot be read, or an output was changed since.
     """
     config = _as_json(config)
-    hashes = {name: _hash_input(name, source, stage) for name, source in inputs.items()}
+    hashes = hash_inputs(inputs, stage)
     check_folder(path, stage=stage, config=config, hashes=hashes)
     manifest = read_manifest(path)
     if manifest is None:
@@ -185,14 +195,21 @@ def read_manifest(path: Path) -> Manifest | None:
         raise PipelineError(f"{file} cannot be read ({error.error_count()} errors); delete {path}") from error
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replaces a file; a reader sees the old content or the whole new one, also after a crash."""
-    data = content.encode() if isinstance(content, str) else content
+def write_atomically(path: Path, content: str | bytes | Iterable[bytes]) -> None:
+    """Replaces a file; a reader sees the old content or the whole new one, also after a crash.
+
+    Args:
+        path: the file; its folder exists.
+        content: whole, or in parts that are written as they come.
+    """
+    if isinstance(content, str):
+        content = content.encode()
+    parts = [content] if isinstance(content, bytes) else content
     # A name of its own for each writer, in the same folder: os.replace is atomic only within a file system.
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
         temporary = Path(stream.name)
         try:
-            stream.write(data)
+            stream.writelines(parts)
             stream.flush()
             os.fsync(stream.fileno())
             temporary.chmod(0o644)
@@ -202,8 +219,24 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             raise
 
 
+def hash_inputs(inputs: Mapping[str, Path | str], stage: str) -> dict[str, str]:
+    """SHA-256 of each input, by name.
+
+    Raises:
+        PipelineError: one is missing.
+    """
+    return {name: _hash_input(name, source, stage) for name, source in inputs.items()}
+
+
 def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content, in hex."""
+    """SHA-256 of a file's content, in hex; read again only when the file has changed by its size, time or inode."""
+    found = path.stat()
+    return _hash_file(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash_file(path: Path, *_state: int) -> str:
+    # The stages of a command ask for the same gigabytes, of completions and of models, once each and more.
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -246,17 +279,22 @@ def _hash_input(name: str, source: Path | str, stage: str) -> str:
     return hash_path(source)
 
 
+def changed_outputs(path: Path, manifest: Manifest) -> list[str]:
+    """The outputs in a folder that are not what its manifest has, or are gone."""
+    return [
+        name
+        for name, digest in manifest.outputs.items()
+        if not (path / name).is_file() or hash_file(path / name) != digest
+    ]
+
+
 def check_outputs(path: Path, manifest: Manifest) -> None:
     """Refuses a folder whose outputs are not what its manifest has.
 
     Raises:
         PipelineError: naming them.
     """
-    changed = [
-        name
-        for name, digest in manifest.outputs.items()
-        if not (path / name).is_file() or hash_file(path / name) != digest
-    ]
+    changed = changed_outputs(path, manifest)
     if changed:
         raise PipelineError(
             f"{path}: {', '.join(changed[:3])} {'is' if len(changed) == 1 else 'are'} missing or changed since the "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ from transformers.trainer_utils import SaveStrategy
 
 from qrpo.config import PipelineConfig
 from qrpo.errors import ConfigError, PipelineError
-from qrpo.models import Policy, load_policy, local_model
+from qrpo.local_models import local_model
+from qrpo.models import Policy, load_policy
 from qrpo.problems import load_split
 
 _STATE = "trainer_state.json"
@@ -25,6 +27,24 @@ class Checkpoint(NamedTuple):
 
     step: int
     path: Path
+
+
+class Trained(NamedTuple):
+    """The trained models to evaluate."""
+
+    between: Sequence[Checkpoint]
+    """With `eval_checkpoints` those before the last."""
+    last: Checkpoint
+
+
+def trained_models(config: PipelineConfig) -> Trained:
+    """What the train stage has left.
+
+    Raises:
+        PipelineError: a checkpoint is missing.
+    """
+    between = scheduled_checkpoints(config)[:-1] if config.evaluate.eval_checkpoints else []
+    return Trained(between, Checkpoint(last_step(config), config.paths.model))
 
 
 def check_kept(config: PipelineConfig) -> None:

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m qrpo.contamination", description=(__doc__ or "").split("\n\n")[1])
     defaults = {item.name: item.default for item in dataclasses.fields(DataConfig)}
-    for name in ("train_problems", "train_split", "heldout_problems", "heldout_split"):
+    for name in (f"{split}_{part}" for split in ("train", "heldout") for part in ("problems", "split", "revision")):
         parser.add_argument(f"--{name}", default=defaults[name], help="as of python -m qrpo.train_code")
     parser.add_argument("--duplicate_overlap", type=float, default=defaults["duplicate_overlap"])
     parser.add_argument("--json", action="store_true", help="all that was found, as JSON")

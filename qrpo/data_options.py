@@ -17,7 +17,11 @@ class DataConfig:
         metadata={"help": "Problems to train on: builtin, a file of any format that rewards loads, or a hub id."},
     )
     train_split: str | None = field(
-        default=None, metadata={"help": "Split of a hub data set; builtin always gives its training topics."}
+        default=None,
+        metadata={"help": "Split of a hub data set; null: none, as for a file. builtin gives its training topics."},
+    )
+    train_revision: str | None = field(
+        default=None, metadata={"help": "Commit, tag or branch of a hub data set. null: the newest."}
     )
     heldout_problems: str | None = field(
         default="builtin",
@@ -26,6 +30,7 @@ class DataConfig:
     heldout_split: str | None = field(
         default=None, metadata={"help": "As train_split; builtin always gives its held-out topics."}
     )
+    heldout_revision: str | None = field(default=None, metadata={"help": "As train_revision."})
     min_tests: int | None = field(
         default=None, metadata={"help": "Leave out problems with fewer tests, on both sides. null: none."}
     )

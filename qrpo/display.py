@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
@@ -12,6 +12,8 @@ from rich.table import Column
 
 _LOG_EVERY_S = 15.0
 """Between two lines of progress where there is no terminal."""
+
+_WORTH_A_LINE_S = 2.0
 
 
 class Bar:
@@ -91,6 +93,19 @@ class Display:
     def note(self, text: str) -> None:
         """One line."""
         self.console.print(f"  {text}", highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def wait(self, what: str) -> Iterator[None]:
+        """Says what is being done inside the block, which cannot tell how far it is, and afterwards how long it took.
+
+        Nothing is left of what is soon done.
+        """
+        since = time.monotonic()
+        with self.console.status(what) if self.console.is_terminal else nullcontext():
+            yield
+        took = time.monotonic() - since
+        if took >= _WORTH_A_LINE_S:
+            self.note(f"{what}: {duration(took)}")
 
     @contextmanager
     def bar(self, what: str, *, total: int, done: int = 0, unit: str) -> Iterator[Bar]:

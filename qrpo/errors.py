@@ -10,6 +10,8 @@ PipelineError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PipelineError(Exception):
     """Base of the errors that a user sees as one message, without a traceback."""
@@ -31,19 +33,21 @@ class ShardError(PipelineError):
     """Shards do not make up a whole."""
 
 
+_ANEW = (
+    "Give another --output_dir, go back to the old options, or delete that folder (and those of the stages after it) "
+    "to make it anew."
+)
+
+
 class StaleFolderError(PipelineError):
     """A stage's folder was made with another configuration, or from other inputs.
 
     Attributes:
-        stage: name of the stage. differences: one line per option or input that differs.
+        stage: name of the stage. differences: one line per option or input that differs. advice: what to do.
     """
 
-    def __init__(self, stage: str, folder: str, differences: list[str]) -> None:
+    def __init__(self, stage: str, folder: str, differences: Sequence[str], advice: str | None = None) -> None:
         self.stage = stage
         self.differences = tuple(differences)
         listed = "\n".join(f"  {line}" for line in differences)
-        super().__init__(
-            f"{folder} was made with a different configuration:\n{listed}\n"
-            f"Give another --output_dir, go back to the old options, or delete that folder "
-            f"(and those of the stages after it) to make it anew."
-        )
+        super().__init__(f"{folder} was made with a different configuration:\n{listed}\n{advice or _ANEW}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from qrpo.artifacts import Stage, write_atomically
-from qrpo.checkpoints import Checkpoint, last_step, load_initial, load_trained, scheduled_checkpoints
+from qrpo.checkpoints import Trained, load_initial, load_trained
 from qrpo.comparison import by_seed, compare, kl_estimates, length_bias, metrics
 from qrpo.config import PipelineConfig
 from qrpo.display import Display
@@ -42,27 +42,26 @@ class _Part(NamedTuple):
     split: Split
 
 
-def evaluate(config: PipelineConfig, stage: Stage, display: Display) -> None:
+def evaluate(config: PipelineConfig, stage: Stage, display: Display, trained: Trained) -> None:
     """Samples, judges and compares what is missing.
 
     Raises:
         InfrastructureError: the sandbox failed; run the stage again.
-        PipelineError: a checkpoint is missing.
     """
     splits: tuple[Split, ...] = ("train", "heldout")
     problems = {split: found for split in splits if (found := load_split(config.data, split))}
-    # The trained model is the last checkpoint.
-    between = scheduled_checkpoints(config)[:-1] if config.evaluate.eval_checkpoints else []
-    sampled, kl_rows = _sample(config, stage, display, problems, between)
+    sampled, kl_rows = _sample(config, stage, display, problems, trained)
     with make_reward(config) as reward:
         scored = {
-            part: judge_rollouts(
-                reward,
-                rollouts,
-                stage.path / f"{part.when}.{part.split}.scored.part.jsonl",
-                chunk=config.score.score_chunk,
-                display=display,
-                what=f"judging {part.when}, {part.split}",
+            part: list(
+                judge_rollouts(
+                    reward,
+                    rollouts,
+                    stage.path / f"{part.when}.{part.split}.scored.part.jsonl",
+                    chunk=config.score.score_chunk,
+                    display=display,
+                    what=f"judging {part.when}, {part.split}",
+                )
             )
             for part, rollouts in sampled.items()
         }
@@ -73,7 +72,8 @@ def evaluate(config: PipelineConfig, stage: Stage, display: Display) -> None:
     halves = split_halves(problems.get("heldout", []))
     if halves is not None:
         halves.write(config.paths.halves)
-        whens = {0: "before", **{item.step: at_step(item.step) for item in between}, last_step(config): "after"}
+        between = {item.step: at_step(item.step) for item in trained.between}
+        whens = {0: "before", **between, trained.last.step: "after"}
         selection = select(
             {step: scored[_Part(when, "heldout")] for step, when in whens.items()},
             {step: kl[_Part(when, "heldout")] for step, when in whens.items() if step},
@@ -81,7 +81,7 @@ def evaluate(config: PipelineConfig, stage: Stage, display: Display) -> None:
             seeds=config.evaluate.eval_seeds,
             pass_k=_pass_k(config),
             resamplings=config.evaluate.bootstrap_samples,
-            seed=config.train.seed,
+            seed=config.generate.sampling_seed,
         )
     results: dict[str, SplitResult] = {
         split: summarise(
@@ -117,7 +117,7 @@ def summarise(
                 by_seed(before, metric, options.eval_seeds),
                 by_seed(after, metric, options.eval_seeds),
                 resamplings=options.bootstrap_samples,
-                seed=config.train.seed,
+                seed=config.generate.sampling_seed,
             )
             for name, metric in metrics(_pass_k(config)).items()
         },
@@ -133,7 +133,7 @@ def _sample(
     stage: Stage,
     display: Display,
     problems: Mapping[Split, Sequence[Problem]],
-    between: Sequence[Checkpoint],
+    trained: Trained,
 ) -> tuple[dict[_Part, list[Rollout]], dict[_Part, list[KlRow]]]:
     """Completions of every model, and their log-probabilities for the KL; two models at most are in memory."""
     sampled: dict[_Part, list[Rollout]] = {}
@@ -153,15 +153,15 @@ def _sample(
 
     initial = load_initial(config)
     draw(initial, "before", "before training", list(problems))
-    for checkpoint in between:
+    for checkpoint in trained.between:
         policy = load_trained(config, checkpoint.path)
         when, what = at_step(checkpoint.step), f"step {checkpoint.step}"
         draw(policy, when, what, ["heldout"])
         compare_with(initial, policy, when, f"of {what}", ["heldout"])
         del policy
-    trained = load_trained(config, config.paths.model)
-    draw(trained, "after", "after training", list(problems))
-    compare_with(initial, trained, "after", "to the reference", list(problems))
+    policy = load_trained(config, trained.last.path)
+    draw(policy, "after", "after training", list(problems))
+    compare_with(initial, policy, "after", "to the reference", list(problems))
     return sampled, kl
 
 
@@ -179,10 +179,10 @@ def _plan(config: PipelineConfig, problems: Sequence[Problem]) -> RolloutPlan:
             top_p=config.evaluate.eval_top_p,
             stop_after=cast("StopAfter", config.generate.stop_after),
         ),
-        seed=config.train.seed,
+        seed=config.generate.sampling_seed,
         stream="evaluate",  # the same before and after
         sampling_seeds=config.evaluate.eval_seeds,
-        batch_completions=config.generate.batch_completions,
+        batch_completions=config.evaluate.eval_batch_completions or config.generate.batch_completions,
         max_prompt_tokens=config.generate.max_prompt_tokens,
     )
 

@@ -12,6 +12,10 @@ class EvaluateConfig:
     """How the model is compared before and after."""
 
     eval_completions: int = field(default=8, metadata={"help": "Completions per problem, before and after each."})
+    eval_batch_completions: int | None = field(
+        default=None,
+        metadata={"help": "Completions sampled at a time, by transformers with two models in memory. null: as before."},
+    )
     eval_temperature: float = field(default=1.0, metadata={"help": "1 is the policy that was trained."})
     eval_top_p: float = field(
         default=1.0,
@@ -43,7 +47,16 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        at_least(1, self, "eval_completions", "eval_seeds", "pass_k", "kl_completions", "bootstrap_samples")
+        at_least(
+            1,
+            self,
+            "eval_completions",
+            "eval_batch_completions",
+            "eval_seeds",
+            "pass_k",
+            "kl_completions",
+            "bootstrap_samples",
+        )
         if not self.eval_temperature > 0:
             raise ValueError(f"eval_temperature is {self.eval_temperature}; it must be greater than 0")
         if not 0 < self.eval_top_p <= 1:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -14,11 +15,14 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from qrpo.artifacts import read_manifest
+from qrpo.borrowed import missing, recorded_source
 from qrpo.comparison import by_seed, metrics
+from qrpo.data_options import DataConfig
 from qrpo.errors import PipelineError
+from qrpo.generate_options import GenerateConfig
 from qrpo.halves import Halves
 from qrpo.journal import read_records
-from qrpo.paths import RunPaths, at_step
+from qrpo.paths import SHARDED, RunPaths, at_step
 from qrpo.records import ScoredRollout
 from qrpo.results import SelectionResult, StepResult, read_results
 from qrpo.trainer_config import QRPOConfig
@@ -29,8 +33,19 @@ _EVALUATION = (
 )
 """Options that two runs must share for their results to be compared."""
 
+_PASS_AT = "pass_at_"
+
 LAST = -1
-"""The key of a run's last step: how many steps there are can differ with the seed."""
+"""The key of a run's last step: how many steps there are can differ with the references."""
+
+
+class Replicate(NamedTuple):
+    """What tells replicates apart."""
+
+    seed: int
+    """Of training."""
+    sampling_seed: int
+    """Of the references, and of evaluation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,9 +58,11 @@ class FinishedRun:
     """What training began with."""
     beta: float
     learning_rate: float
-    seed: int
+    num_refs: int
+    """With how many rewards of the reference a completion is compared, if the algorithm does that."""
+    replicate: Replicate
     hyperparameters: str
-    """All options that its trained model depends on but the seed, as JSON; equal for replicates."""
+    """All options that its trained model depends on but the seeds, as JSON; equal for replicates."""
     evaluation: Mapping[str, object]
     halves: Halves
     selection: SelectionResult
@@ -61,6 +78,11 @@ class FinishedRun:
         """What training began with."""
         return self.selection.steps[0]
 
+    @property
+    def pass_k(self) -> int:
+        """The largest k of pass@k that was evaluated."""
+        return max(int(name.removeprefix(_PASS_AT)) for name in self.selection.metrics if name.startswith(_PASS_AT))
+
     def rollouts(self, step: StepResult) -> list[ScoredRollout]:
         """Completions of the held-out problems at a step.
 
@@ -75,11 +97,17 @@ class FinishedRun:
         return read_records(RunPaths(self.path).evaluated(when, "heldout"), ScoredRollout)
 
     def reported(self, step: StepResult, metric: str) -> NDArray[np.float64]:
-        """Values of a metric on the problems of the reporting half, [problems], means over sampling seeds."""
+        """Values of a metric on the problems of the reporting half, [problems], means over sampling seeds.
+
+        Args:
+            step: of `selection`.
+            metric: of `qrpo.comparison.metrics`; `pass_at_K` for any K up to the completions of a sampling seed.
+        """
         by_id = {rollout.problem_id: rollout for rollout in self.rollouts(step)}
         seeds = len(self.selection.metrics["pass_fraction"].after_seeds.means)
         mine = [by_id[name] for name in self.halves.reporting]
-        values: NDArray[np.float64] = by_seed(mine, metrics(1)[metric], seeds).mean(axis=1)
+        k = int(metric.removeprefix(_PASS_AT)) if metric.startswith(_PASS_AT) else 1
+        values: NDArray[np.float64] = by_seed(mine, metrics(k)[metric], seeds).mean(axis=1)
         return values
 
     def log(self) -> list[dict[str, float]]:
@@ -97,6 +125,7 @@ def read_run(path: Path) -> FinishedRun:
     paths = RunPaths(path)
     if not path.is_dir():
         raise PipelineError("there is no such folder")
+    paths = RunPaths(path, completions_from=recorded_source(paths))
     evaluated = read_manifest(paths.stage("evaluate"))
     if evaluated is None or not evaluated.done:
         raise PipelineError("its evaluation is not finished")
@@ -113,16 +142,22 @@ def read_run(path: Path) -> FinishedRun:
     options = _defaults() | options
     return FinishedRun(
         path=path,
-        algorithm=options["algorithm"],
+        algorithm=("online " if "iterations" in options else "") + options["algorithm"],
         model=options["model_name_or_path"],
         beta=options["beta"],
         learning_rate=options["learning_rate"],
-        seed=options["seed"],
-        hyperparameters=_hyperparameters(path),
+        num_refs=_num_refs(options),
+        replicate=Replicate(options["seed"], options["sampling_seed"]),
+        hyperparameters=_hyperparameters(paths),
         evaluation={name: options.get(name) for name in _EVALUATION},
         halves=halves,
         selection=selection,
     )
+
+
+def model_name(model: str) -> str:
+    """A short one for figures; a model that a run has trained is known by its run."""
+    return Path(model.removesuffix(f"/{RunPaths(Path()).model}")).name
 
 
 def check_comparable(runs: Sequence[FinishedRun]) -> None:
@@ -143,17 +178,39 @@ def check_comparable(runs: Sequence[FinishedRun]) -> None:
                 )
 
 
-def _defaults() -> dict[str, object]:
+def _defaults() -> dict[str, Any]:
     """What `config.yaml` leaves out."""
-    return {field.name: field.default for field in dataclasses.fields(QRPOConfig)}
+    configs = (DataConfig, GenerateConfig, QRPOConfig)
+    return {field.name: field.default for config in configs for field in dataclasses.fields(config)}
 
 
-def _hyperparameters(path: Path) -> str:
-    """Options of all stages up to training, from their manifests."""
+def _num_refs(options: Mapping[str, Any]) -> int:
+    """See `qrpo.data.References`."""
+    there = int(options["num_completions"])
+    if options["references"] == "leave_one_out":
+        there -= 1
+    elif options["references"] == "disjoint":
+        there -= int(options["completions_per_prompt"] or 0)
+    return min(there, int(options["num_refs"] or there))
+
+
+def _hyperparameters(paths: RunPaths) -> str:
+    """Options of all stages up to training, from their manifests.
+
+    Raises:
+        PipelineError: the completions are another run's, and gone or made anew since.
+    """
+    manifests = {name: read_manifest(paths.stage(name)) for name in (*SHARDED, "train")}
+    scored, trained = manifests["score"], manifests["train"]
+    if paths.completions_from is not None:
+        if scored is None:
+            raise PipelineError(missing(paths.completions_from))
+        if trained is None or trained.inputs["scored completions"] != scored.outputs.get(paths.scored.name):
+            raise PipelineError(f"{paths.scored} was made anew since it was trained on it")
     options: dict[str, object] = {}
-    for folder in sorted(item for item in path.iterdir() if item.is_dir()):
-        manifest = read_manifest(folder)
-        if manifest is not None and manifest.stage not in {"evaluate", "report"}:
+    for manifest in manifests.values():
+        if manifest is not None:
             options |= manifest.config
-    options.pop("seed", None)
+    for seed in Replicate._fields:
+        options.pop(seed, None)
     return json.dumps(options, sort_keys=True)

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
+from qrpo.answers import AnswersGenerator
 from qrpo.artifacts import Stage
 from qrpo.config import PipelineConfig
 from qrpo.display import Display
 from qrpo.generator import Generator, Prompt
 from qrpo.journal import write_records
-from qrpo.models import load_policy, load_vocabulary, local_model, sampling_dtype
-from qrpo.problems import load_split
+from qrpo.local_models import local_model
+from qrpo.models import load_policy, load_vocabulary, sampling_dtype
+from qrpo.problems import load_answers, load_split
 from qrpo.rollouts import RolloutPlan, TransformersGenerator, collect_rollouts
 from qrpo.sampling import SamplingOptions, StopAfter
 from qrpo.vocabulary import Vocabulary
@@ -23,19 +25,19 @@ _STREAM = "generate"
 
 
 def generate(config: PipelineConfig, stage: Stage, display: Display) -> None:
-    """Samples the reference completions that are missing, or the shard's.
+    """Samples the reference completions that are missing, or the shard's; or takes the data set's answers.
 
     At temperature 1 and from the whole distribution: the quantile of a reward is uniform only under the policy that
     the loss has in its denominator.
 
     Raises:
-        ConfigError: the generator is not installed, or there are more shards than batches.
+        ConfigError: the generator is not installed, a problem has no answer, or there are more shards than batches.
         EngineError: vLLM failed.
     """
     if config.generate.generator == "vllm":
-        from qrpo.vllm_generation import require_vllm
+        from qrpo.vllm_generation import vllm_versions
 
-        require_vllm(_vllm_python(config))
+        stage.add_versions(vllm_versions(_vllm_python(config)))
     name = local_model(
         config.model_name,
         config.paths.reference,
@@ -50,14 +52,18 @@ def generate(config: PipelineConfig, stage: Stage, display: Display) -> None:
         options=SamplingOptions(
             max_new_tokens=config.generate.max_new_tokens, stop_after=cast("StopAfter", config.generate.stop_after)
         ),
-        seed=config.train.seed,
+        seed=config.generate.sampling_seed,
         stream=_STREAM,
         batch_completions=config.generate.batch_completions,
         max_prompt_tokens=config.generate.max_prompt_tokens,
         shard=0 if part is None else part.index,
         num_shards=1 if part is None else part.count,
     )
-    start = _start_vllm if config.generate.generator == "vllm" else _start_transformers
+    start, what = {
+        "transformers": (_start_transformers, "reference completions"),
+        "vllm": (_start_vllm, "reference completions"),
+        "answers": (_start_answers, "answers of the data set"),
+    }[config.generate.generator]
     journal = stage.path / _JOURNAL
     rollouts = collect_rollouts(
         vocabulary,
@@ -65,15 +71,15 @@ def generate(config: PipelineConfig, stage: Stage, display: Display) -> None:
         plan,
         journal,
         display,
-        "reference completions",
+        what,
     )
     write_records(config.paths.completions, rollouts)
     stage.finish([config.paths.completions.name])
+    sizes = [(len(item.token_ids), item.finish_reason) for rollout in rollouts for item in rollout.completions]
     journal.unlink()
-    sampled = [item for rollout in rollouts for item in rollout.completions]
-    cut = sum(item.finish_reason == "length" for item in sampled)
-    tokens = sum(len(item.token_ids) for item in sampled)
-    display.note(f"{tokens / len(sampled):.0f} tokens per completion; {cut / len(sampled):.0%} cut by the length limit")
+    cut = sum(reason == "length" for _, reason in sizes)
+    tokens = sum(count for count, _ in sizes)
+    display.note(f"{tokens / len(sizes):.0f} tokens per completion; {cut / len(sizes):.0%} cut by the length limit")
 
 
 def _start_transformers(
@@ -90,6 +96,16 @@ def _start_transformers(
         attn_implementation=config.model.attn_implementation,
     )
     return nullcontext(TransformersGenerator(policy, plan))
+
+
+def _start_answers(
+    config: PipelineConfig,
+    name: str,  # noqa: ARG001  # as `_start_vllm`
+    vocabulary: Vocabulary,
+    plan: RolloutPlan,
+    prompts: Sequence[Prompt],  # noqa: ARG001  # as above
+) -> AbstractContextManager[Generator]:
+    return nullcontext(AnswersGenerator(load_answers(config.data), vocabulary, plan.options))
 
 
 def _start_vllm(

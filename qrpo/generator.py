@@ -1,4 +1,7 @@
-"""What samples completions: transformers on one device (`qrpo.rollouts`), or vLLM (`qrpo.vllm_generation`)."""
+"""Where completions come from.
+
+transformers on one device (`qrpo.rollouts`), vLLM (`qrpo.vllm_generation`), or the data set itself (`qrpo.answers`).
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ class Prompt:
 
 
 class Generator(Protocol):
-    """A policy that samples, from its whole distribution."""
+    """Gives completions: a policy that samples from its whole distribution, or the data set."""
 
     def generate(self, prompts: Sequence[Prompt]) -> list[list[Completion]]:
         """For each prompt equally many completions, all tokens as sampled, the one that ended them included.

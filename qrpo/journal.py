@@ -1,11 +1,14 @@
-"""A JSONL file that grows batch by batch and can be continued after the process was killed at any moment."""
+"""JSONL files: one that grows batch by batch and can be continued after a kill at any moment, and any as a sequence.
+
+Reference completions are gigabytes: nothing here holds more of a file than the record at hand, but `read_records`.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, overload
 
 from pydantic import BaseModel, ValidationError
 
@@ -13,6 +16,51 @@ from qrpo.artifacts import write_atomically
 from qrpo.errors import PipelineError
 
 Record = TypeVar("Record", bound=BaseModel)
+
+
+class RecordFile(Sequence[Record], Generic[Record]):
+    """The lines of a file, each read and checked when it is asked for; a slice is a list.
+
+    Raises:
+        PipelineError: on access: a line is not such a record; names file, line and field.
+        OSError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path, record: type[Record], places: Sequence[int] | None = None) -> None:
+        """Finds the lines.
+
+        Args:
+            path: the file, which must stay as it is.
+            record: what a line is.
+            places: which lines, in which order, from 0; None: all.
+        """
+        self._path = path
+        self._record = record
+        ends = _line_ends(path, cut_short=True)
+        spans = list(zip([0, *ends], ends, strict=False))
+        self._lines = [(place, *spans[place]) for place in (range(len(spans)) if places is None else places)]
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Record]: ...
+
+    def __getitem__(self, place: int | slice) -> Record | list[Record]:
+        if isinstance(place, slice):
+            return list(self._read(self._lines[place]))
+        return next(self._read([self._lines[place]]))
+
+    def __iter__(self) -> Iterator[Record]:
+        return self._read(self._lines)
+
+    def _read(self, lines: Iterable[tuple[int, int, int]]) -> Iterator[Record]:
+        with self._path.open("rb") as stream:
+            for place, start, end in lines:
+                stream.seek(start)
+                yield _parse(self._path, self._record, stream.read(end - start), place + 1)
 
 
 class Journal(Generic[Record]):
@@ -39,21 +87,20 @@ class Journal(Generic[Record]):
         self._path = path
         self._record = record
         self._sizes = tuple(batch_sizes)
-        content = path.read_bytes() if path.exists() else b""
-        lines = content.split(b"\n")[:-1]  # what follows the last newline is a line cut short, or nothing
+        ends = _line_ends(path, cut_short=False) if path.exists() else []
         self.batches_done = 0
         kept = 0
         for size in self._sizes:
-            if kept + size > len(lines):
+            if kept + size > len(ends):
                 break
             kept += size
             self.batches_done += 1
-        for number, line in enumerate(lines[:kept], start=1):
-            self._parse(line, number)
-        good = sum(len(line) + 1 for line in lines[:kept])
-        if good < len(content):
+        good = ends[kept - 1] if kept else 0
+        if path.exists() and good < path.stat().st_size:
             with path.open("r+b") as stream:
                 stream.truncate(good)
+        for _ in self.records():  # each is checked
+            pass
 
     def append(self, batch: Iterable[Record]) -> None:
         """Adds the next batch; it is on disk when this returns.
@@ -61,7 +108,7 @@ class Journal(Generic[Record]):
         Raises:
             ValueError: the batch has another size than planned.
         """
-        lines = [record.model_dump_json().encode() + b"\n" for record in batch]
+        lines = [_line(record) for record in batch]
         if len(lines) != self._sizes[self.batches_done]:
             planned = self._sizes[self.batches_done]
             raise ValueError(f"batch {self.batches_done} has {len(lines)} records, {planned} were planned")
@@ -71,12 +118,13 @@ class Journal(Generic[Record]):
             os.fsync(stream.fileno())
         self.batches_done += 1
 
+    def records(self, places: Sequence[int] | None = None) -> Sequence[Record]:
+        """Those so far, read when they are asked for, in the order of writing or in that of `places`."""
+        return RecordFile(self._path, self._record, places) if self._path.exists() else ()
+
     def read(self) -> list[Record]:
         """All records so far, in the order of writing."""
-        return read_records(self._path, self._record) if self._path.exists() else []
-
-    def _parse(self, line: bytes, number: int) -> Record:
-        return _parse(self._path, self._record, line, number)
+        return list(self.records())
 
 
 def read_records(path: Path, record: type[Record]) -> list[Record]:
@@ -86,13 +134,30 @@ def read_records(path: Path, record: type[Record]) -> list[Record]:
         PipelineError: a line is not such a record; names file, line and field.
         OSError: the file cannot be read.
     """
-    lines = path.read_bytes().splitlines()
-    return [_parse(path, record, line, number) for number, line in enumerate(lines, start=1)]
+    return list(RecordFile(path, record))
 
 
 def write_records(path: Path, records: Iterable[BaseModel]) -> None:
     """Writes one record a line, at once or not at all."""
-    write_atomically(path, b"".join(record.model_dump_json().encode() + b"\n" for record in records))
+    write_atomically(path, map(_line, records))
+
+
+def _line_ends(path: Path, *, cut_short: bool) -> list[int]:
+    """Where each line ends, its newline included.
+
+    Args:
+        cut_short: whether what follows the last newline is a line.
+    """
+    ends: list[int] = []
+    with path.open("rb") as stream:
+        for line in stream:
+            if cut_short or line.endswith(b"\n"):
+                ends.append((ends[-1] if ends else 0) + len(line))
+    return ends
+
+
+def _line(record: BaseModel) -> bytes:
+    return record.model_dump_json().encode() + b"\n"
 
 
 def _parse(path: Path, record: type[Record], line: bytes, number: int) -> Record:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -20,31 +20,32 @@ from sandbox.extraction import Which
 
 def judge_rollouts(
     reward: ExecutionReward, rollouts: Sequence[Rollout], path: Path, *, chunk: int, display: Display, what: str
-) -> list[ScoredRollout]:
+) -> Sequence[ScoredRollout]:
     """Judges what is missing in the journal at `path`.
 
     Args:
         reward: knows the rollouts' problems.
-        rollouts: what to judge.
+        rollouts: what to judge; read chunk by chunk.
         path: of the journal.
         chunk: prompts between two writes.
         display: shows a bar.
         what: its name.
 
     Returns:
-        One for each rollout, in their order.
+        One for each rollout, in their order; read from the journal each time that it is asked for.
 
     Raises:
         InfrastructureError: the host failed; no completion gets a reward for that.
     """
-    chunks = [rollouts[start : start + chunk] for start in range(0, len(rollouts), chunk)]
+    places = range(len(rollouts))
+    chunks = [places[start : start + chunk] for start in range(0, len(rollouts), chunk)]
     journal = Journal(path, ScoredRollout, [len(part) for part in chunks])
-    total = sum(len(rollout.completions) for rollout in rollouts)
-    done = sum(len(rollout.completions) for part in chunks[: journal.batches_done] for rollout in part)
-    with display.bar(what, total=total, done=done, unit="programs") as bar:
+    programs = [len(rollout.completions) for rollout in rollouts]
+    done = sum(programs[place] for part in chunks[: journal.batches_done] for place in part)
+    with display.bar(what, total=sum(programs), done=done, unit="programs") as bar:
         for part in chunks[journal.batches_done :]:
-            journal.append(_judge(reward, part, bar))
-    return journal.read()
+            journal.append(_judge(reward, rollouts[part.start : part.stop], bar))
+    return journal.records()
 
 
 def make_reward(config: PipelineConfig) -> ExecutionReward:
@@ -57,7 +58,7 @@ def make_reward(config: PipelineConfig) -> ExecutionReward:
     )
 
 
-def count_verdicts(rollouts: Sequence[ScoredRollout]) -> dict[str, int]:
+def count_verdicts(rollouts: Iterable[ScoredRollout]) -> dict[str, int]:
     """How often each verdict was given, in the order of their precedence; those that never were are left out."""
     counts = Counter(verdict for rollout in rollouts for verdict in rollout.verdicts)
     return {verdict.value: counts[verdict.value] for verdict in reversed(Verdict) if counts[verdict.value]}

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from qrpo.comparison import length_bias
 from qrpo.methods import INITIAL, Estimate, Method
@@ -16,18 +18,25 @@ from qrpo.plots import AFTER, BEFORE, GAIN, INK, LOSS, MUTED, STYLE, svg, verdic
 
 _COLUMNS = 3
 _BINS = 8
+_LOG_RATIOS = {"passed": ("logratio_pass", GAIN, "-"), "failed": ("logratio_fail", LOSS, "--")}
 
 
 def rewards_by_method(found: Sequence[Method], names: Sequence[str]) -> str:
-    """Rewards and pass@1 on the reporting half: a thin line over problems, a thick one over training seeds."""
+    """Rewards, pass@1 and pass@K on the reporting half: a thin line over problems, a thick one over training seeds."""
     with style.context(STYLE):
         figure = Figure(figsize=(9.6, 0.5 * len(found) + 1.3))
-        left, right = figure.subplots(1, 2, sharey=True)
-        _estimates(left, [method.reward for method in found], found, "Fraction of tests passed, %")
-        _estimates(right, [method.pass_at_1 for method in found], found, "pass@1, %")
-        left.set_yticks(range(len(found)), names)
-        left.invert_yaxis()
-        handles, labels = left.get_legend_handles_labels()
+        shown = {
+            "Fraction of tests passed, %": [method.reward for method in found],
+            "pass@1, %": [method.pass_at_1 for method in found],
+        }
+        if at_k := [method.pass_at_k for method in found if method.pass_at_k is not None]:
+            shown[f"pass@{found[0].pass_k}, %"] = at_k
+        axes = figure.subplots(1, len(shown), sharey=True).tolist()
+        for panel, (title, estimates) in zip(axes, shown.items(), strict=True):
+            _estimates(panel, estimates, found, title)
+        axes[0].set_yticks(range(len(found)), names)
+        axes[0].invert_yaxis()
+        handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
         return svg(figure, "rewards by method")
 
@@ -42,18 +51,23 @@ def log_ratios(found: Sequence[Method], names: Sequence[str]) -> str:
     drawn = [(name, logs) for name, logs in drawn if any("logratio_fail" in row for log in logs for row in log)]
     with style.context(STYLE):
         figure, panels = _panels(len(drawn), share_x=False)
+        lines: dict[str, Line2D] = {}
         for axes, (name, logs) in zip(panels, drawn, strict=True):
-            for place, log in enumerate(logs):
-                for column, colour, label in (("logratio_pass", GAIN, "passed"), ("logratio_fail", LOSS, "failed")):
+            for log in logs:
+                for label, (column, colour, dashes) in _LOG_RATIOS.items():
                     points = [(row["step"], row[column]) for row in log if column in row]
                     if points:
                         steps, values = _smooth(np.array(points, dtype=np.float64))
-                        axes.plot(steps, values, color=colour, linewidth=1.6, alpha=0.75, label="" if place else label)
+                        line = axes.plot(steps, values, dashes, color=colour, linewidth=1.6, alpha=0.75)
+                        lines[label] = line[0]
             axes.axhline(0, color=MUTED, linewidth=0.8)
             axes.set(title=name, xlabel="step")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if drawn:
-            panels[0].set_ylabel("log-ratio, nats")
-            panels[0].legend(loc="best")
+            for left in panels[::_COLUMNS]:
+                left.set_ylabel("log-ratio, nats")
+            handles, labels = list(lines.values()), [f"completions that {name}" for name in lines]
+            figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9)
         return svg(figure, "log-ratios")
 
 
@@ -82,7 +96,8 @@ def length_biases(found: Sequence[Method], names: Sequence[str]) -> str:
             bias = length_bias(rollouts)
             rho = f"ρ {_signed(bias.pooled)}, within problems {_signed(bias.within)}"
             axes.set(title=name, xlabel=f"tokens; {rho}", ylim=(-0.05, 1.05))
-        panels[0].set_ylabel("reward")
+        for left in panels[::_COLUMNS]:
+            left.set_ylabel("reward")
         return svg(figure, "length bias")
 
 

@@ -20,7 +20,9 @@ from rewards.bootstrap import Interval, bootstrap_interval
 
 _RESAMPLINGS = 10_000
 INITIAL = "initial model"
-_LABELS = {"qrpo": "QRPO", "dpo": "DPO", "rebel": "REBEL", "simpo": "SimPO", "sft": "SFT"}
+COMPARED = ("online qrpo", "qrpo")
+"""Algorithms that compare completions with rewards of the reference."""
+LABELS = {"qrpo": "QRPO", "dpo": "DPO", "rebel": "REBEL", "simpo": "SimPO", "sft": "SFT", "online qrpo": "online QRPO"}
 
 
 class Estimate(NamedTuple):
@@ -53,12 +55,20 @@ class Method:
     beta: float | None
     """None: it has none."""
     learning_rate: float | None
+    num_refs: int | None
+    """Rewards of the reference that each completion is compared with; None: with none."""
+    candidates: int
+    """Options times checkpoints that it was chosen from."""
     chosen: tuple[Checkpoint, ...]
-    """One for each training seed."""
+    """One for each replicate; of an initial model, for each sampling seed."""
     selection: float
     """Mean reward on the selection half, by which it was chosen: too high, for being the highest of many."""
     reward: Estimate
     pass_at_1: Estimate
+    pass_at_k: Estimate | None
+    """None: k is 1."""
+    pass_k: int
+    """The largest k that all runs were evaluated for."""
     kl: float | None
     """k3, nats per completion."""
 
@@ -73,9 +83,10 @@ def methods(runs: Sequence[FinishedRun]) -> list[Method]:
     """The initial models, then the best of each algorithm, by name."""
     algorithms = sorted({run.algorithm for run in runs})
     models = sorted({run.model for run in runs})
+    pass_k = min(run.pass_k for run in runs)
     return [
-        *(_initial([run for run in runs if run.model == model]) for model in models),
-        *(_best([run for run in runs if run.algorithm == algorithm]) for algorithm in algorithms),
+        *(_initial([run for run in runs if run.model == model], pass_k) for model in models),
+        *(best([run for run in runs if run.algorithm == algorithm], pass_k) for algorithm in algorithms),
     ]
 
 
@@ -116,46 +127,45 @@ def estimate(values: NDArray[np.float64], *, trained: bool = True) -> Estimate:
     )
 
 
-def _initial(runs: Sequence[FinishedRun]) -> Method:
-    """Of runs of one initial model; those of the same seed have evaluated it with the same completions."""
-    by_seed = {run.seed: run for run in reversed(runs)}
-    chosen = tuple(Checkpoint(run, run.initial) for _, run in sorted(by_seed.items()))
-    return _method(INITIAL, chosen, beta=None, learning_rate=None)
-
-
-def _best(runs: Sequence[FinishedRun]) -> Method:
+def best(runs: Sequence[FinishedRun], pass_k: int) -> Method:
     """Of runs of one algorithm."""
     candidates = []
     for options in sorted({run.hyperparameters for run in runs}):
-        replicates = sorted((run for run in runs if run.hyperparameters == options), key=lambda run: run.seed)
+        replicates = sorted((run for run in runs if run.hyperparameters == options), key=lambda run: run.replicate)
         shared = set.intersection(*(set(run.trained) for run in replicates))
         candidates += [tuple(Checkpoint(run, run.trained[key]) for run in replicates) for key in sorted(shared)]
     chosen = max(candidates, key=_selection)
-    run = chosen[0].run
-    has_beta = run.algorithm != "sft"
-    return _method(
-        _LABELS.get(run.algorithm, run.algorithm),
-        chosen,
-        beta=run.beta if has_beta else None,
-        learning_rate=run.learning_rate,
-    )
+    algorithm = chosen[0].run.algorithm
+    return _method(LABELS.get(algorithm, algorithm), chosen, pass_k, candidates=len(candidates))
 
 
-def _method(name: str, chosen: tuple[Checkpoint, ...], *, beta: float | None, learning_rate: float | None) -> Method:
+def _initial(runs: Sequence[FinishedRun], pass_k: int) -> Method:
+    """Of runs of one initial model; those of one sampling seed have evaluated it with the same completions."""
+    by_seed = {run.replicate.sampling_seed: run for run in reversed(runs)}
+    chosen = tuple(Checkpoint(run, run.initial) for _, run in sorted(by_seed.items()))
+    return _method(INITIAL, chosen, pass_k, candidates=1)
+
+
+def _method(name: str, chosen: tuple[Checkpoint, ...], pass_k: int, *, candidates: int) -> Method:
+    run, trained = chosen[0].run, name != INITIAL
+
     def reported(metric: str) -> Estimate:
-        values = np.array([run.reported(step, metric) for run, step in chosen])
-        return estimate(values, trained=name != INITIAL)
+        return estimate(np.array([run.reported(step, metric) for run, step in chosen]), trained=trained)
 
     divergences = [step.kl["k3"] for _, step in chosen if step.kl is not None]
     return Method(
         name=name,
-        model=chosen[0].run.model,
-        beta=beta,
-        learning_rate=learning_rate,
+        model=run.model,
+        beta=run.beta if trained and run.algorithm != "sft" else None,
+        learning_rate=run.learning_rate if trained else None,
+        num_refs=run.num_refs if trained and run.algorithm in COMPARED else None,
+        candidates=candidates,
         chosen=chosen,
         selection=_selection(chosen),
         reward=reported("pass_fraction"),
         pass_at_1=reported("pass_at_1"),
+        pass_at_k=reported(f"pass_at_{pass_k}") if pass_k > 1 else None,
+        pass_k=pass_k,
         kl=float(np.mean(divergences)) if divergences else None,
     )
 

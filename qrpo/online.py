@@ -4,6 +4,7 @@
     RUN/iteration-000/{generate,score,train}   completions of the current policy, and the policy trained on them
     RUN/iteration-001/...
     RUN/history.jsonl                          a line for each iteration
+    RUN/{train,evaluate,report}                the last policy, evaluated (`qrpo.online_results`)
 
 Quantiles are among the reference's rewards, log-ratios against the reference, so that every iteration regresses on
 the same optimum, now on the policy's own completions. With `refresh_every` K, the current policy becomes the reference
@@ -18,42 +19,26 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from qrpo.artifacts import open_stage, write_atomically
-from qrpo.config import PipelineConfig, RunConfig
+from qrpo.config import PipelineConfig
 from qrpo.data import PointwiseRow, pointwise_rows
-from qrpo.data_options import at_least
 from qrpo.display import Display
 from qrpo.errors import ConfigError, PipelineError
 from qrpo.interrupts import Interrupts
 from qrpo.journal import read_records
-from qrpo.models import fingerprint, local_model
+from qrpo.local_models import fingerprint, local_model
+from qrpo.online_options import OnlineConfig
+from qrpo.online_results import begin, finish
+from qrpo.problems import load_all, load_split
 from qrpo.records import ScoredRollout
+from qrpo.run_options import RunConfig
 from qrpo.train import Work, fit
 from qrpo.train_code import run
 
 HISTORY = "history.jsonl"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnlineConfig:
-    """The loop. References are sampled as `num_completions` says, and each iteration trains for `num_train_epochs`."""
-
-    iterations: int = field(default=4, metadata={"help": "How often to sample, judge and train."})
-    online_completions: int = field(
-        default=4, metadata={"help": "Completions of the current policy for each problem and iteration."}
-    )
-    refresh_every: int | None = field(
-        default=None,
-        metadata={"help": "Make the current policy the reference after so many iterations. null: never."},
-    )
-
-    def __post_init__(self) -> None:
-        """Checks the numbers."""
-        at_least(1, self, "iterations", "online_completions", "refresh_every")
 
 
 class Reference(NamedTuple):
@@ -65,7 +50,7 @@ class Reference(NamedTuple):
 
 
 def train_online(config: PipelineConfig, online: OnlineConfig, display: Display, interrupts: Interrupts) -> None:
-    """Runs all iterations that are not done.
+    """Runs all iterations that are not done, and evaluates what has come of them.
 
     Raises:
         ConfigError: an option has no meaning here.
@@ -74,7 +59,8 @@ def train_online(config: PipelineConfig, online: OnlineConfig, display: Display,
         KeyboardInterrupt: the user asked to stop.
     """
     _check(config)
-    root = config.paths.root
+    begin(config, online)
+    history_file = config.paths.root / HISTORY
     policy = local_model(
         config.model_name,
         config.paths.reference,
@@ -83,6 +69,7 @@ def train_online(config: PipelineConfig, online: OnlineConfig, display: Display,
     )
     reference: Reference | None = None
     history: list[dict[str, float]] = []
+    iterations: list[PipelineConfig] = []
     for iteration in range(online.iterations):
         if reference is None or (online.refresh_every is not None and iteration % online.refresh_every == 0):
             sampled = _config_of(config, f"references-{iteration:03d}", policy, config.generate.num_completions)
@@ -92,9 +79,11 @@ def train_online(config: PipelineConfig, online: OnlineConfig, display: Display,
         _sample_and_score(mine, display, interrupts)
         _train(mine, reference, display, interrupts)
         history.append({"iteration": iteration, **_rewards(mine.paths.scored, "policy"), **_rewards(reference.scored)})
-        write_atomically(root / HISTORY, "".join(json.dumps(line) + "\n" for line in history))
+        write_atomically(history_file, "".join(json.dumps(line) + "\n" for line in history))
         display.note(f"iteration {iteration}: mean reward before it {history[-1]['policy_reward']:.3f}")
         policy = str(mine.paths.model)
+        iterations.append(mine)
+    finish(config, online, iterations, history_file, display, interrupts)
 
 
 def online_rows(
@@ -112,12 +101,17 @@ def online_rows(
 
 
 def _check(config: PipelineConfig) -> None:
-    data, wanted = config.data, {"algorithm": config.train.algorithm, "stage": config.run.stage}
+    data, wanted = config.data, {"algorithm": config.train.algorithm}
+    wanted |= {name: getattr(config.run, name) for name in ("stage", "completions_from")}
     wanted |= {name: getattr(data, name) for name in ("pairing", "references", "completions_per_prompt")}
-    known = {"algorithm": "qrpo", "stage": "all", "pairing": None, "references": "all", "completions_per_prompt": None}
+    known = {"algorithm": "qrpo", "stage": "all", "completions_from": None}
+    known |= {"pairing": None, "references": "all", "completions_per_prompt": None}
     for name, value in wanted.items():
         if value != known[name]:
             raise ConfigError(f"{name} is {value!r}; online training knows only {known[name]!r}")
+    load_all(data)
+    if config.evaluate.eval_checkpoints and len(load_split(data, "heldout")) < 2:
+        raise ConfigError("eval_checkpoints needs two held-out problems at least; give --heldout_problems")
 
 
 def _config_of(config: PipelineConfig, name: str, policy: str, completions: int) -> PipelineConfig:
@@ -128,9 +122,16 @@ def _config_of(config: PipelineConfig, name: str, policy: str, completions: int)
     train.seed = _seed(config.train.seed, name)
     model = copy.copy(config.model)
     model.model_name_or_path = policy
+    # What a folder holds is evaluated at the end of the run alone.
+    evaluate = dataclasses.replace(config.evaluate, eval_checkpoints=False)
     # The model has the temperature folded in.
-    generate = dataclasses.replace(config.generate, policy_temperature=1.0, num_completions=completions)
-    return dataclasses.replace(config, train=train, model=model, generate=generate)
+    generate = dataclasses.replace(
+        config.generate,
+        policy_temperature=1.0,
+        num_completions=completions,
+        sampling_seed=_seed(config.generate.sampling_seed, name),
+    )
+    return dataclasses.replace(config, train=train, model=model, generate=generate, evaluate=evaluate)
 
 
 def _seed(seed: int, name: str) -> int:

@@ -50,8 +50,8 @@ def paired(
         rows: of all prompts, each prompt's in the order in which they were sampled.
         pairing: see `Pairing`.
         most: pairs for each prompt, the first ones; None: as many as there are.
-        keep_ties: keep pairs with equal rewards, the earlier sample as the chosen one, as the paper's runs do: half of
-            what such a pair says is wrong. Otherwise they are left out, after `most` has been counted.
+        keep_ties: keep pairs with equal rewards, the earlier sample as the chosen one, as the paper's runs on disjoint
+            pairs do: half of what such a pair says is wrong. Otherwise they are left out, once `most` has been counted.
 
     Raises:
         PipelineError: no pair is left.

@@ -28,9 +28,13 @@ class RunPaths:
 
     root: Path
     shard: Shard | None = None
+    completions_from: Path | None = None
+    """The folder of another run, where the stages that can be done in shards are instead."""
 
     def stage(self, name: str) -> Path:
         """The folder of a stage."""
+        if self.completions_from is not None and name in SHARDED:
+            return self.completions_from / name
         if self.shard is not None and name in SHARDED:
             return self.shards(name) / str(self.shard)
         return self.root / name

@@ -17,18 +17,24 @@ MUTED = "#7b8794"
 GRID = "#e4e7eb"
 BEFORE = "#9aa5b1"
 AFTER = "#2563eb"
-GAIN = "#15803d"
-LOSS = "#b91c1c"
+# Told apart whatever the eye's cones are. Source: M. Okabe and K. Ito, "Color Universal Design", darkened where text
+# or thin lines have them on white.
+GAIN = "#007f5f"
+LOSS = "#d55e00"
+SERIES = ("#0072b2", "#d55e00", "#007f5f", "#b5558f")
+"""Of lines that are methods."""
 VERDICT_COLOURS = {
-    "AC": "#16a34a",
-    "WA": "#f59e0b",
-    "RE": "#f97316",
-    "CE": "#ef4444",
-    "TLE": "#a855f7",
-    "MLE": "#7c3aed",
-    "OLE": "#6366f1",
-    "NO_CODE": "#64748b",
+    "AC": "#007f5f",
+    "WA": "#e69f00",
+    "RE": "#d55e00",
+    "CE": "#b5558f",
+    "TLE": "#56b4e9",
+    "MLE": "#0072b2",
+    "OLE": "#f0e442",
+    "NO_CODE": "#7b8794",
 }
+_DARK_TEXT = ("WA", "TLE", "OLE")
+"""Verdicts whose colours are too light for white text."""
 STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: sharp, selectable, in the page's own font
     "font.family": "sans-serif",
@@ -109,7 +115,7 @@ def training_curves(log: Sequence[Mapping[str, float]]) -> str:
         right.axhline(0, color=MUTED, linewidth=0.8)
         right.set(title="Log-ratio to the reference, nats per completion", xlabel="step")
         if right.get_legend_handles_labels()[0]:
-            right.legend(loc="best")
+            figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=3, fontsize=9)
         return svg(figure, "curves")
 
 
@@ -128,12 +134,12 @@ def verdict_bars(counts: Mapping[str, Mapping[str, int]]) -> str:
         totals = np.array([max(1, sum(counts[bar].values())) for bar in names])
         for verdict in present:
             share = np.array([counts[bar].get(verdict, 0) for bar in names]) / totals
-            axes.barh(names, share, left=left, color=VERDICT_COLOURS[verdict], label=verdict, height=0.66)
+            colour = VERDICT_COLOURS[verdict]
+            axes.barh(names, share, left=left, color=colour, edgecolor="white", label=verdict, height=0.66)
             for row, width in enumerate(share):
                 if width >= 0.035:
-                    axes.text(
-                        left[row] + width / 2, row, f"{width:.0%}", ha="center", va="center", color="white", fontsize=9
-                    )
+                    middle, ink = left[row] + width / 2, INK if verdict in _DARK_TEXT else "white"
+                    axes.text(middle, row, f"{width:.0%}", ha="center", va="center", color=ink, fontsize=9)
             left += share
         axes.invert_yaxis()
         axes.set_xlim(0, 1)

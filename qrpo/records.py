@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 
 FinishReason = Literal["stop", "length"]
+_ids: dict[int, int] = {}
+
+
+def _shared(ids: tuple[int, ...]) -> tuple[int, ...]:
+    """The same numbers as objects that all tuples share: 8 bytes a token, not 40, of 10^8 tokens."""
+    return tuple(map(_ids.setdefault, ids, ids))
+
+
+TokenIds = Annotated[tuple[int, ...], AfterValidator(_shared)]
 
 
 class Message(BaseModel):
@@ -25,7 +34,7 @@ class Completion(BaseModel):
 
     text: str
     """The whole answer: what it was begun with, and the tokens decoded without special ones."""
-    token_ids: tuple[int, ...]
+    token_ids: TokenIds
     """As sampled, the end-of-turn token included; never re-tokenised."""
     finish_reason: FinishReason
     """`length`: cut by the limit on tokens, so what follows is unknown."""
@@ -39,7 +48,7 @@ class Rollout(BaseModel):
     problem_id: str
     prompt: tuple[Message, ...]
     """A last message of the assistant is the start of the answer."""
-    prompt_ids: tuple[int, ...]
+    prompt_ids: TokenIds
     """The prompt through the chat template, as the model saw it."""
     completions: tuple[Completion, ...]
 

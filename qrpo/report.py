@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import NamedTuple
 
@@ -11,15 +11,16 @@ import jinja2
 from rich.table import Table
 
 from qrpo.artifacts import Manifest, Stage, read_manifest, write_atomically
-from qrpo.config import STAGES, PipelineConfig
+from qrpo.config import PipelineConfig
 from qrpo.data import PointwiseRow
 from qrpo.display import Display, duration
-from qrpo.journal import read_records
+from qrpo.journal import RecordFile, read_records
 from qrpo.plots import Pair, histograms, per_problem, training_curves, verdict_bars
 from qrpo.quantiles import all_equal, quantile_among
 from qrpo.records import ScoredRollout
 from qrpo.results import MetricResult, SplitResult, read_results
-from qrpo.training_rows import completion_rows, training_rows
+from qrpo.run_options import STAGES
+from qrpo.training_rows import completion_rows, leaves_out_equal, training_rows
 
 REPORT_JSON = "report.json"
 REPORT_HTML = "report.html"
@@ -45,8 +46,38 @@ class Example(NamedTuple):
     after_verdict: str
 
 
+class Panel(NamedTuple):
+    """A drawing of the page."""
+
+    title: str
+    svg: str
+    caption: str = ""
+
+
+class Story(NamedTuple):
+    """What the page tells beside the comparison."""
+
+    summary: str
+    """What was done, as the beginning of a sentence."""
+    panels: Sequence[Panel]
+    seconds: Mapping[str, float]
+    """Spent, by stage."""
+    versions: Mapping[str, str]
+    step: str = "step"
+    """What a checkpoint's number counts."""
+
+
+Tell = Callable[[Mapping[str, SplitResult]], Story]
+"""From the results; asked only if the report is missing."""
+
+
 def report(config: PipelineConfig, stage: Stage, display: Display) -> None:
     """Writes the report where it is missing, and prints the table."""
+    write_report(config, stage, display, lambda _: _story(config))
+
+
+def write_report(config: PipelineConfig, stage: Stage, display: Display, tell: Tell) -> None:
+    """Likewise, of any run with an evaluation and a training log."""
     results = read_results(config.paths.metrics)
     if not stage.done:
         content: dict[str, object] = {
@@ -58,9 +89,9 @@ def report(config: PipelineConfig, stage: Stage, display: Display) -> None:
             }
             for split, result in results.items()
         }
-        seconds = {name: _manifest(config, name).seconds for name in STAGES if name != "report"}
-        html = render(config, results, seconds)
-        content["seconds"] = {**seconds, "report": stage.elapsed}
+        story = tell(results)
+        html = render(config, results, story)
+        content["seconds"] = {**story.seconds, "report": stage.elapsed}
         write_atomically(stage.path / REPORT_HTML, html)
         write_atomically(stage.path / REPORT_JSON, json.dumps(content, indent=1) + "\n")
         stage.finish([REPORT_JSON, REPORT_HTML])
@@ -122,10 +153,30 @@ def headline(split: str, result: SplitResult) -> str:
     ).replace("chance: from", "chance: it went from")
 
 
-def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: Mapping[str, float]) -> str:
-    """The page, with everything in it."""
-    scored = read_records(config.paths.scored, ScoredRollout)
+def _story(config: PipelineConfig) -> Story:
+    """Of a run of the pipeline."""
+    scored = RecordFile(config.paths.scored, ScoredRollout)
     compared = [row for row in completion_rows(scored, config.data) if not all_equal(_rewards(row))]
+    drawn = histograms(
+        [value for rollout in scored for value in rollout.rewards],
+        [quantile_among(row["reward"], row["ref_rewards"]).value for row in compared],
+    )
+    sampled, trained = (
+        sum(len(rollout.completions) for rollout in scored),
+        " ".join(map(str, _trained_on(scored, config))),
+    )
+    which = " whose prompts have rewards that differ" if leaves_out_equal(config.train) else ""
+    return Story(
+        summary=f"{sampled} reference completions of {len(scored)} training prompts, judged in the sandbox; "
+        f"trained on the {trained}{which}",
+        panels=[Panel("What was trained on", drawn)],
+        seconds={name: _manifest(config, name).seconds for name in STAGES if name != "report"},
+        versions=_manifest(config, "generate").versions | _manifest(config, "train").versions,
+    )
+
+
+def render(config: PipelineConfig, results: Mapping[str, SplitResult], story: Story) -> str:
+    """The page, with everything in it."""
     evaluated = {
         (when, split): read_records(config.paths.evaluated(when, split), ScoredRollout)
         for split in results
@@ -134,7 +185,6 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: 
     log = [json.loads(line) for line in config.paths.training_log.read_text(encoding="utf-8").splitlines()]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(resources.files("qrpo").joinpath("report.html.j2").read_text(encoding="utf-8"))
-    sampled = sum(len(rollout.completions) for rollout in scored)
     return template.render(
         model=config.model_name,
         results=results,
@@ -149,10 +199,6 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: 
                 per_problem(_pairs(evaluated["before", split], evaluated["after", split]), _SPLITS[split].capitalize())
                 for split in results
             ],
-            "histograms": histograms(
-                [value for rollout in scored for value in rollout.rewards],
-                [quantile_among(row["reward"], row["ref_rewards"]).value for row in compared],
-            ),
             "curves": training_curves(log),
             "verdicts": verdict_bars(
                 {
@@ -162,15 +208,12 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], seconds: 
                 }
             ),
         },
-        sampled=sampled,
-        prompts=len(scored),
-        trained=" ".join(map(str, _trained_on(scored, config))),
+        story=story,
         beta=config.train.beta,
         examples={split: examples(evaluated["before", split], evaluated["after", split]) for split in results},
-        seconds={name: duration(value) for name, value in seconds.items()},
-        total=duration(sum(seconds.values())),
+        seconds={name: duration(value) for name, value in story.seconds.items()},
+        total=duration(sum(story.seconds.values())),
         options=config.to_yaml(),
-        versions=_manifest(config, "train").versions,
         checkpoints=checkpoints(results),
     )
 
@@ -235,10 +278,10 @@ def _rewards(row: PointwiseRow) -> list[float]:
 
 
 def _trained_on(scored: Sequence[ScoredRollout], config: PipelineConfig) -> tuple[int, str]:
-    """How many of what; prompts whose rewards are all equal count nowhere, as the trainer leaves them out."""
-    rows, what = training_rows(scored, config.data, config.train)
-    varied = {rollout.problem_id for rollout in scored if not all_equal(rollout.rewards)}
-    return sum(row["problem_id"] in varied for row in rows), what.partition(" of ")[0]
+    """How many of what; prompts that the trainer leaves out count nowhere."""
+    rows, what, varied = training_rows(scored, config.data, config.train)
+    drop = leaves_out_equal(config.train)
+    return sum(row["problem_id"] in varied or not drop for row in rows), what.partition(" of ")[0]
 
 
 def _outcome(rollout: ScoredRollout, index: int) -> str:

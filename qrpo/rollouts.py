@@ -64,16 +64,17 @@ class RolloutPlan:
 def sample_rollouts(policy: Policy, plan: RolloutPlan, path: Path, display: Display, what: str) -> list[Rollout]:
     """As `collect_rollouts`, with a loaded policy."""
     generator = TransformersGenerator(policy, plan)
-    return collect_rollouts(policy.vocabulary, lambda _: nullcontext(generator), plan, path, display, what)
+    return list(collect_rollouts(policy.vocabulary, lambda _: nullcontext(generator), plan, path, display, what))
 
 
 def collect_rollouts(
     vocabulary: Vocabulary, start: OpenGenerator, plan: RolloutPlan, path: Path, display: Display, what: str
-) -> list[Rollout]:
+) -> Sequence[Rollout]:
     """Samples what is missing in the journal at `path`.
 
     Returns:
-        One for each problem of the plan's shard that is not left out, in the plan's order.
+        One for each problem of the plan's shard that is not left out, in the plan's order; read from the journal each
+        time that it is asked for.
 
     Raises:
         ConfigError: all are left out, or there is nothing for the shard to do.
@@ -91,9 +92,8 @@ def collect_rollouts(
                     sampled = generator.generate(batch)
                     journal.append([_rollout(*made) for made in zip(batch, sampled, strict=True)])
                     bar.advance(len(batch) * plan.per_problem)
-    by_id = {rollout.problem_id: rollout for rollout in journal.read()}
-    mine = {prompt.problem_id for batch in batches for prompt in batch}
-    return [by_id[problem.id] for problem in plan.problems if problem.id in mine]
+    places = {prompt.problem_id: place for place, prompt in enumerate(prompt for batch in batches for prompt in batch)}
+    return journal.records([places[problem.id] for problem in plan.problems if problem.id in places])
 
 
 class TransformersGenerator:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qrpo.artifacts import Stage
 from qrpo.config import PipelineConfig
 from qrpo.display import Display
-from qrpo.journal import read_records, write_records
+from qrpo.journal import RecordFile, write_records
 from qrpo.judging import count_verdicts, judge_rollouts, make_reward
 from qrpo.records import Rollout
 
@@ -18,7 +18,7 @@ def score(config: PipelineConfig, stage: Stage, display: Display) -> None:
     Raises:
         InfrastructureError: the sandbox failed; run the stage again.
     """
-    rollouts = read_records(config.paths.completions, Rollout)
+    rollouts = RecordFile(config.paths.completions, Rollout)
     journal = stage.path / _JOURNAL
     with make_reward(config) as reward:
         scored = judge_rollouts(
@@ -26,11 +26,10 @@ def score(config: PipelineConfig, stage: Stage, display: Display) -> None:
         )
     write_records(config.paths.scored, scored)
     stage.finish([config.paths.scored.name])
+    counts = count_verdicts(scored)
+    rewards = [rollout.rewards for rollout in scored]
     journal.unlink()
-    rewards = [value for rollout in scored for value in rollout.rewards]
-    counts = "  ".join(f"{name} {count}" for name, count in count_verdicts(scored).items())
-    varied = sum(len(set(rollout.rewards)) > 1 for rollout in scored)
-    display.note(f"verdicts: {counts}")
-    display.note(
-        f"mean reward {sum(rewards) / len(rewards):.3f}; rewards differ within {varied} of {len(scored)} prompts"
-    )
+    mean = sum(map(sum, rewards)) / sum(map(len, rewards))
+    varied = sum(len(set(mine)) > 1 for mine in rewards)
+    display.note("verdicts: " + "  ".join(f"{name} {count}" for name, count in counts.items()))
+    display.note(f"mean reward {mean:.3f}; rewards differ within {varied} of {len(rewards)} prompts")

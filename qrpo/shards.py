@@ -9,19 +9,20 @@ Merged, they are what the stage makes without shards, byte for byte.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from qrpo.artifacts import Stage, check_folder, check_outputs, hash_file, read_manifest
-from qrpo.config import MERGE, STAGES, PipelineConfig
+from qrpo.artifacts import Manifest, Stage, check_folder, check_outputs, hash_file, read_manifest
+from qrpo.config import PipelineConfig
 from qrpo.display import Display
 from qrpo.errors import ShardError
-from qrpo.journal import read_records, write_records
+from qrpo.journal import RecordFile, write_records
 from qrpo.paths import SHARDED, RunPaths, Shard
 from qrpo.problems import load_split
 from qrpo.records import Rollout, ScoredRollout
+from qrpo.run_options import MERGE, STAGES
 
 _NAME = re.compile(r"(\d{5})-of-(\d{5})")
 _COMPLETIONS = "completions"
@@ -74,15 +75,15 @@ def merge(config: PipelineConfig, name: str, stage: Stage, display: Display) -> 
     for shard in shards:
         paths = RunPaths(config.paths.root, shard)
         part = replace(config, run=replace(config.run, stage=name, shard=shard.index, num_shards=shard.count))
-        _check_shard(part, name, stage.inputs)
-        records[shard] = read_records(_output(paths, name), record)
+        stage.add_versions(_check_shard(part, name, stage.inputs).versions)
+        records[shard] = RecordFile(_output(paths, name), record)
     ids = [problem.id for problem in load_split(config.data, "train")]
-    merged = _in_order(records, ids, folder, complete=config.generate.max_prompt_tokens is None)
-    _check_counts(merged, config.generate.num_completions, folder)
+    places = _places(records, config.generate.num_completions, folder)
+    order = _in_order(places, ids, folder, complete=config.generate.max_prompt_tokens is None)
     target = _output(config.paths, name)
-    write_records(target, merged)
+    write_records(target, (records[place.shard][place.line] for place in order))
     stage.finish([target.name])
-    display.note(f"{len(merged)} prompts of {len(shards)} shards")
+    display.note(f"{len(order)} prompts of {len(shards)} shards")
 
 
 def find_shards(folder: Path, name: str) -> list[Shard]:
@@ -110,8 +111,8 @@ def find_shards(folder: Path, name: str) -> list[Shard]:
     return found
 
 
-def _check_shard(config: PipelineConfig, name: str, inputs: Mapping[str, str]) -> None:
-    """Refuses a shard that is not done, or not of this run.
+def _check_shard(config: PipelineConfig, name: str, inputs: Mapping[str, str]) -> Manifest:
+    """The manifest of a shard; refuses one that is not done, or not of this run.
 
     Args:
         inputs: hashes of those of the whole stage.
@@ -126,24 +127,44 @@ def _check_shard(config: PipelineConfig, name: str, inputs: Mapping[str, str]) -
         mine[_COMPLETIONS] = hash_file(config.paths.completions) if config.paths.completions.is_file() else "missing"
     check_folder(path, stage=name, config=config.stage_options(name), hashes=mine)
     check_outputs(path, manifest)
+    return manifest
+
+
+class _Place(NamedTuple):
+    """Where a prompt's completions are."""
+
+    shard: Shard
+    line: int
+
+
+def _places(records: Mapping[Shard, Sequence[Rollout]], completions: int, folder: Path) -> dict[str, list[_Place]]:
+    """All places of each prompt; one at a time is in memory."""
+    places: dict[str, list[_Place]] = {}
+    for shard, part in records.items():
+        for line, rollout in enumerate(part):
+            places.setdefault(rollout.problem_id, []).append(_Place(shard, line))
+            if len(rollout.completions) != completions:
+                raise ShardError(
+                    f"{folder}: problem {rollout.problem_id!r} has {len(rollout.completions)} completions; "
+                    f"num_completions is {completions}"
+                )
+    return places
 
 
 def _in_order(
-    records: Mapping[Shard, Sequence[Rollout]], ids: Sequence[str], folder: Path, *, complete: bool
-) -> list[Rollout]:
-    """The records of all shards in the order of the problems, each once.
+    places: Mapping[str, Sequence[_Place]], ids: Sequence[str], folder: Path, *, complete: bool
+) -> list[_Place]:
+    """The places of all prompts in the order of the problems, each once.
 
     Args:
         complete: no problem was left out.
     """
-    by_id = {rollout.problem_id: rollout for part in records.values() for rollout in part}
-    counts = Counter(rollout.problem_id for part in records.values() for rollout in part)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        holders = [str(shard) for shard, part in records.items() if any(row.problem_id == twice[0] for row in part)]
-        raise ShardError(f"{folder}: problem {twice[0]!r} is in {counts[twice[0]]} places: shards {', '.join(holders)}")
-    missing = set(ids) - by_id.keys() if complete else set()
-    unknown = by_id.keys() - set(ids)
+    for name, found in places.items():
+        if len(found) > 1:
+            holders = ", ".join(dict.fromkeys(str(place.shard) for place in found))
+            raise ShardError(f"{folder}: problem {name!r} is in {len(found)} places: shards {holders}")
+    missing = set(ids) - places.keys() if complete else set()
+    unknown = places.keys() - set(ids)
     wrong = [
         f"{len(names)} {what}, such as {min(names)!r}"
         for what, names in (("missing", missing), ("unknown", unknown))
@@ -151,16 +172,7 @@ def _in_order(
     ]
     if wrong:
         raise ShardError(f"{folder}: of the {len(ids)} training problems the shards have {' and '.join(wrong)}")
-    return [by_id[name] for name in ids if name in by_id]
-
-
-def _check_counts(rollouts: Sequence[Rollout], completions: int, folder: Path) -> None:
-    for rollout in rollouts:
-        if len(rollout.completions) != completions:
-            raise ShardError(
-                f"{folder}: problem {rollout.problem_id!r} has {len(rollout.completions)} completions; "
-                f"num_completions is {completions}"
-            )
+    return [places[name][0] for name in ids if name in places]
 
 
 def _to_do(folder: Path, name: str, shards: Sequence[Shard], what: str) -> str:

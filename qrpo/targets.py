@@ -28,11 +28,13 @@ Ties = Literal["le", "lt", "mid", "random", "exact"]
 
 - `le`: F, as in Algorithm 1 of the paper. M >= 1: all targets are too high, by up to -log(beta) nats, and all the
   more the more completions tie. Raises the probability of everything a little, which keeps training from collapsing.
-- `lt`: F - p. M <= 1, the mirror image: all targets are too low.
+- `lt`: F - p. M <= 1, the mirror image: all targets are too low. One with `le` for a reward that no reference has.
 - `mid`: F - p / 2, the mid-rank. M is close to 1 for large beta and far below for small.
 - `random`: uniform in (F - p, F), one draw for each completion. M = 1 on average over the draws.
 - `exact`: what makes M exactly 1 for every distribution of rewards: the mean of exp(f / beta) over the atom. It is what
   `random` does on average. Where all rewards tie it is the target to stay at the reference, 0.
+
+All this with a completion among its own references; docs/algorithm.md says what other ones do.
 """
 TIES: tuple[Ties, ...] = get_args(Ties)
 
@@ -109,6 +111,7 @@ class TargetRule:
 
     def _unclipped(self, atoms: Atoms, beta: Array) -> Array:
         low, high = atoms.intervals()
+        num_refs = atoms.num_refs
         match self.ties:
             case "exact":
                 return self.transform.log_density(low, high, beta, atoms.scale)
@@ -119,6 +122,8 @@ class TargetRule:
             case "mid":
                 quantile = atoms.value - atoms.tie_width / 2
             case "random":
-                quantile = high - atoms.draw * (high - low)
-        value = self.transform.value(np.maximum(quantile, 0.0), atoms.num_refs, atoms.scale)
+                # Not from a grid of references, and never 0 or 1: where f diverges there, nothing of it is to be cut.
+                quantile = np.clip(high - atoms.draw * (high - low), 2.0**-50, 1 - 2.0**-50)
+                num_refs = np.full_like(num_refs, np.inf)
+        value = self.transform.value(np.maximum(quantile, 0.0), num_refs, atoms.scale)
         return value / beta - self.transform.log_z(beta, atoms.scale)

@@ -32,12 +32,13 @@ from qrpo.data import PointwiseRow
 from qrpo.display import Bar, Display
 from qrpo.errors import PipelineError
 from qrpo.interrupts import Interrupts
-from qrpo.journal import read_records
-from qrpo.models import load_tokenizer, load_trainable, local_model
+from qrpo.journal import RecordFile
+from qrpo.local_models import local_model
+from qrpo.models import load_tokenizer, load_trainable
 from qrpo.pairs import PairRow
 from qrpo.records import ScoredRollout
 from qrpo.trainer import QRPOConfig, QRPOTrainer
-from qrpo.training_rows import training_rows
+from qrpo.training_rows import leaves_out_equal, training_rows
 
 log = logging.getLogger(__name__)
 
@@ -57,23 +58,24 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
         PipelineError: a completion has no reward.
         ValueError: no row is left to train on.
     """
-    rollouts = read_records(config.paths.scored, ScoredRollout)
-    rows, what = training_rows(rollouts, config.data, config.train)
+    rollouts = RecordFile(config.paths.scored, ScoredRollout)
+    with display.wait("reading scored completions"):
+        rows, what, varied = training_rows(rollouts, config.data, config.train)
     name = local_model(
         config.model_name,
         config.paths.reference,
         revision=config.model.model_revision,
         temperature=config.generate.policy_temperature,
     )
-    varied = {rollout.problem_id for rollout in rollouts if len(set(rollout.rewards)) > 1}
-    dropped = ", the others are left out" if config.train.drop_all_equal else ""
-    if config.train.drop_all_equal and not varied:
+    drop = leaves_out_equal(config.train)
+    dropped = ", the others are left out" if drop else ""
+    if drop and not varied:
         raise PipelineError(
             f"the rewards of each of the {len(rollouts)} prompts are all equal, so there is nothing to learn from; "
             "take easier problems, more --num_completions, or a stronger model"
         )
     display.note(f"{config.train.algorithm}: {len(rows)} {what}; rewards differ within {len(varied)}{dropped}")
-    used = sum(row["problem_id"] in varied or not config.train.drop_all_equal for row in rows)
+    used = sum(row["problem_id"] in varied or not drop for row in rows)
     fit(config, stage, display, interrupts, Work(rows=rows, used=used, policy=name))
 
 

@@ -7,6 +7,7 @@ stage alone; with `--num_shards N --shard K` one part of it, for a job array.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -77,23 +78,33 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
         KeyboardInterrupt: the user asked to stop.
     """
     from qrpo.artifacts import check_folder, open_stage, write_atomically
+    from qrpo.borrowed import borrowed_stages, check_borrowed
     from qrpo.checkpoints import check_kept
-    from qrpo.config import STAGES
     from qrpo.display import duration
     from qrpo.problems import load_all
+    from qrpo.run_options import STAGES
     from qrpo.shards import has_shards, merge, stages_to_run
 
     _quieten_libraries()
-    load_all(config.data)
+    with display.wait("reading problems"):
+        load_all(config.data)
     check_kept(config)
+    borrowed = borrowed_stages(config)
+    for name in borrowed:
+        check_borrowed(config, name, _inputs(config, name))
     wanted = stages_to_run(config)
     # Before any work: an hour of sampling should not end in a refusal.
     for name in wanted:
-        check_folder(config.paths.stage(name), stage=name, config=config.stage_options(name))
+        if name not in borrowed:
+            check_folder(config.paths.stage(name), stage=name, config=config.stage_options(name))
     config.paths.root.mkdir(parents=True, exist_ok=True)
     write_atomically(config.paths.config, config.to_yaml())
     for name in wanted:
         number = STAGES.index(name) + 1
+        if name in borrowed:
+            display.stage(number, len(STAGES), name, "[green]done[/green] by another run")
+            display.note(str(config.paths.stage(name)))
+            continue
         with open_stage(
             config.paths.stage(name), stage=name, config=config.stage_options(name), inputs=_inputs(config, name)
         ) as stage:
@@ -128,10 +139,11 @@ def _run_stage(name: str, config: PipelineConfig, stage: Stage, display: Display
             with interrupts.raising():
                 train(config, stage, display, interrupts)
         case "evaluate":
+            from qrpo.checkpoints import trained_models
             from qrpo.evaluate import evaluate
 
             with interrupts.raising():
-                evaluate(config, stage, display)
+                evaluate(config, stage, display, trained_models(config))
         case _:
             from qrpo.report import report
 
@@ -141,13 +153,15 @@ def _run_stage(name: str, config: PipelineConfig, stage: Stage, display: Display
 
 def _inputs(config: PipelineConfig, stage: str) -> Mapping[str, Path | str]:
     """What a stage is made from, beyond its options: files of earlier stages, problems, the model."""
-    from qrpo.models import fingerprint
-    from qrpo.problems import digest, load_split
+    from qrpo.local_models import fingerprint
+    from qrpo.problems import digest, load_answers, load_split
 
     paths = config.paths
     model: dict[str, Path | str] = {"model": fingerprint(config.model_name)}
     problems: dict[str, Path | str] = {"train problems": digest(load_split(config.data, "train"))}
     match stage:
+        case "generate" if config.generate.generator == "answers":
+            return {**model, **problems, "answers": json.dumps(load_answers(config.data))}
         case "generate":
             return {**model, **problems}
         case "score":

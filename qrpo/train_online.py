@@ -1,6 +1,6 @@
 """Online QRPO as a command: `python -m qrpo.train_online [--config FILE] [--iterations N] [--any-option value]`.
 
-Takes the options of `qrpo.train_code` and those of `qrpo.online.OnlineConfig`.
+Takes the options of `qrpo.train_code` and those of `qrpo.online_options.OnlineConfig`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _work(arguments: Sequence[str], display: Display, interrupts: Interrupts) -> None:
     from qrpo.config import parse_with
-    from qrpo.online import OnlineConfig, train_online
+    from qrpo.online import train_online
+    from qrpo.online_options import OnlineConfig
 
     parsed = parse_with(
         arguments,
         OnlineConfig,
         prog="python -m qrpo.train_online",
-        description="Sample with the current policy, judge, train by QRPO, and again.",
+        description="Sample with the current policy, judge, train by QRPO, and again; then evaluate and report.",
     )
     (online,) = parsed.more
     assert isinstance(online, OnlineConfig)

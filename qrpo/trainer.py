@@ -141,6 +141,8 @@ class QRPOTrainer(KTOTrainer):
                 quantization_config=quantization_config,
                 peft_config=peft_config,
             )
+        if not self._objective.uses_reference:
+            self.precompute_ref_logps = False  # or TRL would miss a reference for rows given to `evaluate`
 
     def _prepare_dataset(  # type: ignore[override]  # TRL passes the trainer's own options
         self,
@@ -190,14 +192,14 @@ class QRPOTrainer(KTOTrainer):
         is_main = self.accelerator.is_main_process
         # One process reads and tells: another job may add a file between two processes' reads.
         [known] = broadcast_object_list([cache.load() if cache is not None and is_main else {}])
-        sequences = [self._form.tokens(row) for row in dataset]
-        digests = [[row_digest(*tokens) for tokens in row] for row in sequences]
-        missing = {  # equal ones once
-            digest: tokens
-            for row, named in zip(sequences, digests, strict=True)
-            for tokens, digest in zip(row, named, strict=True)
-            if digest not in known
-        }
+        digests: list[list[bytes]] = []
+        missing: dict[bytes, Tokens] = {}  # equal ones once; what is known is not kept, as Python's lists are large
+        for row in dataset:
+            sequences = self._form.tokens(row)
+            digests.append([row_digest(*tokens) for tokens in sequences])
+            missing |= {
+                named: tokens for named, tokens in zip(digests[-1], sequences, strict=True) if named not in known
+            }
         if missing:
             # Batches of similar lengths; the longest first, so that what is too big for the memory fails at once.
             order = sorted(missing, key=lambda digest: -sum(map(len, missing[digest])))

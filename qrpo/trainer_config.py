@@ -140,7 +140,8 @@ class QRPOConfig(KTOConfig):
             self.activation_checkpointing = self.gradient_checkpointing
         super().__post_init__()  # type: ignore[no-untyped-call]
         self.target_rule()
-        self.objective()
+        if not self.objective().uses_reference:
+            self.precompute_ref_log_probs = True  # none are computed, and TRL loads no reference
         for name in ("beta", "huber_delta", "temperature", "collapse_nats"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):

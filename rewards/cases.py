@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from sandbox.problem import Kind, Problem, StdioTest
@@ -56,25 +56,39 @@ def without_tests(problem: Problem, dropped: Collection[int]) -> Problem | None:
     cases = function_cases(problem)
     if all(index in dropped for index in range(len(cases))):
         return None
-    pieces = [piece for piece in problem.tests if isinstance(piece, str)]
-    for index in sorted(dropped, reverse=True):  # from the end, so that places ahead stay what they are
-        case = cases[index]
-        pieces[case.piece] = _blanked(pieces[case.piece], case.statement)
-    return dataclasses.replace(problem, tests=tuple(pieces))
+    return _without_cases(problem, [cases[index] for index in sorted(dropped)])
 
 
 def first_tests(problem: Problem, most: int) -> Problem:
-    """The problem with at most so many tests, >= 1: the first ones."""
+    """The problem with at most so many tests, >= 1: the first ones.
+
+    Args:
+        problem: not of kind `shared`.
+    """
+    if problem.kind is Kind.FUNCTION:  # whose tests are parsed once, not once to be counted and once to be dropped
+        dropped = function_cases(problem)[most:]
+        return _without_cases(problem, dropped) if dropped else problem
     shortened = without_tests(problem, range(most, count_tests(problem)))
     assert shortened is not None  # at least the first test is left
     return shortened
 
 
-def _blanked(piece: str, statement: ast.stmt) -> str:
-    """The piece with `pass` in the place of a statement; all else stays as it was, to the letter."""
-    assert statement.end_lineno is not None
-    assert statement.end_col_offset is not None
+def _without_cases(problem: Problem, cases: Sequence[FunctionCase]) -> Problem:
+    pieces = [piece for piece in problem.tests if isinstance(piece, str)]
+    for index, piece in enumerate(pieces):
+        statements = [case.statement for case in cases if case.piece == index]
+        if statements:
+            pieces[index] = _blanked(piece, statements)
+    return dataclasses.replace(problem, tests=tuple(pieces))
+
+
+def _blanked(piece: str, statements: Sequence[ast.stmt]) -> str:
+    """The piece with `pass` in the place of each statement, given in order; all else stays as it was, to the letter."""
     lines = piece.encode().splitlines(keepends=True)  # ast counts columns in bytes
-    before = b"".join(lines[: statement.lineno - 1]) + lines[statement.lineno - 1][: statement.col_offset]
-    after = lines[statement.end_lineno - 1][statement.end_col_offset :] + b"".join(lines[statement.end_lineno :])
-    return (before + b"pass" + after).decode()
+    for statement in reversed(statements):  # from the end, so that places ahead stay what they are
+        assert statement.end_lineno is not None
+        assert statement.end_col_offset is not None
+        before = lines[statement.lineno - 1][: statement.col_offset]
+        after = lines[statement.end_lineno - 1][statement.end_col_offset :]
+        lines[statement.lineno - 1 : statement.end_lineno] = [before + b"pass" + after]
+    return b"".join(lines).decode()

@@ -7,6 +7,7 @@ import re
 from typing import Final
 
 from sandbox.problem import Problem
+from sandbox.worker.languages import PYTHON
 
 COMPLETE_REQUEST: Final = "Complete this Python function. Answer with the whole function in one ```python block."
 
@@ -23,9 +24,9 @@ def code_request(statement: str, signature: str, example: str | None = None) -> 
     return "\n".join(parts)
 
 
-def fenced(code: str) -> str:
-    """The code as a Python block of Markdown."""
-    return f"```python\n{code.rstrip()}\n```"
+def fenced(code: str, language: str = PYTHON) -> str:
+    """The code as a block of Markdown."""
+    return f"```{language}\n{code.rstrip()}\n```"
 
 
 _ANSWER = re.compile(r"^### Answer\b", re.MULTILINE)

@@ -7,6 +7,7 @@ import datetime as dt
 from pydantic import JsonValue
 
 from rewards.entry import Entry
+from sandbox.extraction import extract_code
 from sandbox.problem import Problem
 from sandbox.records import StrictRecord
 
@@ -43,4 +44,6 @@ class LeetCodeRow(StrictRecord):
             entry_point=self.entry_point,
             meta={"set": "leetcode"} | ({"difficulty": str(difficulty)} if difficulty else {}),
         )
-        return Entry(problem, self.completion)
+        # Many rows of later versions answer in bare code, which their own prompts forbid.
+        answer = self.response if extract_code(self.response) is not None else ""
+        return Entry(problem, self.completion, answer=answer)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import builtins
 import importlib
-from typing import Dict, Sequence, Set
+from typing import Dict, Sequence, Set, Union
+
+from .nodes import walk
 
 _STATELESS = frozenset((
     "bisect", "cmath", "collections", "collections.abc", "copy", "dataclasses", "datetime", "decimal", "enum",
@@ -28,14 +30,14 @@ _STATEFUL_BUILTINS = frozenset((
 ))  # fmt: skip
 
 
-def leaves_nothing(pieces: Sequence[str]) -> bool:
+def leaves_nothing(pieces: Sequence[Union[str, ast.Module]]) -> bool:
     """Whether pieces of code that run in one namespace, the prelude among them, change nothing outside it."""
     try:
-        trees = [ast.parse(piece) for piece in pieces]
+        trees = [ast.parse(piece) if isinstance(piece, str) else piece for piece in pieces]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     imported = _Imported()
-    nodes = [node for tree in trees for node in ast.walk(tree)]
+    nodes = [node for tree in trees for node in walk(tree)]
     used = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
     return all(map(imported.note, nodes)) and all(_is_harmless(node, imported, id(node) in used) for node in nodes)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import builtins
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Sequence, Set
+from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Sequence, Set
 
+from .nodes import children, walk
 from .purity import leaves_nothing
 
 # Modules that test code may use without importing them, relying on the program's import.
@@ -63,13 +64,16 @@ def compile_tests(pieces: Sequence[str], prelude: str = "", *, has_checker: bool
     units: List[Unit] = []
     names = set()
     bases = set()
+    trees = []
     scope = _ModuleScope()
     outer_helpers = _helpers_of_prelude(prelude)
     for index, piece in enumerate(pieces):
         try:
             tree = ast.parse(piece, "<test %d>" % index)
-            helpers = _asserting_functions(tree) | outer_helpers
-            names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+            nodes = walk(tree)
+            trees.append(tree)
+            helpers = _asserting_functions(nodes) | outer_helpers
+            names |= {node.id for node in nodes if isinstance(node, ast.Name)}
             for statement in _statements(tree):
                 scope.visit(statement)
                 if has_checker:
@@ -80,20 +84,20 @@ def compile_tests(pieces: Sequence[str], prelude: str = "", *, has_checker: bool
         except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError) as error:
             why = str(error) or type(error).__name__
             raise TestCodeError("test %d does not compile: %s" % (index, why)) from None
-        attributes = [node.value for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+        attributes = [node.value for node in nodes if isinstance(node, ast.Attribute)]
         bases |= {value.id for value in attributes if isinstance(value, ast.Name)}
     if not any(unit.is_test for unit in units):
         raise TestCodeError("no statement of the tests asserts anything")
     free_names = frozenset(name for name in names - scope.bound if not hasattr(builtins, name))
     modules = {name: _MODULES[name] for name in bases if name in _MODULES}
     imports = ["import %s as %s" % (module, name) for name, module in modules.items()]
-    return TestCode(units, free_names, modules, leaves_nothing([prelude, *pieces, *imports]))
+    return TestCode(units, free_names, modules, leaves_nothing([prelude, *trees, *imports]))
 
 
 def asserting_statements(piece: str, prelude: str = "") -> List[ast.stmt]:
     """The statements of a piece that are one test each, with their places in it. Raises SyntaxError and its like."""
     tree = ast.parse(piece)
-    helpers = _asserting_functions(tree) | _helpers_of_prelude(prelude)
+    helpers = _asserting_functions(walk(tree)) | _helpers_of_prelude(prelude)
     return [statement for statement in _statements(tree) if _asserts(statement, helpers)]
 
 
@@ -140,6 +144,10 @@ class _ModuleScope(ast.NodeVisitor):
     def __init__(self) -> None:
         self.bound: Set[str] = set()
         self._read: Set[str] = set()
+
+    def generic_visit(self, node: ast.AST) -> None:
+        for child in children(node):
+            self.visit(child)
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):
@@ -203,7 +211,7 @@ class _ModuleScope(ast.NodeVisitor):
 
 def _helpers_of_prelude(prelude: str) -> FrozenSet[str]:
     try:
-        return _asserting_functions(ast.parse(prelude))
+        return _asserting_functions(walk(ast.parse(prelude)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return frozenset()  # compiling it tells it better
 
@@ -220,10 +228,10 @@ def _calls_check(statement: ast.stmt) -> bool:
     return isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "check"
 
 
-def _asserting_functions(tree: ast.Module) -> FrozenSet[str]:
-    """Names of the piece's own functions that assert: a statement that calls one is a test."""
-    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    return frozenset(node.name for node in functions if any(map(_is_assertion, ast.walk(node))))
+def _asserting_functions(nodes: Iterable[ast.AST]) -> FrozenSet[str]:
+    """Names of those functions among a piece's nodes that assert: a statement that calls one is a test."""
+    functions = [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return frozenset(node.name for node in functions if any(map(_is_assertion, walk(node))))
 
 
 def _asserts(statement: ast.stmt, helpers: FrozenSet[str]) -> bool:
@@ -233,7 +241,7 @@ def _asserts(statement: ast.stmt, helpers: FrozenSet[str]) -> bool:
     return any(
         _is_assertion(node)
         or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in helpers)
-        for node in ast.walk(statement)
+        for node in walk(statement)
     )
 
 

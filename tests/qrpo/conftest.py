@@ -28,6 +28,7 @@ from sandbox import Problem
 
 torch.set_num_threads(1)
 
+SPECIAL = {"eos_token": "<eos>", "pad_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}
 WORDS = ["<eos>", "<bos>", "<unk>", "a", "b", "c", "d", "e", "f"]
 
 
@@ -38,10 +39,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return PreTrainedTokenizerFast(
         tokenizer_object=words,
-        eos_token="<eos>",
-        pad_token="<eos>",
-        bos_token="<bos>",
-        unk_token="<unk>",
+        **SPECIAL,
         chat_template="<bos>{% for m in messages %} {{ m['content'] }} <eos>{% endfor %} d",
     )
 
@@ -51,20 +49,7 @@ def make_model() -> Callable[..., LlamaForCausalLM]:
     """Makes the same tiny model each time, unless told a seed."""
 
     def make(seed: int = 0) -> LlamaForCausalLM:
-        set_seed(seed)
-        config = LlamaConfig(
-            vocab_size=len(WORDS),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            max_position_embeddings=64,
-            bos_token_id=1,
-            eos_token_id=0,
-            pad_token_id=0,
-            initializer_range=0.2,
-        )
-        return LlamaForCausalLM(config)
+        return _llama(seed, len(WORDS), hidden_size=32, num_attention_heads=4, initializer_range=0.2)
 
     return make
 
@@ -99,37 +84,52 @@ TOY_PROBLEMS = [
 
 
 @pytest.fixture(scope="session")
-def code_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random model on disk whose tokens are whole programs for the toy problems."""
+def make_code_model() -> Callable[..., Path]:
+    """Puts a random model into a folder whose tokens are whole programs for the toy problems."""
+
+    def make(folder: Path, seed: int = 1, **options: float) -> Path:
+        size = {"hidden_size": 16, "num_attention_heads": 2, "initializer_range": 0.1} | options
+        tokenizer = _code_tokenizer()
+        _llama(seed, len(tokenizer), **size).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def code_model_dir(make_code_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a model."""
+    return make_code_model(tmp_path_factory.mktemp("code model"))
+
+
+def _code_tokenizer() -> PreTrainedTokenizerFast:
     words = ["<eos>", "<bos>", "<unk>", "successor", "double", "identity", *PROGRAMS]
     vocabulary = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
     vocabulary.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     vocabulary.decoder = decoders.Fuse()
-    tokenizer = PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(
         tokenizer_object=vocabulary,
-        eos_token="<eos>",
-        pad_token="<eos>",
-        bos_token="<bos>",
-        unk_token="<unk>",
+        **SPECIAL,
         chat_template="<bos>{% for m in messages %} {{ m['content'] }} {% endfor %}",
     )
-    set_seed(1)
+
+
+def _llama(seed: int, vocab_size: int, *, hidden_size: int, **options: float) -> LlamaForCausalLM:
+    """Of two layers; token 0 ends and pads, 1 begins."""
+    set_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        intermediate_size=32,
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
         num_hidden_layers=2,
-        num_attention_heads=2,
         max_position_embeddings=64,
         bos_token_id=1,
         eos_token_id=0,
         pad_token_id=0,
-        initializer_range=0.1,
+        **options,
     )
-    folder = tmp_path_factory.mktemp("code model")
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return LlamaForCausalLM(config)
 
 
 @pytest.fixture(scope="session")
@@ -212,12 +212,15 @@ class MadeUp:
     rates: dict[int, list[float]]
     """By step, 0 included; one per held-out problem."""
     seed: int = 0
+    sampling_seed: int = 0
     beta: float = 0.1
     learning_rate: float = 1e-6
     model: str = "some/model"
     completions: int = 8
     sampling_seeds: int = 2
     temperature: float = 0.6
+    num_refs: int | None = None
+    pass_k: int = 1
     longer: float = 0.0
     """By how many tokens completions that pass are longer."""
 
@@ -236,6 +239,7 @@ def make_run() -> Callable[[Path, MadeUp], Path]:
         assert halves is not None
         last = max(made.rates)
         options = {"algorithm": made.algorithm, "beta": made.beta, "learning_rate": made.learning_rate}
+        options |= {"num_refs": made.num_refs}
         with open_stage(paths.stage("train"), stage="train", config={**options, "seed": made.seed}, inputs={}) as stage:
             lines = [
                 {
@@ -249,7 +253,8 @@ def make_run() -> Callable[[Path, MadeUp], Path]:
             paths.training_log.write_text("".join(json.dumps(line) + "\n" for line in lines))
             stage.finish(["log.jsonl"])
         evaluation = {"eval_temperature": made.temperature, "eval_seeds": made.sampling_seeds}
-        shared = {"output_dir": str(path), "model_name_or_path": made.model, "seed": made.seed}
+        shared = {"output_dir": str(path), "model_name_or_path": made.model}
+        shared |= {"seed": made.seed, "sampling_seed": made.sampling_seed}
         paths.config.write_text(yaml.safe_dump({**shared, **options, **evaluation}))
         with open_stage(paths.stage("evaluate"), stage="evaluate", config=evaluation, inputs={}) as stage:
             steps = {step: [_rollout(*item, made, chance) for item in zip(problems, rates, strict=True)]
@@ -258,7 +263,9 @@ def make_run() -> Callable[[Path, MadeUp], Path]:
                 when = {0: "before", last: "after"}.get(step, at_step(step))
                 write_records(paths.evaluated(when, "heldout"), rollouts)
             kl = {step: {"k1": step / last, "k3": step / last} for step in steps if step}
-            selection = select(steps, kl, halves, seeds=made.sampling_seeds, pass_k=1, resamplings=50, seed=made.seed)
+            selection = select(
+                steps, kl, halves, seeds=made.sampling_seeds, pass_k=made.pass_k, resamplings=50, seed=made.seed
+            )
             halves.write(paths.halves)
             result = SplitResult(
                 problems=len(problems),

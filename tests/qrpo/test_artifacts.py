@@ -1,4 +1,5 @@
 import json
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,16 @@ def test_time_of_interrupted_attempts_is_kept(tmp_path: Path, monkeypatch: pytes
     assert manifest.seconds == 7.0
 
 
+def test_versions_of_all_that_took_part_are_kept(tmp_path: Path) -> None:
+    for attempt in ("1.0", "1.0", "1.1"):
+        with open_stage(tmp_path / "s", stage="score", config={}, inputs={}) as stage:
+            stage.add_versions({"engine": attempt})
+    manifest = read_manifest(tmp_path / "s")
+    assert manifest is not None
+    assert manifest.versions["engine"] == "1.0, 1.1"
+    assert manifest.versions["torch"] == metadata.version("torch")
+
+
 def test_an_atomic_write_that_fails_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,3 +139,12 @@ def test_the_hash_of_a_folder_depends_on_names_and_contents(tmp_path: Path) -> N
         (folder / name).write_text(content)
         hashes.add(hash_path(folder))
     assert len(hashes) == 3
+
+
+def test_a_file_is_hashed_anew_once_it_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "f"
+    path.write_text("one")
+    first = hash_path(path)
+    assert hash_path(path) == first
+    path.write_text("two")
+    assert hash_path(path) != first

@@ -1,5 +1,6 @@
 """The trainer's other objectives, on pairs and on correct solutions; and options of the policy itself."""
 
+import gc
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -125,6 +126,36 @@ def test_what_needs_no_reference_loads_none(
     assert "ref_logps" not in trainer.train_dataset.column_names
     trainer.train()
     assert train_log(trainer)[-1]["loss"] < train_log(trainer)[0]["loss"]
+    assert "eval_loss" in trainer.evaluate(trainer.train_dataset)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options", "models"),
+    [
+        ("simpo", {}, 1),
+        ("simpo", {"precompute_ref_log_probs": False}, 1),
+        ("sft", {"precompute_ref_log_probs": False}, 1),
+        ("qrpo", {}, 1),  # the reference is freed once its log-probabilities are known
+        ("qrpo", {"precompute_ref_log_probs": False}, 2),
+    ],
+)
+def test_no_more_models_are_in_memory_than_are_needed(
+    make_trainer: MakeTrainer,
+    model_dir: str,
+    rows: Callable[..., list[dict[str, Any]]],
+    algorithm: str,
+    options: dict[str, Any],
+    models: int,
+) -> None:
+    def in_memory() -> set[int]:
+        gc.collect()
+        return {id(item) for item in gc.get_objects() if type(item) is LlamaForCausalLM}
+
+    before = in_memory()
+    data = pairs() if algorithm == "simpo" else rows()
+    trainer = make_trainer(data, model=model_dir, algorithm=algorithm, max_steps=1, **options)
+    trainer.train()
+    assert len(in_memory() - before) == models
 
 
 def test_sft_minimises_the_mean_over_tokens_of_each_completion(
@@ -181,6 +212,13 @@ def test_reference_on_the_fly_gives_the_same_run_of_pairs(make_trainer: MakeTrai
         trainer.train()
     losses, others = ([line["loss"] for line in train_log(trainer)] for trainer in runs)
     assert losses == pytest.approx(others, abs=1e-6)
+
+
+def test_weights_scale_pairs_and_do_not_renormalise(make_trainer: MakeTrainer) -> None:
+    weighted = [row | {"weight": 3.0 if place < 2 else 0.0} for place, row in enumerate(pairs())]
+    trainer = make_trainer(weighted, algorithm="dpo", max_steps=1)
+    trainer.train()
+    assert train_log(trainer)[0]["loss"] == pytest.approx(2 * 3 * math.log(2) / 8, abs=1e-6)
 
 
 def test_accumulated_pairs_count_as_in_one_batch(make_trainer: MakeTrainer) -> None:

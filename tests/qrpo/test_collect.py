@@ -1,6 +1,8 @@
 import csv
 import io
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,12 @@ from qrpo.collect import collect, main
 from qrpo.errors import PipelineError
 
 Make = Callable[[Path, Any], Path]
+COMPILED = r"""\documentclass{article}
+\usepackage[margin=1in]{geometry}
+\usepackage{booktabs}
+\begin{document}
+\footnotesize\noindent\input{table.tex}
+\end{document}"""
 FILES = ["length_bias.svg", "log_ratios.svg", "results.csv", "rewards.svg", "table.md", "table.tex", "verdicts.svg"]
 
 
@@ -25,6 +33,7 @@ def folders(make_run: Make, made_up: Any, tmp_path: Path) -> list[Path]:
                 algorithm=algorithm,
                 seed=seed,
                 model=f"a_b/{model}",
+                pass_k=4,
                 rates={0: [0.2] * 8, 8: [0.3] * 8, 16: [0.3 + 0.5 * (algorithm == "qrpo")] * 8},
             ),
         )
@@ -61,14 +70,46 @@ def test_the_latex_is_escaped_and_every_line_has_every_cell(folders: list[Path],
     gather(folders, tmp_path / "out")
     lines = (tmp_path / "out" / "table.tex").read_text().splitlines()
     body = [line for line in lines if line.endswith(r"\\")]
-    columns = re.search(r"\\begin\{tabular\}\{(\w+)\}", "\n".join(lines))
+    columns = re.search(r"\\begin\{tabular\}\{@\{\}(\w+)@\{\}\}", "\n".join(lines))
     assert columns is not None
     for line in body:
-        assert len(re.findall(r"(?<!\\)&", line)) == len(columns[1]) - 1
+        spanned = sum(int(number) - 1 for number in re.findall(r"\\multicolumn\{(\d+)\}", line))
+        assert len(re.findall(r"(?<!\\)&", line)) + spanned == len(columns[1]) - 1
         assert not re.search(r"(?<!\\)[%#_](?!\{)", line)
         assert len(re.findall(r"(?<!\\)\{", line)) == len(re.findall(r"(?<!\\)\}", line))
-    assert any(r"a\_b/50\%|<x>" in line for line in body)
+    assert any(r"50\%\textbar{}\textless{}x\textgreater{}" in line for line in body)
     assert sum(r"\textbf{" in line for line in body) == 1
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
+def test_the_latex_compiles_and_is_no_wider_than_a_page(folders: list[Path], tmp_path: Path) -> None:
+    gather(folders, tmp_path / "out")
+    (tmp_path / "out" / "paper.tex").write_text(COMPILED)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path / "out", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "Overfull" not in done.stdout
+
+
+def test_a_narrow_terminal_shows_every_digit(folders: list[Path], tmp_path: Path) -> None:
+    console = Console(file=io.StringIO(), width=80)
+    collect(folders, tmp_path / "out", console)
+    assert "…" not in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_references_have_a_figure_where_their_number_differs_and_only_there(
+    make_run: Make, made_up: Any, tmp_path: Path
+) -> None:
+    rates = {0: [0.2] * 8, 8: [0.3] * 8}
+    runs = [
+        make_run(tmp_path / str(refs), made_up(algorithm="qrpo", rates=rates, num_refs=refs, beta=0.03))
+        for refs in (1, 3, None)
+    ]
+    gather(runs, tmp_path / "out")
+    figure = (tmp_path / "out" / "references.svg").read_text()
+    assert all(text in figure for text in ("β = 0.03", ">1<", ">3<", ">20<", "initial model"))
+    gather(runs[:1], tmp_path / "out")
+    assert not (tmp_path / "out" / "references.svg").exists()
 
 
 def test_the_markdown_has_cells_for_every_head(folders: list[Path], tmp_path: Path) -> None:
@@ -90,7 +131,7 @@ def test_runs_that_are_missing_unfinished_or_there_twice_are_named_and_skipped(
     assert skipped == [
         f"skipped {tmp_path}/nowhere: there is no such folder",
         f"skipped {unfinished}: its evaluation is not finished",
-        f"skipped {again}: it has the options and the seed of {folders[2]}",
+        f"skipped {again}: it has the options and the seeds of {folders[2]}",
     ]
     assert "4 runs;" in written
 

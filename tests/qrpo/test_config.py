@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from qrpo.config import CONFIGS, STAGES, PipelineConfig, parse, shipped_configs
+from qrpo.config import CONFIGS, PipelineConfig, parse, shipped_configs
 from qrpo.errors import ConfigError
+from qrpo.run_options import STAGES
 
 
 def config(*argv: str) -> PipelineConfig:
@@ -18,6 +19,13 @@ def test_every_shipped_config_loads(name: str) -> None:
 
 def test_there_are_shipped_configs() -> None:
     assert "smollm2_cpu" in shipped_configs()
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_weights_that_are_trained_themselves_are_not_kept_in_bfloat16(name: str) -> None:
+    """Of weights of standard deviation 0.02, 200 steps of Adam at the rate 3e-7 change 0.5% in bfloat16."""
+    model = parse(["--config", name]).model
+    assert model.use_peft or model.dtype in (None, "float32")
 
 
 def test_the_command_line_goes_over_the_file(tmp_path: Path) -> None:
@@ -51,6 +59,8 @@ def test_an_unknown_key_of_a_file_is_refused(tmp_path: Path) -> None:
         (["--eval_top_p", "0"], "eval_top_p is 0"),
         (["--eval_seeds", "0"], "eval_seeds is 0"),
         (["--beta", "-1"], "beta"),
+        (["--generator", "answers", "--num_completions", "2", "--algorithm", "sft"], "num_completions is 2.*give 1"),
+        (["--generator", "answers", "--num_completions", "1"], "algorithm is 'qrpo'.*give --algorithm sft"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],
 )
@@ -85,7 +95,9 @@ def test_the_resolved_options_read_back_give_the_same_run(tmp_path: Path) -> Non
         (["--transform", "log"], {"train"}),
         (["--use_peft"], {"train"}),
         (["--eval_completions", "7"], {"evaluate"}),
-        (["--seed", "7"], {"generate", "train", "evaluate"}),
+        (["--eval_batch_completions", "7"], {"evaluate"}),
+        (["--seed", "7"], {"train"}),
+        (["--sampling_seed", "7"], {"generate", "evaluate"}),
         (["--sandbox_workers", "3"], set()),
         (["--report_to", "tensorboard"], set()),
         (["--save_steps", "7"], set()),

@@ -1,9 +1,12 @@
 """Scored completions to training rows."""
 
+import itertools
+
 import pytest
 
-from qrpo.data import best_and_worst, pointwise_rows
+from qrpo.data import References, best_and_worst, pointwise_rows
 from qrpo.errors import PipelineError
+from qrpo.quantiles import quantile_among
 from qrpo.records import Completion, Message, ScoredRollout
 
 
@@ -103,6 +106,25 @@ def test_disjoint_references_are_those_that_are_not_trained_on() -> None:
     assert [(row["reward"], row["ref_rewards"]) for row in rows] == [(0.0, [0.5, 0.25]), (1.0, [0.5, 0.25])]
     with pytest.raises(PipelineError, match="none of its 4 completions is left to compare with"):
         pointwise_rows([four()], references="disjoint")
+
+
+RANKS = (0.0, 0.25, 0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("references", "per_prompt", "mean"), [("all", None, 5 / 8), ("leave_one_out", None, 1 / 2), ("disjoint", 1, 1 / 2)]
+)
+def test_quantiles_are_unbiased_unless_a_completion_is_among_its_own_references(
+    references: References, per_prompt: int | None, mean: float
+) -> None:
+    """The mean over all orders in which four untied completions can be sampled: (n + 1) / 2n with n = 4, or 1/2."""
+    rows = [
+        row
+        for rewards in itertools.permutations(RANKS)
+        for row in pointwise_rows([four(rewards=rewards)], references=references, per_prompt=per_prompt)
+    ]
+    quantiles = [quantile_among(row["reward"], row["ref_rewards"]).value for row in rows]
+    assert sum(quantiles) / len(quantiles) == pytest.approx(mean)
 
 
 def test_only_so_many_references_are_used() -> None:

@@ -1,6 +1,11 @@
 """Batches made of sequences of token ids."""
 
-from qrpo.encoding import Tokens, padded
+import copy
+
+from tokenizers.processors import TemplateProcessing
+from transformers import PreTrainedTokenizerFast
+
+from qrpo.encoding import Tokens, padded, sequence_of
 
 SEQUENCES = [Tokens([5, 6], [7, 0]), Tokens([5], [0])]
 
@@ -12,6 +17,14 @@ def test_masks_come_from_lengths_not_from_token_ids() -> None:
         "attention_mask": [[1, 1, 1, 1], [1, 1, 0, 0]],
         "completion_mask": [[0, 0, 1, 1], [0, 1, 0, 0]],
     }
+
+
+def test_a_completion_gets_no_token_that_begins_a_text(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Many tokenizers put one in front of every text, which belongs in front of the prompt alone."""
+    begins = copy.deepcopy(tokenizer)
+    begins.backend_tokenizer.post_processor = TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
+    found = sequence_of({"prompt": "a", "completion": "b"}, begins)
+    assert found == Tokens([1, 3], [4, 0])
 
 
 def test_sequences_are_padded_to_a_multiple() -> None:

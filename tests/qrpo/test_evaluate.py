@@ -1,7 +1,7 @@
 from pydantic import TypeAdapter
 
 from qrpo.config import parse
-from qrpo.evaluate import summarise
+from qrpo.evaluate import _plan, summarise
 from qrpo.records import Completion, ScoredRollout
 from qrpo.results import SplitResult, results_json
 
@@ -36,3 +36,10 @@ def test_the_summary_of_two_problems_by_hand() -> None:
 
 def read_back(result: SplitResult) -> SplitResult:
     return TypeAdapter(dict[str, SplitResult]).validate_json(results_json({"train": result}))["train"]
+
+
+def test_evaluation_samples_in_batches_of_its_own_where_it_is_told_to() -> None:
+    """With vLLM the references come in batches that transformers has no memory for."""
+    for own, expected in (([], 8192), (["--eval_batch_completions", "64"], 64)):
+        config = parse(["--bf16", "false", "--batch_completions", "8192", *own])
+        assert _plan(config, []).batch_completions == expected

@@ -1,7 +1,9 @@
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qrpo import inversion
 from qrpo.inversion import nucleus, pick
 
 GRID = 4096
@@ -62,12 +64,33 @@ def test_a_nucleus_larger_than_the_first_look_is_found() -> None:
     assert 0.9 <= kept.sum() < 0.9 + 2 * probabilities.max()
 
 
+@pytest.mark.parametrize(("draw", "token"), [(0.0, 1), (1 - 2.0**-53, 2)])
+def test_the_ends_of_the_draws_are_tokens_that_are_possible(draw: float, token: int) -> None:
+    """Tokens 0 and 3 have no probability, and float32 has no number between 1 - 2^-53 and 1."""
+    logits = torch.tensor([[-torch.inf, 0.0, 0.0, -torch.inf]])
+    for top_p in (1.0, 0.99):
+        assert pick(logits, torch.tensor([draw], dtype=torch.float64), temperature=1.0, top_p=top_p).tolist() == [token]
+
+
+def test_a_nucleus_is_a_share_of_the_sum_whatever_that_is() -> None:
+    weights = torch.tensor([[5.0, 3.0, 1.0, 1.0]])
+    assert nucleus(weights, 0.75).tolist() == [[5.0, 3.0, 0.0, 0.0]]
+
+
 def test_a_top_p_of_1_changes_no_token() -> None:
     logits = torch.randn(64, 50, generator=torch.Generator().manual_seed(0))
     draw = torch.rand(64, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     cumulative = torch.softmax(logits, -1).cumsum(-1)
     expected = torch.searchsorted(cumulative, draw.float()[:, None] * cumulative[:, -1:], right=True).squeeze(1)
     assert torch.equal(pick(logits, draw, temperature=1.0, top_p=1.0), expected)
+
+
+def test_a_top_p_of_1_does_not_look_for_a_nucleus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs more than drawing, and sums in another order could leave the least likely token out."""
+    monkeypatch.delattr(inversion, "nucleus")
+    assert pick(torch.zeros(1, 4), torch.tensor([0.9]), temperature=1.0).tolist() == [3]
+    with pytest.raises(NameError):
+        pick(torch.zeros(1, 4), torch.tensor([0.9]), temperature=1.0, top_p=0.999)
 
 
 def test_a_small_top_p_is_greedy() -> None:

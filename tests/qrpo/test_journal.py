@@ -1,3 +1,5 @@
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from qrpo.errors import PipelineError
-from qrpo.journal import Journal, read_records, write_records
+from qrpo.journal import Journal, RecordFile, read_records, write_records
 
 
 class Row(BaseModel):
@@ -56,3 +58,40 @@ def test_records_come_back_as_written(tmp_path: Path) -> None:
     rows = [Row(n=1), Row(n=2)]
     write_records(tmp_path / "r", rows)
     assert read_records(tmp_path / "r", Row) == rows
+
+
+def test_a_file_is_a_sequence_in_any_order(tmp_path: Path) -> None:
+    write_records(tmp_path / "r", (Row(n=n) for n in range(5)))
+    rows = RecordFile(tmp_path / "r", Row, [3, 1, 4])
+    assert [row.n for row in rows] == [3, 1, 4]
+    assert (len(rows), rows[1].n, rows[-1].n, [row.n for row in rows[1:]]) == (3, 1, 4, [1, 4])
+
+
+def test_a_last_line_without_its_newline_counts(tmp_path: Path) -> None:
+    (tmp_path / "r").write_text('{"n": 1}\n{"n": 2}')
+    assert [row.n for row in read_records(tmp_path / "r", Row)] == [1, 2]
+
+
+def test_a_record_is_read_only_when_it_is_asked_for(tmp_path: Path) -> None:
+    """Reference completions are gigabytes."""
+    (tmp_path / "r").write_text('{"n": 1}\n{"n": "x"}\n{"n": 3}\n')
+    rows = RecordFile(tmp_path / "r", Row)
+    assert [row.n for row in (rows[0], rows[2])] == [1, 3]
+    with pytest.raises(PipelineError, match="r:2: n: "):
+        list(rows)
+
+
+def test_records_are_written_as_they_come(tmp_path: Path) -> None:
+    """None is kept: 10,000 of 100 kB each need no gigabyte."""
+    kept: list[weakref.ref[Row]] = []
+
+    def rows() -> Iterator[Row]:
+        for n in range(9):
+            row = Row(n=n)
+            kept.append(weakref.ref(row))
+            yield row
+            del row
+            assert sum(ref() is not None for ref in kept) <= 1
+
+    write_records(tmp_path / "r", rows())
+    assert len(read_records(tmp_path / "r", Row)) == 9

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qrpo.finished_runs import FinishedRun, read_run
+from qrpo.finished_runs import LAST, FinishedRun, read_run
 from qrpo.methods import Estimate, best_and_ties, estimate, is_worse, methods
 
 Make = Callable[[Path, Any], Path]
@@ -41,7 +41,7 @@ def test_of_each_algorithm_the_options_with_the_best_mean_over_seeds_are_chosen(
     )
     assert [method.name for method in found] == ["initial model", "DPO", "QRPO"]
     assert found[1].learning_rate == 1e-7
-    assert [item.run.seed for item in found[1].chosen] == [0, 1]
+    assert [item.run.replicate.seed for item in found[1].chosen] == [0, 1]
     assert found[1].kl == 1.0
     assert found[2].reward.over_seeds is None
 
@@ -92,6 +92,20 @@ def test_initial_models_are_told_apart_and_counted_once_a_seed(runs: Callable[..
     assert next(method for method in found if method.name == "SFT").beta is None
 
 
+def test_an_initial_model_is_counted_once_for_each_sampling_seed_whatever_was_trained(
+    runs: Callable[..., list[FinishedRun]],
+) -> None:
+    seeds = [(0, 0), (1, 0), (2, 0), (2, 1)]
+    found = methods(
+        runs(
+            *({"algorithm": "qrpo", "seed": seed, "sampling_seed": sampling, "rates": {0: 0.1, 8: 0.2}}
+              for seed, sampling in seeds)
+        )
+    )  # fmt: skip
+    assert [item.run.replicate.sampling_seed for item in found[0].chosen] == [0, 1]
+    assert [tuple(item.run.replicate) for item in found[1].chosen] == seeds
+
+
 def test_an_estimate_by_hand() -> None:
     """Seeds of mean 0.25 and 0.75: Student's half width is 12.706 * (sd 0.35355 / sqrt 2) = 3.1766."""
     found = estimate(np.array([[0.0, 0.5], [0.5, 1.0]]))
@@ -100,6 +114,49 @@ def test_an_estimate_by_hand() -> None:
     assert found.over_seeds is not None
     assert found.over_seeds.high == pytest.approx(0.5 + 3.1766, abs=1e-4)
     assert found.over_problems == (0.25, 0.75)
+
+
+def test_pass_at_k_is_of_the_completions_of_each_sampling_seed(make_run: Make, made_up: Any, tmp_path: Path) -> None:
+    """Of 2 completions of a seed, pass@2 is whether one passes at least; over 2 seeds their mean."""
+    options = {"algorithm": "qrpo", "completions": 2, "sampling_seeds": 2, "pass_k": 2}
+    run = read_run(make_run(tmp_path / "run", made_up(rates={0: [0.5] * 40, 8: [0.6] * 40}, **options)))
+    _, method = methods([run])
+    verdicts = {item.problem_id: item.verdicts for item in run.rollouts(run.trained[LAST])}
+    mine = [verdicts[name] for name in run.halves.reporting]
+    assert method.pass_k == 2
+    assert method.pass_at_k is not None
+    assert method.pass_at_k.mean == np.mean([("AC" in pair) for four in mine for pair in (four[:2], four[2:])])
+    assert method.pass_at_1.mean == np.mean([verdict == "AC" for four in mine for verdict in four])
+    assert method.pass_at_k.over_problems.low < method.pass_at_k.mean < method.pass_at_k.over_problems.high
+
+
+def test_k_is_the_largest_that_all_runs_know(runs: Callable[..., list[FinishedRun]]) -> None:
+    many = [{"algorithm": "qrpo", "pass_k": k, "seed": k, "rates": {0: 0.1, 8: 0.2}} for k in (8, 4, 1)]
+    found = runs(*many)
+    initial, method = methods(found[:2])
+    assert initial.pass_k == method.pass_k == 4
+    assert method.pass_at_k is not None
+    assert method.pass_at_k.over_seeds is not None
+    assert {method.pass_at_k for method in methods(found)} == {None}
+
+
+def test_how_many_were_chosen_from_is_told(runs: Callable[..., list[FinishedRun]]) -> None:
+    """Three numbers of references, two checkpoints each; seeds are no choice."""
+    found = methods(
+        runs(
+            *(
+                {"algorithm": "qrpo", "num_refs": refs, "seed": seed, "rates": {0: 0.1, 8: 0.2, 16: 0.1 * refs}}
+                for refs in (1, 3, 9)
+                for seed in range(3)
+            ),
+            {"algorithm": "dpo", "num_refs": 3, "rates": {0: 0.1, 8: 0.2}},
+        )
+    )
+    assert [(method.name, method.candidates, method.num_refs) for method in found] == [
+        ("initial model", 1, None),
+        ("DPO", 1, None),
+        ("QRPO", 6, 9),
+    ]
 
 
 def spread(center: float, seeds: list[float]) -> Estimate:

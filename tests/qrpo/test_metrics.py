@@ -40,6 +40,11 @@ def test_what_has_no_value_is_absent_and_everything_else_is_finite() -> None:
     assert all(map(math.isfinite, summary.values()))
 
 
+def test_a_log_ratio_that_would_overflow_leaves_the_summary_finite() -> None:
+    summary = summarise(torch.tensor([row(reward=1, tokens=1, logratio=800.0), row(tokens=1)]), pass_reward=1.0)
+    assert all(map(math.isfinite, summary.values()))
+
+
 def test_kl_and_margins_by_hand() -> None:
     """Log-ratios 0 and -1: k1 = 1/2; k3 = (e^-1 - 1 + 1) / 2 = 0.183940. Margins 1 and 0: one of two leads."""
     known = {"logps": 0.0, "reward": 0.0, "entropy_sum": 1.0, "tokens": 1.0}

@@ -1,5 +1,6 @@
 """Online QRPO on the toy model, whose tokens are programs."""
 
+import csv
 import io
 import json
 import os
@@ -14,17 +15,26 @@ import pytest
 from rich.console import Console
 
 from qrpo.artifacts import read_manifest
+from qrpo.collect import collect
+from qrpo.comparison import kl_estimates
 from qrpo.config import parse_with
 from qrpo.display import Display
 from qrpo.errors import ConfigError, StaleFolderError
 from qrpo.interrupts import Interrupts
 from qrpo.journal import read_records
-from qrpo.online import OnlineConfig, online_rows, train_online
-from qrpo.records import Completion, Rollout, ScoredRollout
+from qrpo.likelihood import token_logps
+from qrpo.models import load_policy
+from qrpo.online import online_rows, train_online
+from qrpo.online_options import OnlineConfig
+from qrpo.records import Completion, KlRow, Rollout, ScoredRollout
+from qrpo.ref_logps import RefLogpsCache, row_digest
+from qrpo.results import read_results
+from qrpo.train_code import run
 
 OPTIONS = """
 output_dir: nowhere
 iterations: 3
+sampling_seed: 42
 online_completions: 16
 num_completions: 24
 max_new_tokens: 6
@@ -38,6 +48,9 @@ lr_scheduler_type: constant
 num_train_epochs: 6
 per_device_train_batch_size: 16
 beta: 0.1
+eval_completions: 4
+sampling_dtype: float32
+eval_checkpoints: true
 logging_steps: 1
 save_steps: 5
 """
@@ -51,7 +64,8 @@ def arguments(code_model_dir: Path, toy_problems: Path, tmp_path_factory: pytest
     path.write_text(OPTIONS)
     return [
         *("--config", str(path), "--model_name_or_path", str(code_model_dir)),
-        *("--train_problems", str(toy_problems / "train.jsonl"), "--heldout_problems", "null"),
+        *("--train_problems", str(toy_problems / "train.jsonl")),
+        *("--heldout_problems", str(toy_problems / "heldout.jsonl")),
     ]
 
 
@@ -96,13 +110,22 @@ def test_every_folder_has_its_files_and_manifests(whole_run: Path) -> None:
     assert {path.name for path in whole_run.iterdir() if path.is_dir()} == {
         *(f"iteration-00{k}" for k in range(3)),
         "references-000",
-        "reference",
+        *("reference", "train", "evaluate", "report"),
     }
     for k in range(3):
         for stage in ("generate", "score", "train"):
             manifest = read_manifest(whole_run / f"iteration-00{k}" / stage)
             assert manifest is not None
             assert manifest.done
+
+
+def test_the_same_policy_draws_with_numbers_of_its_own_as_reference_and_to_train(whole_run: Path) -> None:
+    references, mine = (
+        [json.loads(line)["completions"][:16] for line in (whole_run / name / FILES[0]).read_text().splitlines()]
+        for name in ("references-000", "iteration-000")
+    )
+    assert len(mine[0]) == 16
+    assert all(one != other for one, other in zip(references, mine, strict=True))
 
 
 def test_log_ratios_are_against_the_first_policy(whole_run: Path) -> None:
@@ -115,23 +138,31 @@ def test_log_ratios_are_against_the_first_policy(whole_run: Path) -> None:
     assert min(firsts[1:]) > 0.05  # on the policy's own completions: an estimate of its KL to the reference
 
 
-def test_killed_and_started_again_it_ends_in_the_same_files(
-    whole_run: Path, arguments: list[str], tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
+def kill_at(pattern: str, run: Path, arguments: list[str]) -> None:
     command = [sys.executable, "-m", "qrpo.train_online", *arguments, "--output_dir", str(run)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
     deadline = time.monotonic() + 120
-    while not list(run.glob("iteration-001/train/checkpoint-*")):
+    while not list(run.glob(pattern)):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.kill()
     process.wait()
+
+
+def test_killed_and_started_again_it_ends_in_the_same_files(
+    whole_run: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    kill_at("iteration-001/train/checkpoint-*", run, arguments)
     assert not (run / "iteration-002").exists()
+    kill_at("evaluate/step-1.heldout.samples.part.jsonl", run, arguments)
+    assert not (run / "evaluate" / "metrics.json").exists()
     start(run, arguments)
     names = [f"iteration-00{k}/{name}" for k in range(3) for name in ITERATION]
     names += [f"references-000/{name}" for name in FILES]
+    names += ["train/log.jsonl", "train/model/model.safetensors", "history.jsonl"]
+    names += [f"evaluate/{path.name}" for path in (whole_run / "evaluate").glob("*.json*") if path.stem != "manifest"]
     assert [name for name in names if (run / name).read_bytes() != (whole_run / name).read_bytes()] == []
     assert history(run) == history(whole_run)
 
@@ -146,16 +177,93 @@ def test_a_finished_run_started_again_does_nothing_and_refuses_other_options(
         start(whole_run, arguments, "--learning_rate", "0.5")
 
 
-def test_a_refreshed_reference_is_the_current_policy(whole_run: Path, arguments: list[str], tmp_path: Path) -> None:
+def test_every_iterations_policy_is_evaluated_on_held_out_problems(whole_run: Path, code_model_dir: Path) -> None:
+    """The KL of each is recomputed with the model that its iteration has left."""
+    selection = read_results(whole_run / "evaluate" / "metrics.json")["heldout"].selection
+    assert selection is not None
+    assert [item.step for item in selection.steps] == [0, 1, 2, 3]
+    initial = load_policy(str(code_model_dir), dtype="float32")
+    for iteration, when in enumerate(("step-1", "step-2", "after")):
+        policy = load_policy(str(whole_run / f"iteration-00{iteration}" / "train" / "model"), dtype="float32")
+        rollouts = read_records(whole_run / "evaluate" / f"{when}.heldout.jsonl", ScoredRollout)
+        sequences = [(item.prompt_ids, item.completions[index].token_ids) for item in rollouts for index in range(2)]
+        both = (token_logps(policy, sequences), token_logps(initial, sequences))
+        rows = [
+            KlRow(problem_id="", index=0, logps=tuple(mine), ref_logps=tuple(theirs))
+            for mine, theirs in zip(*both, strict=True)
+        ]
+        assert selection.steps[iteration + 1].kl == pytest.approx(kl_estimates(rows), abs=1e-4)
+
+
+def test_the_trained_model_is_the_last_policy_and_the_log_goes_on(whole_run: Path) -> None:
+    names = [whole_run / "train" / "model", whole_run / "iteration-002" / "train" / "model"]
+    assert len({(name / "model.safetensors").read_bytes() for name in names}) == 1
+    lines = [json.loads(line) for line in (whole_run / "train" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
+    assert [line["iteration"] for line in lines] == sorted(line["iteration"] for line in lines)
+
+
+def test_the_page_has_the_reward_of_every_iteration(whole_run: Path) -> None:
+    page = (whole_run / "report" / "report.html").read_text()
+    for text in ("3 iterations of online QRPO: 144 completions", "Reward over iterations", ">held-out problems<"):
+        assert text in page
+
+
+def test_an_offline_run_evaluates_the_initial_model_with_the_same_completions(
+    whole_run: Path, arguments: list[str], tmp_path: Path
+) -> None:
+    options = [*arguments, "--eval_checkpoints", "false", "--output_dir", str(tmp_path / "run")]
+    config = parse_with(options, OnlineConfig, prog="test", description="").config
+    run(config, Display(Console(file=io.StringIO())), Interrupts())
+    name = "evaluate/before.heldout.jsonl"
+    assert (tmp_path / "run" / name).read_bytes() == (whole_run / name).read_bytes()
+    console = Console(file=io.StringIO(), width=300)
+    collect([tmp_path / "run", whole_run], tmp_path / "out", console)
+    with (tmp_path / "out" / "results.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["step"] for row in rows if row["algorithm"] == "online qrpo"] == ["0", "1", "2", "3"]
+    assert "online QRPO" in (tmp_path / "out" / "table.md").read_text()
+    assert "online QRPO" in (tmp_path / "out" / "log_ratios.svg").read_text()
+
+
+def test_a_refreshed_reference_is_the_policy_of_that_time_until_the_next(
+    whole_run: Path, arguments: list[str], tmp_path: Path
+) -> None:
     run = tmp_path / "run"
-    start(run, arguments, "--refresh_every", "1", "--iterations", "2")
-    assert sorted(path.name for path in run.glob("references-*")) == ["references-000", "references-001"]
-    first, second = history(run)
-    assert second["reference_reward"] > first["reference_reward"]
-    [line, *_] = (run / "iteration-001" / "train" / "log.jsonl").read_text().splitlines()
+    options = {"refresh_every": 2, "iterations": 4, "num_train_epochs": 2, "eval_checkpoints": False}
+    start(run, arguments, *(f"--{name}={value}" for name, value in options.items()))
+    assert sorted(path.name for path in run.glob("references-*")) == ["references-000", "references-002"]
+    first, second, third, fourth = (line["reference_reward"] for line in history(run))
+    assert first == second != third == fourth
+    [line, *_] = (run / "iteration-002" / "train" / "log.jsonl").read_text().splitlines()
     assert abs(json.loads(line)["logratio"]) < 1e-5
-    same = read_records(run / "iteration-001" / FILES[0], Rollout)
-    assert same == read_records(whole_run / "iteration-001" / FILES[0], Rollout)
+    sampled = read_records(run / "iteration-003" / FILES[0], Rollout)
+    sequences = [(item.prompt_ids, made.token_ids) for item in sampled for made in item.completions]
+    reference = load_policy(str(run / "iteration-001" / "train" / "model"), dtype="float32")
+    expected = {
+        row_digest(*ids): sum(logps) for ids, logps in zip(sequences, token_logps(reference, sequences), strict=True)
+    }
+    [name] = [
+        folder.name for folder in (run / "reference" / "logps").iterdir() if cached(folder).keys() >= expected.keys()
+    ]
+    known = cached(run / "reference" / "logps" / name)
+    assert {digest: known[digest] for digest in expected} == pytest.approx(expected, abs=1e-4)
+
+
+def cached(folder: Path) -> dict[bytes, float]:
+    model, _, dtype = folder.name.rpartition("-")
+    return RefLogpsCache(folder.parent, model_hash=model, dtype=dtype).load()
+
+
+def test_a_finished_run_cannot_be_made_longer_unnoticed(whole_run: Path, arguments: list[str]) -> None:
+    with pytest.raises(StaleFolderError, match="iterations: there 3, asked for 4"):
+        start(whole_run, arguments, "--iterations", "4")
+    assert not (whole_run / "iteration-003").exists()
+
+
+def test_checkpoints_to_choose_from_need_held_out_problems(arguments: list[str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="two held-out problems"):
+        start(tmp_path / "run", arguments, "--heldout_problems", "null")
 
 
 def rollout(*rewards: float) -> ScoredRollout:
@@ -175,7 +283,9 @@ def test_rows_are_compared_with_the_references_rewards_and_not_with_each_other()
     assert [(row["reward"], row["ref_rewards"]) for row in rows] == [(1.0, [0.0, 0.25]), (0.5, [0.0, 0.25])]
 
 
-@pytest.mark.parametrize("option", ["algorithm dpo", "pairing disjoint", "references leave_one_out", "stage train"])
+@pytest.mark.parametrize(
+    "option", ["algorithm dpo", "pairing disjoint", "references leave_one_out", "stage train", "completions_from /x"]
+)
 def test_options_without_a_meaning_are_refused(arguments: list[str], tmp_path: Path, option: str) -> None:
     name, value = option.split()
     with pytest.raises(ConfigError, match=f"{name} is '{value}'"):

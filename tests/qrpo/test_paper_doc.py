@@ -27,7 +27,7 @@ def options_of_the_grid() -> list[str]:
 
 
 def test_there_are_commands_and_a_grid_of_all_the_papers_losses() -> None:
-    assert len(commands()) == 5
+    assert len(commands()) == 7
     rows = options_of_the_grid()
     assert len(rows) == 8
     assert {row.split()[1] for row in rows if row.startswith("--algorithm")} == set(ALGORITHMS) - {"sft"}
@@ -35,7 +35,19 @@ def test_there_are_commands_and_a_grid_of_all_the_papers_losses() -> None:
 
 @pytest.mark.parametrize("arguments", commands() + [f"--config leetcode_paper {row}" for row in options_of_the_grid()])
 def test_a_command_is_taken(arguments: str) -> None:
-    assert parse(shlex.split(arguments)).train.seed == 27
+    assert parse(shlex.split(arguments)).train.seed == (42 if "leetcode_paper_sft" in arguments else 27)
+
+
+def test_the_fine_tuned_model_is_made_of_the_same_problems_and_evaluated_alike() -> None:
+    one, other = (parse(["--config", name]) for name in ("leetcode_paper", "leetcode_paper_sft"))
+    alone = {"eval_checkpoints", "num_completions", "batch_completions"}
+    for stage in ("score", "evaluate"):
+        options = [config.stage_options(stage) for config in (one, other)]
+        differing = {name for name in options[0] | options[1] if options[0].get(name) != options[1].get(name)}
+        assert differing <= alone
+    assert other.train.learning_rate == 5e-7
+    assert other.train.per_device_train_batch_size * other.train.gradient_accumulation_steps == 128
+    assert 3 * (2563 // 128) == 60
 
 
 def test_a_step_is_128_pairs_of_256_sequences() -> None:

@@ -51,6 +51,12 @@ def test_draws_depend_on_the_seed_and_the_tokens_only(tokenizer: PreTrainedToken
     assert len(draws) == 4
 
 
+def test_draws_are_uniform(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Of 2000 completions; the 0.9999 quantile of Kolmogorov's distance is 2.2 / sqrt(N). The draws are fixed."""
+    draws = sorted(prepared(tokenizer, completion_ids=[number, 0])["draw"] for number in range(2000))
+    assert max(abs(draw - (rank + 0.5) / 2000) for rank, draw in enumerate(draws)) < 2.2 / 2000**0.5
+
+
 @pytest.mark.parametrize("beta", [0.0, -1.0, float("nan")])
 def test_a_row_with_an_impossible_beta_is_refused(tokenizer: PreTrainedTokenizerFast, beta: float) -> None:
     with pytest.raises(ValueError, match="beta"):

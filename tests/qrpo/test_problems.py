@@ -9,8 +9,10 @@ from qrpo.config import parse
 from qrpo.contamination import main as contamination
 from qrpo.data_options import DataConfig
 from qrpo.errors import ConfigError
-from qrpo.problems import load_all, load_split
+from qrpo.problems import load_all, load_answers, load_split
+from rewards import Entry, load_problems
 from rewards.cases import count_tests
+from sandbox import Problem
 
 
 def write(path: Path, *ids: str, value: int = 1) -> str:
@@ -35,6 +37,29 @@ def test_all_problems_are_those_of_both_sides(tmp_path: Path) -> None:
         train_problems=write(tmp_path / "a.jsonl", "1"), heldout_problems=write(tmp_path / "b.jsonl", "2")
     )
     assert [problem.id for problem in load_all(data)] == ["1", "2"]
+
+
+def test_a_data_set_is_read_once_however_many_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stages of a command and the checks ahead of them ask ten times; to read the paper's takes a minute."""
+    read: list[object] = []
+
+    def load(source: str, **of: str | None) -> list[Entry]:
+        read.append(source)
+        return load_problems(source, **of)
+
+    monkeypatch.setattr("qrpo.problems.load_problems", load)
+    train, heldout = write(tmp_path / "a.jsonl", "1"), write(tmp_path / "b.jsonl", "2")
+    for _ in range(3):
+        data = DataConfig(train_problems=train, heldout_problems=heldout)
+        load_split(data, "train").clear()  # what one caller does with its list is nothing to the next
+        assert len(load_all(data)) == 2
+    assert read == [train, heldout]
+
+
+def test_a_split_of_null_is_none(tmp_path: Path) -> None:
+    """The paper's configuration names one, and a file has none; the command line can only say `null` as text."""
+    data = DataConfig(train_problems=write(tmp_path / "a.jsonl", "1"), train_split="null", heldout_problems=None)
+    assert [problem.id for problem in load_split(data, "train")] == ["1"]
 
 
 @pytest.mark.parametrize("none", [None, "null"])
@@ -107,6 +132,42 @@ def test_options_of_the_preparation_are_among_those_of_the_stages_that_read_prob
     for stage in ("generate", "score", "evaluate"):
         assert config.data.preparation().items() <= config.stage_options(stage).items()
     assert config.data.preparation()["max_tests"] == 100
+
+
+def test_a_revision_is_that_of_a_hub_data_set_alone_and_an_option_of_the_stages_that_read_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = DataConfig(train_problems=write(tmp_path / "a.jsonl", "1"), train_revision="a9ec", heldout_revision="v1")
+    with pytest.raises(ConfigError, match="is a file"):
+        load_split(data, "train")
+    with pytest.raises(ConfigError, match="heldout_revision is 'v1'; builtin problems have none"):
+        load_split(data, "heldout")
+    asked: list[object] = []
+
+    def load(source: str, **options: object) -> list[Entry]:
+        asked.append((source, options))
+        return [Entry(Problem(id=source, tests=("assert f()",) * 20))]
+
+    monkeypatch.setattr("qrpo.problems.load_problems", load)
+    config = parse(["--bf16", "false", "--config", "leetcode_paper"])
+    load_split(config.data, "train")
+    revision = config.data.train_revision
+    assert asked == [("newfacade/LeetCodeDataset", {"split": "train", "revision": revision})]
+    assert len(revision or "") == 40
+    for stage, names in (("generate", {"train"}), ("score", {"train"}), ("evaluate", {"train", "heldout"})):
+        options = config.stage_options(stage)
+        assert {side for side in ("train", "heldout") if options.get(f"{side}_revision") == revision} == names
+
+
+def test_answers_are_those_of_the_problems_that_are_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    rows = [{"id": str(k), "prompt": "p", "tests": ["assert f()"] * k, "entry_point": "f"} for k in (1, 2, 3)]
+    solved = [{**row, "solution": f"f = {k}"} for k, row in enumerate(rows)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in [rows[0], *solved[1:]]))
+    data = DataConfig(train_problems=str(path), heldout_problems=None, min_tests=2)
+    assert load_answers(data) == {"2": "```python\nf = 1\n```", "3": "```python\nf = 2\n```"}
+    with pytest.raises(ConfigError, match=r"a\.jsonl: 1 of 3 problems have no answer, such as '1'"):
+        load_answers(DataConfig(train_problems=str(path), heldout_problems=None))
 
 
 def test_what_could_be_copied_is_told_as_a_table_and_as_json(

@@ -69,11 +69,12 @@ def test_what_is_in_the_journal_is_not_judged_again(display: Display, box: Sandb
 
     judge = Counting()
     reward = ExecutionReward(PROBLEMS, sandbox=judge, cache_size=0)
-    whole = judge_rollouts(reward, rollouts(), tmp_path / "j", chunk=1, display=display, what="test")
+    whole = list(judge_rollouts(reward, rollouts(), tmp_path / "j", chunk=1, display=display, what="test"))
     first = (tmp_path / "j").read_bytes().splitlines(keepends=True)[0]
     (tmp_path / "j").write_bytes(first + b'{"problem_id": "de')
     assert judge.judged == 8
-    assert judge_rollouts(reward, rollouts(), tmp_path / "j", chunk=1, display=display, what="test") == whole
+    again = judge_rollouts(reward, rollouts(), tmp_path / "j", chunk=1, display=display, what="test")
+    assert list(again) == whole
     assert judge.judged == 12
 
 

@@ -76,6 +76,16 @@ def test_merged_shards_are_what_the_stage_makes_without_them(start: Start, whole
         assert {**made, "seconds": 0} == {**wanted, "seconds": 0}
 
 
+def test_the_whole_has_the_versions_of_all_shards(start: Start, sharded: Path) -> None:
+    for shard, version in ((0, "1.0"), (1, "1.1")):
+        path = sharded / "generate.shards" / f"{shard:05}-of-00002" / "manifest.json"
+        manifest = json.loads(path.read_text())
+        path.write_text(json.dumps(manifest | {"versions": manifest["versions"] | {"vllm": version}}))
+    start(sharded, "--stage", "merge")
+    versions = json.loads((sharded / "generate" / "manifest.json").read_text())["versions"]
+    assert versions == manifest["versions"] | {"vllm": "1.0, 1.1"}
+
+
 def test_each_shard_has_prompts_of_its_own(sharded: Path) -> None:
     parts = [path.read_text().splitlines() for path in sorted(sharded.glob("generate.shards/*/completions.jsonl"))]
     assert [len(lines) for lines in parts] == [2, 1]
@@ -139,8 +149,8 @@ def test_a_truncated_shard_is_named(start: Start, sharded: Path) -> None:
 def test_a_shard_made_with_other_options_is_named(start: Start, sharded: Path) -> None:
     folder = sharded / "generate.shards/00001-of-00002"
     shutil.rmtree(folder)
-    start(sharded, "--stage", "generate", "--num_shards", 2, "--shard", 1, "--seed", 5)
-    with pytest.raises(StaleFolderError, match=r"00001-of-00002(.|\n)*seed: there 5, asked for 42"):
+    start(sharded, "--stage", "generate", "--num_shards", 2, "--shard", 1, "--sampling_seed", 5)
+    with pytest.raises(StaleFolderError, match=r"00001-of-00002(.|\n)*sampling_seed: there 5, asked for 0"):
         start(sharded, "--stage", "merge")
 
 
@@ -155,9 +165,9 @@ def test_a_shard_in_the_place_of_another_is_named(start: Start, sharded: Path) -
 def test_scores_of_other_completions_are_refused(start: Start, sharded: Path) -> None:
     shutil.rmtree(sharded / "generate.shards")
     for shard in (0, 1):
-        start(sharded, "--stage", "generate", "--num_shards", 2, "--shard", shard, "--seed", 5)
+        start(sharded, "--stage", "generate", "--num_shards", 2, "--shard", shard, "--sampling_seed", 5)
     with pytest.raises(StaleFolderError, match=r"score.shards/00000-of-00002(.|\n)*input completions"):
-        start(sharded, "--stage", "merge", "--seed", 5)
+        start(sharded, "--stage", "merge", "--sampling_seed", 5)
 
 
 def test_a_problem_in_two_shards_is_named(start: Start, sharded: Path) -> None:

@@ -66,6 +66,15 @@ def test_ties_by_hand(ties: Ties, expected: float) -> None:
     assert TargetRule(ties=ties).targets(atoms, array(0.5)) == pytest.approx([expected], abs=1e-6)
 
 
+@pytest.mark.parametrize(("reward", "quantile"), [(0.5, 0.35), (-1.0, 0.35), (2.0, 0.85)])
+def test_a_reward_that_no_reference_has_is_drawn_from_an_atom_of_one_references_width(
+    reward: float, quantile: float
+) -> None:
+    """Two references, 0 and 1; a draw of 0.3: 0.15 below 1/2, the end of the first half, or below 1."""
+    atoms = atoms_of([reward], [0.0, 1.0], draws=array(0.3))
+    assert TargetRule(ties="random").targets(atoms, array(0.5)) == pytest.approx([2 * quantile - 1.161440], abs=1e-6)
+
+
 @pytest.mark.parametrize("name", NAMED)
 @given(refs=rewards, beta=st.sampled_from(BETAS))
 def test_exact_targets_are_log_ratios_of_a_distribution_whatever_ties(
@@ -88,6 +97,44 @@ def test_le_is_above_exact_and_lt_below(name: str, refs: list[float], beta: floa
     if "icdf" not in name and name != "log":
         lt = TargetRule(transform=NAMED[name], ties="lt").targets(atoms, betas)
         assert (lt <= exact + 1e-9).all()
+
+
+@pytest.mark.parametrize("name", NAMED)
+@given(refs=rewards.filter(lambda refs: len(refs) > 1), beta=st.sampled_from(BETAS))
+def test_left_out_of_its_references_exact_stays_within_log_2_of_a_distribution(
+    name: str, refs: list[float], beta: float
+) -> None:
+    rule = TargetRule(transform=NAMED[name], ties="exact")
+    targets = [
+        rule.targets(atoms_of([reward], refs[:place] + refs[place + 1 :])._replace(scale=array(1.0)), array(beta))
+        for place, reward in enumerate(refs)
+    ]
+    assert abs(log_mean_exp(np.concatenate(targets))) < math.log(2)
+
+
+@pytest.mark.parametrize("n", [2, 5, 20])
+@pytest.mark.parametrize("ties", ["le", "lt", "mid"])
+def test_without_ties_a_grid_much_coarser_than_beta_raises_le_by_minus_log_of_their_product(ties: Ties, n: int) -> None:
+    """Identity, n beta << 1: the best of n has nearly all of M. `lt` and `mid` miss the top by a step, or half one."""
+    beta, refs = 1e-4, [float(rank) for rank in range(n)]
+    targets = TargetRule(ties=ties).targets(atoms_of(refs, refs), np.full(n, beta))
+    missed = {"le": 0.0, "lt": 1.0, "mid": 0.5}[ties] / (n * beta)
+    assert log_mean_exp(targets) == pytest.approx(-math.log(n * beta) - missed, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", NAMED)
+@given(refs=rewards, beta=st.sampled_from(BETAS), limit=st.floats(-5, 5))
+def test_a_floor_raises_the_mean_and_a_ceiling_lowers_it(
+    name: str, refs: list[float], beta: float, limit: float
+) -> None:
+    """`exact`, so that it is 0 without: of exp(target), which is then no density of a distribution."""
+    atoms, betas = atoms_of(refs, refs), np.full(len(refs), beta)
+    free = TargetRule(transform=NAMED[name], ties="exact").targets(atoms, betas)
+    for clip, sign, cut in ((Clip(low=limit), 1, free < limit), (Clip(high=limit), -1, free > limit)):
+        clipped = TargetRule(transform=NAMED[name], ties="exact", clip=clip).targets(atoms, betas)
+        assert (clipped[~cut] == free[~cut]).all()
+        assert (clipped[cut] == limit).all()
+        assert sign * log_mean_exp(clipped) >= -1e-9
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -117,6 +164,25 @@ def test_random_quantiles_are_uniform(refs: list[float], seed: int) -> None:
     # Kolmogorov's distance; the 0.9999 quantile of its distribution is 2.2 / sqrt(N), and strata make it smaller.
     uniform = (np.arange(len(quantiles)) + 0.5) / len(quantiles)
     assert np.abs(quantiles - uniform).max() < 2.2 / math.sqrt(len(quantiles))
+
+
+@pytest.mark.parametrize("refs", [[0.0], [0.0, 1.0], [0.0, 0.0, 1.0, 2.0, 2.0, 2.0]])
+@pytest.mark.parametrize("name", NAMED)
+def test_random_targets_are_log_ratios_of_a_distribution_on_average_over_draws(name: str, refs: list[float]) -> None:
+    """The mean over a grid of draws, at beta = 1; an f that is cut at its ends, as for other ties, would be off."""
+    draws = np.repeat((np.arange(40000) + 0.5) / 40000, len(refs))
+    known = Atoms(*(np.tile(column, 40000) for column in atoms_of(refs, refs)))
+    atoms, ones = known._replace(draw=draws, scale=np.ones(len(draws))), np.ones(len(draws))
+    targets = TargetRule(transform=NAMED[name], ties="random").targets(atoms, ones)
+    assert log_mean_exp(targets) == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize("draw", [0.0, 2.0**-48, 1 - 2.0**-48])
+def test_random_targets_are_finite_at_the_ends_of_the_draws(name: str, draw: float) -> None:
+    for refs in ([0.0], [0.0] * 20, [0.0] * 19 + [1.0]):
+        rule = TargetRule(transform=NAMED[name], ties="random")
+        assert np.isfinite(rule.targets(atoms_of([0.0, 1.0], refs, array(draw, draw)), array(1e-3, 1e-3))).all()
 
 
 @pytest.mark.parametrize("name", NAMED)

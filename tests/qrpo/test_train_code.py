@@ -16,12 +16,13 @@ from rich.console import Console
 
 from qrpo.artifacts import read_manifest
 from qrpo.collect import collect
-from qrpo.config import CONFIGS, STAGES, parse
+from qrpo.config import CONFIGS, parse
 from qrpo.display import Bar, Display
 from qrpo.errors import PipelineError, StaleFolderError
 from qrpo.interrupts import Interrupts
 from qrpo.journal import read_records
 from qrpo.records import ScoredRollout
+from qrpo.run_options import STAGES
 from qrpo.train_code import main, run
 from qrpo.training_rows import training_rows
 
@@ -72,6 +73,7 @@ def handlers() -> Iterator[None]:
 
 OPTIONS = """
 output_dir: nowhere
+sampling_seed: 42
 max_new_tokens: 6
 num_completions: 16
 batch_completions: 32
@@ -367,12 +369,25 @@ def test_finished_runs_can_be_collected(whole_run: Path, tmp_path: Path) -> None
     assert re.search(r"\| QRPO \|.*\| 36 \| 1 \|", table)
 
 
+def test_another_seed_makes_a_replicate_on_the_same_references_evaluated_with_the_same_numbers(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
+) -> None:
+    folder = tmp_path / "run"
+    for stage in ("generate", "score"):
+        shutil.copytree(whole_run / stage, folder / stage)
+    start(folder, arguments, None, "--seed", "1")
+    one, other = contents(folder), contents(whole_run)
+    assert {name for name in FINAL if one[name] == other[name]} == {*FINAL[:2], *FINAL[4:6]}
+    collect([whole_run, folder], tmp_path / "out", Console(file=io.StringIO(), width=200))
+    assert re.search(r"\| QRPO \|.*\| 36 \| 2 \|", (tmp_path / "out" / "table.md").read_text())
+
+
 def test_sft_on_pairs_trains_on_those_that_pass(
     whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
 ) -> None:
     rollouts = read_records(whole_run / FINAL[1], ScoredRollout)
     config = parse([*arguments, "--algorithm", "sft", "--pairing", "disjoint", "--keep_ties"])
-    rows, what = training_rows(rollouts, config.data, config.train)
+    rows, what, _ = training_rows(rollouts, config.data, config.train)
     passed = sum(reward == 1.0 for rollout in rollouts for reward in rollout.rewards)
     assert len(rows) == passed > 0
     assert what == "solutions of 3 problems"
@@ -401,7 +416,7 @@ def test_a_shipped_setting_runs_with_the_toy_model_in_place_of_its_own(
 ) -> None:
     """With fewer and shorter completions, no limit on the number of tests, and steps that are seen in the reward."""
     options = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
-    for key in ("train_split", "heldout_split", "min_tests"):
+    for key in ("train_split", "heldout_split", "train_revision", "heldout_revision", "min_tests"):
         del options[key]
     options |= {
         "model_name_or_path": str(code_model_dir),

@@ -13,6 +13,7 @@ from transformers import LlamaForCausalLM
 from trl import TrlParser
 from trl.trainer.kto_trainer import KTOTrainer
 
+from qrpo.metrics import COLUMNS
 from qrpo.trainer import QRPOConfig, QRPOTrainer
 
 # TRL 1.16 calls by their old names what transformers 5.23 has renamed.
@@ -143,12 +144,19 @@ def test_precomputed_reference_equals_plain_log_probabilities(
     assert list(stored) == pytest.approx([logps_by_hand(make_model(), row) for row in rows()], abs=1e-5)
 
 
-def test_reference_on_the_fly_gives_the_same_run(make_trainer: MakeTrainer, model_dir: str, rows: MakeRows) -> None:
+def test_the_reference_gives_the_same_run_beforehand_from_disk_in_a_column_and_on_the_fly(
+    make_trainer: MakeTrainer, model_dir: str, monkeypatch: pytest.MonkeyPatch, rows: MakeRows
+) -> None:
     beforehand = make_trainer(rows(), model=model_dir)
     on_the_fly = make_trainer(rows(), model=model_dir, precompute_ref_log_probs=False)
     assert "ref_logps" not in on_the_fly.train_dataset.column_names
-    for trainer in (beforehand, on_the_fly):
+    on_the_fly.train()
+    monkeypatch.delattr(KTOTrainer, "compute_ref_log_probs")
+    from_disk = make_trainer(rows(), model=model_dir)
+    column = make_trainer(rows(ref_logps=list(beforehand.train_dataset["ref_logps"])), model=model_dir)
+    for trainer in (beforehand, from_disk, column):
         trainer.train()
+    assert train_log(from_disk) == train_log(column) == train_log(beforehand)
     losses, others = ([line["loss"] for line in train_log(trainer)] for trainer in (beforehand, on_the_fly))
     assert losses == pytest.approx(others, abs=1e-6)
 
@@ -176,6 +184,68 @@ def test_weights_scale_rows_and_do_not_renormalise(make_trainer: MakeTrainer, ro
     assert first_loss([3.0] * 8) == pytest.approx(3 * first_loss([1.0] * 8), rel=1e-5)
     # only the rows with quantile 1/4, whose squared residual is 0.270126
     assert first_loss([1.0, 1.0] + [0.0] * 6) == pytest.approx(0.270126 * 2 / 8, abs=1e-5)
+
+
+def test_rows_may_have_their_own_beta_or_share_it_by_length(make_trainer: MakeTrainer, rows: MakeRows) -> None:
+    """At the start a row's loss is (q - beta log Z(beta))^2, beta log Z = 1 + beta log(beta (1 - e^(-1/beta)))."""
+
+    def first_loss(**options: Any) -> float:
+        trainer = make_trainer(max_steps=1, **options)
+        trainer.train()
+        return train_log(trainer)[0]["loss"]
+
+    def expected(betas: list[float]) -> float:
+        offsets = [1 + beta * math.log(-beta * math.expm1(-1 / beta)) for beta in betas]
+        quantiles = [(row["reward"] + 1) / 4 for row in rows()]
+        return sum((q - offset) ** 2 for q, offset in zip(quantiles, offsets, strict=True)) / 8
+
+    betas = [0.03, 0.1, 0.3, 1.0, 0.05, 0.2, 0.5, 2.0]
+    assert first_loss(data=rows(beta=betas)) == pytest.approx(expected(betas), abs=1e-6)
+    by_length = [0.6 / len(row["completion_ids"]) for row in rows()]
+    assert len(set(by_length)) > 1
+    assert first_loss(data=rows(), beta=0.6, normalize_beta_by_length=True) == pytest.approx(
+        expected(by_length), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("distance", ["mae", "huber"])
+def test_distances_are_those_asked_for(make_trainer: MakeTrainer, rows: MakeRows, distance: str) -> None:
+    """Residuals -0.519737, -0.269737, -0.019737, 0.230263, as in the first step: their mean size.
+
+    Huber with delta 0.2: 0.4 |r| - 0.04 for all but the third, whose square is 0.000390.
+    """
+    trainer = make_trainer(rows(), max_steps=1, distance=distance, huber_delta=0.2)
+    trainer.train()
+    sizes = [0.519737, 0.269737, 0.019737, 0.230263]
+    by_hand = {
+        "mae": sum(sizes) / 4,
+        "huber": sum(0.4 * size - 0.04 if size > 0.2 else size**2 for size in sizes) / 4,
+    }
+    assert train_log(trainer)[0]["loss"] == pytest.approx(by_hand[distance], abs=1e-6)
+
+
+def test_rows_may_have_different_numbers_of_references(make_trainer: MakeTrainer, rows: MakeRows) -> None:
+    """1, 2, 3, 4 references twice: those below or equal of {0}, {0, 1}, {0, 1, 2}, {0, 1, 2, 3}."""
+    ragged = [[0.0, 1.0, 2.0, 3.0][: 1 + k % 4] for k in range(8)]
+    trainer = make_trainer(rows(ref_rewards=ragged, reward=[0.5] * 8), max_steps=1)
+    assert list(trainer.train_dataset["quantile"]) == [1.0, 1 / 2, 1 / 3, 1 / 4] * 2
+    assert list(trainer.train_dataset["num_refs"]) == [1, 2, 3, 4] * 2
+    trainer.train()
+    assert train_log(trainer)[0]["quantile"] == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
+
+
+def test_a_step_gathers_once(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, rows: MakeRows) -> None:
+    trainer = make_trainer(rows(), max_steps=3)
+    gathered: list[tuple[int, ...]] = []
+    gather = trainer.accelerator.gather_for_metrics
+
+    def counting(tensor: Tensor) -> Any:
+        gathered.append(tuple(tensor.shape))
+        return gather(tensor)
+
+    monkeypatch.setattr(trainer.accelerator, "gather_for_metrics", counting)
+    trainer.train()
+    assert gathered == [(8, 1, len(COLUMNS))] * 3
 
 
 def test_targets_are_clipped_and_transformed_as_configured(make_trainer: MakeTrainer, rows: MakeRows) -> None:

@@ -66,6 +66,29 @@ def test_a_resumed_run_has_the_same_tail(make_trainer: MakeTrainer, tmp_path: Pa
     assert torch.equal(parameters(resumed), parameters(whole))
 
 
+def test_a_resumed_run_with_dropout_in_model_and_adapter_has_the_same_tail(
+    make_trainer: MakeTrainer, make_model: MakeModel, tmp_path: Path, rows: MakeRows
+) -> None:
+    """Its random numbers go on where they were, and are not those of a run without dropout."""
+    options: dict[str, Any] = {"max_steps": 4, "save_steps": 2, "save_strategy": "steps"}
+
+    def run(name: str, dropout: float, resumed: str | None = None) -> QRPOTrainer:
+        model = make_model()
+        for layer in model.model.layers:
+            layer.self_attn.attention_dropout = dropout
+        config = LoraConfig(r=2, lora_dropout=dropout, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
+        output = str(tmp_path / name)
+        trainer = make_trainer(rows(16), model=model, output_dir=output, peft_config=config, **options)
+        trainer.train(resume_from_checkpoint=resumed)
+        return trainer
+
+    whole = run("whole", 0.2)
+    resumed = run("resumed", 0.2, str(tmp_path / "whole" / "checkpoint-2"))
+    assert train_log(resumed) == train_log(whole)
+    assert torch.equal(parameters(resumed), parameters(whole))
+    assert not torch.equal(parameters(run("without", 0.0)), parameters(whole))
+
+
 def test_rows_of_similar_length_share_a_batch_if_asked_for(make_trainer: MakeTrainer, rows: MakeRows) -> None:
     def padding(strategy: str) -> int:
         trainer = make_trainer(rows(64), train_sampling_strategy=strategy, per_device_train_batch_size=4)

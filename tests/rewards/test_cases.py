@@ -55,6 +55,12 @@ def test_the_first_tests_are_kept_over_all_pieces() -> None:
     assert first_tests(stdio, 9) is stdio
 
 
+def test_tests_that_share_a_line_are_dropped_one_by_one() -> None:
+    shortened = without_tests(function("é = 1; assert f(1); assert f(\n  2); assert f(3)\nassert f(4)"), [0, 1, 3])
+    assert shortened is not None
+    assert shortened.tests == ("é = 1; pass; pass; assert f(3)\npass",)
+
+
 def test_a_problem_without_a_test_left_is_none() -> None:
     assert without_tests(function(CHECK), range(4)) is None
 

@@ -20,7 +20,7 @@ ROW = {
 
 
 def test_the_prelude_is_the_prompt_without_the_stub_and_the_solution_stands_alone() -> None:
-    problem, solution, _, stub = HumanEvalRow.model_validate(ROW).to_entry()
+    problem, solution, _, stub, _ = HumanEvalRow.model_validate(ROW).to_entry()
     assert (problem.id, problem.prelude, problem.entry_point) == ("HumanEval/900", "import math\n\n\n", "area")
     assert problem.tests == (ROW["test"],)
     assert PROMPT.strip() in problem.prompt

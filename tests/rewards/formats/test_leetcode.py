@@ -35,6 +35,18 @@ def test_later_versions_have_the_difficulty_beside_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        ("Add.\n```python\nx = 1\n```\nDone.", "Add.\n```python\nx = 1\n```\nDone."),
+        ("class Solution: pass", "```python\n" + ROW["completion"] + "```"),
+        ("", "```python\n" + ROW["completion"] + "```"),
+    ],
+)
+def test_the_answer_is_the_response_or_without_a_block_in_it_the_solution_as_one(response: str, answer: str) -> None:
+    assert LeetCodeRow.model_validate(ROW | {"response": response}).to_entry().as_answer() == answer
+
+
+@pytest.mark.parametrize(
     ("name", "count"), [("LeetCodeDataset-v0.2.0-train.jsonl.gz", 1890), ("LeetCodeDataset-v0.3.0-test.jsonl.gz", 386)]
 )
 def test_the_published_set_is_read_whole(data_dir: Path, name: str, count: int) -> None:
