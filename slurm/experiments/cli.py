@@ -206,16 +206,13 @@ def _say(done: Done) -> None:
     refused = len(done.planned.todo) - len(done.submitted)
     if refused:
         parts.append(f"{refused} later, as Slurm takes no more now (`status` says why)")
-    unfit = sum(state.kind in AGAIN for state in done.before.states if state.task.id not in _ids(done))
+    planned = {task.id for task in (*done.planned.todo, *done.planned.held)}
+    unfit = sum(state.kind in AGAIN for state in done.before.states if state.task.id not in planned)
     if unfit:
         parts.append(f"{unfit} have failed, or wait for such (`qrpo-experiment resubmit --failed`)")
     typer.echo(f"{', '.join(parts)}; {done.before.experiment.folder.path}")
     for note in done.before.notes:
         typer.echo(f"note: {note}", err=True)
-
-
-def _ids(done: Done) -> set[str]:
-    return {task.id for task in (*done.planned.todo, *done.planned.held)}
 
 
 def _done_data(done: Done) -> dict[str, object]:

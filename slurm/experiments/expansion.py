@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -26,12 +27,12 @@ def tasks_of(description: Description, workdir: Path) -> list[Task]:
             tasks are one, or make the same file.
     """
     order = _ordered(description)
-    combinations = {name: list(_combinations(name, description.stages[name])) for name in order}
+    combinations = _Combinations({name: list(_combinations(name, description.stages[name])) for name in order})
     _check_after(description, combinations)
     templates = Templates(description.variables)
     tasks: list[Task] = []
     for name in order:
-        for parameters in combinations[name]:
+        for parameters in combinations.of(name):
             fill = templates.filler(name, description.stages[name].version, parameters)
             tasks.append(_task(description, name, parameters, combinations, fill, workdir))
     _check(tasks)
@@ -97,7 +98,7 @@ def _task(
     description: Description,
     name: str,
     parameters: Parameters,
-    combinations: Mapping[str, Sequence[Parameters]],
+    combinations: _Combinations,
     fill: Fill,
     workdir: Path,
 ) -> Task:
@@ -136,26 +137,39 @@ def _expected(name: str, output: str | Output, fill: Fill) -> Expected:
     )
 
 
-def _needs(
-    description: Description, name: str, parameters: Parameters, combinations: Mapping[str, Sequence[Parameters]]
-) -> Iterator[str]:
+class _Combinations:
+    """Of all stages, found by the values of some parameters."""
+
+    def __init__(self, stages: Mapping[str, Sequence[Parameters]]) -> None:
+        self._stages = stages
+        self._found: dict[tuple[str, tuple[str, ...]], dict[tuple[Scalar, ...], list[Parameters]]] = {}
+
+    def of(self, name: str) -> Sequence[Parameters]:
+        """A stage's."""
+        return self._stages[name]
+
+    def matching(self, name: str, parameters: Parameters) -> Sequence[Parameters]:
+        """Those of a stage that have the same values of the parameters that both have."""
+        keys = tuple(key for key in self._stages[name][0] if key in parameters)
+        if (name, keys) not in self._found:
+            by_values = self._found[name, keys] = defaultdict(list)
+            for theirs in self._stages[name]:  # all have the same parameters
+                by_values[tuple(theirs[key] for key in keys)].append(theirs)
+        return self._found[name, keys].get(tuple(parameters[key] for key in keys), ())
+
+
+def _needs(description: Description, name: str, parameters: Parameters, combinations: _Combinations) -> Iterator[str]:
     for earlier in description.stages[name].after:
         version = description.stages[earlier].version
-        found = [task_id(earlier, version, theirs) for theirs in combinations[earlier] if _agree(theirs, parameters)]
-        yield from found
+        yield from (task_id(earlier, version, theirs) for theirs in combinations.matching(earlier, parameters))
 
 
-def _check_after(description: Description, combinations: Mapping[str, Sequence[Parameters]]) -> None:
+def _check_after(description: Description, combinations: _Combinations) -> None:
     """Some jobs of a stage may wait for nothing of another: of two models one is fine-tuned first. All is a mistake."""
     for name, stage in description.stages.items():
         for earlier in stage.after:
-            if not any(_agree(one, other) for one in combinations[earlier] for other in combinations[name]):
+            if not any(combinations.matching(earlier, mine) for mine in combinations.of(name)):
                 raise DescriptionError(f"stages.{name}.after: no job of {earlier} has the parameters of one of {name}")
-
-
-def _agree(one: Parameters, other: Parameters) -> bool:
-    """In all parameters that both have."""
-    return all(one[key] == other[key] for key in one.keys() & other.keys())
 
 
 def _check(tasks: Sequence[Task]) -> None:
