@@ -86,7 +86,8 @@ class Trace(NamedTuple):
 
 def was_cancelled(log: str) -> bool:
     """Whether Slurm says so in a job's log, and gives no other reason."""
-    return _CANCELLED.search(log) is not None and _said_by_slurm(log) == ""
+    lines = _lines_of_slurm(log)
+    return _CANCELLED.search(lines) is not None and _state_in(lines) == ""
 
 
 def problem_in(log: str, task_id: str) -> str:
@@ -98,7 +99,7 @@ def problem_in(log: str, task_id: str) -> str:
 def cause_of(trace: Trace) -> Finding:
     """The one cause that is named."""
     words = last_lines(trace.log, _LINES)
-    state = trace.slurm if trace.slurm in _OF_SLURM else _said_by_slurm(trace.log)
+    state = trace.slurm if trace.slurm in _OF_SLURM else _state_in(_lines_of_slurm(trace.log))
     error = _error(trace)
     if error is not None and _GPU_MEMORY.search(error.chain) and state in {"", "OUT_OF_MEMORY"}:
         return Finding(Cause.OUT_OF_MEMORY, _on_one_line(f"GPU memory: {error.line}"), error.words)
@@ -132,9 +133,15 @@ def _error(trace: Trace) -> PythonError | None:
     return None
 
 
-def _said_by_slurm(log: str) -> str:
+def _state_in(lines: str) -> str:
     """The state that Slurm's own lines in a log tell of."""
-    return next((state for pattern, state in _SAID_BY_SLURM if pattern.search(log)), "")
+    return next((state for pattern, state in _SAID_BY_SLURM if pattern.search(lines)), "")
+
+
+def _lines_of_slurm(log: str) -> str:
+    if "slurmstepd" not in log and "srun: " not in log:
+        return ""
+    return "\n".join(line for line in log.split("\n") if "slurmstepd" in line or "srun: " in line)
 
 
 def _of_python(error: PythonError) -> Finding:

@@ -203,12 +203,12 @@ def _unknown(evidence: Evidence, history: History, problem: str) -> _Verdict:
     has_begun = history.is_running or (not evidence.events and evidence.silent_s is not None)
     if has_begun and is_alive and not problem:
         return _Verdict(Kind.RUNNING)
+    if not has_begun and evidence.unmet:
+        return _blocked(evidence)
     if not has_begun and not evidence.is_queue_known and not evidence.job.startswith(LOCAL):
         return _Verdict(Kind.QUEUED, "Slurm does not answer")
     if was_cancelled(evidence.tail):
         return _Verdict(Kind.CANCELLED)
-    if not has_begun and evidence.unmet:
-        return _blocked(evidence)
     if not evidence.events and evidence.output == "" and not problem:
         return _Verdict(Kind.SUCCEEDED)
     return _failed(evidence, history, _Slurm(), problem)

@@ -8,13 +8,10 @@ from pathlib import Path
 
 RUN = "qrpo-experiment: run of "
 """Begins the line that a job prints first: a log holds all the times that it was queued again."""
-_BYTES = 2**18
-"""Of logs that can have gigabytes. What ranks print when one of them fails is a tenth of that."""
-_CONTROL = re.compile(
-    rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
-)
-_OVERWRITTEN = re.compile(rb"[^\n]*\r(?=[^\n])")
-"""What a progress bar has shown before, up to the last carriage return that something follows."""
+_BYTES = 2**17
+"""Of logs that can have gigabytes. What 64 ranks print when one of them fails is less."""
+_ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n")) + b"\x7f"
 
 
 def tail_of(path: Path) -> str:
@@ -34,10 +31,11 @@ def tail_of(path: Path) -> str:
 
 def cleaned(data: bytes) -> str:
     """Without colours, and of lines that were overwritten the last."""
-    data = re.sub(rb"\r+\n", b"\n", data)
     if b"\r" in data:
-        data = _OVERWRITTEN.sub(b"", data).replace(b"\r", b"")
-    return _CONTROL.sub(b"", data).decode(errors="replace")
+        data = b"\n".join(line.rstrip(b"\r").rpartition(b"\r")[2] for line in data.split(b"\n"))
+    if b"\x1b" in data:
+        data = _ESCAPES.sub(b"", data)
+    return data.translate(None, _CONTROLS).decode(errors="replace")
 
 
 def last_run(text: str) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 _LINES = 12
 _MESSAGE = 3
 """Lines of a message beyond its first."""
+_FRAME = 5
+"""Lines of an error without a traceback."""
 _STRANGE = 4
 """Lines of others that may come between a traceback's frames."""
 _GAP = 60
@@ -65,11 +67,13 @@ class PythonError:
 
 def root_error(text: str) -> PythonError | None:
     """The error that explains the others; None where there is none."""
-    lines = text.splitlines()
-    if not any(_HEADER in line or _SYNTAX.search(line) for line in lines):
+    first = min((place for place in (text.find(_HEADER), _syntax_error(text)) if place >= 0), default=-1)
+    if first < 0:
         return None
+    lines = text.split("\n")
+    before = max(text.count("\n", 0, first) - _FRAME, 0)  # what is further up is no part of an error
     streams: dict[str, list[tuple[int, str]]] = {}
-    for number, line in enumerate(lines):
+    for number, line in enumerate(lines[before:], before):
         prefix = _PREFIX.match(line)
         length = prefix.end() if prefix else 0
         streams.setdefault(line[:length].strip(), []).append((number, line[length:].rstrip()))
@@ -88,6 +92,11 @@ def root_error(text: str) -> PythonError | None:
         (error for error in roots if named and error.rank == named[-1]),
         next((error for error in roots if error.rank), roots[0]),
     )
+
+
+def _syntax_error(text: str) -> int:
+    matched = _SYNTAX.search(text)
+    return -1 if matched is None else matched.start()
 
 
 def _burst(errors: Sequence[PythonError]) -> list[PythonError]:
@@ -142,7 +151,7 @@ def _last_line(stream: Sequence[tuple[int, str]], header: int) -> int:
 
 def _first_line(stream: Sequence[tuple[int, str]], last: int) -> int:
     """Of an error without a header."""
-    for place in range(last, max(last - 5, -1), -1):
+    for place in range(last, max(last - _FRAME, -1), -1):
         if stream[place][1].startswith('  File "'):
             return place
     return last

@@ -234,7 +234,6 @@ SCENARIOS = {
         silent_s=None,
         unmet="generate",
         kind=Kind.BLOCKED,
-        only={"queue": (Kind.QUEUED, None)},
     ),
     "lost": Scenario(events=(SUBMITTED, STARTED), tail="step 3\n", kind=Kind.FAILED, cause=Cause.LOST),
 }
