@@ -1,8 +1,9 @@
 """Where jobs of the real Slurm stand, with all sources and without each of them."""
 
+import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,17 @@ EXPECTED = {
 
 
 @pytest.fixture
-def ended(command: Any, node_names: list[str]) -> Any:
+def ended(command: Any, node_names: list[str]) -> Iterator[Any]:
     """An experiment of which everything has ended, each task in its own way."""
     (command.folder / "ends.yaml").write_text(ENDS)
+    try:
+        yield _run_to_its_end(command)
+    finally:
+        command.sees(PATH=os.environ["PATH"])
+        command.run("cancel")
+
+
+def _run_to_its_end(command: Any) -> Any:
     done = command.run("submit", "ends.yaml")
     assert done.returncode == 0, done.stderr
     _wait((command.folder / "cancelled.runs").exists)
@@ -56,13 +65,15 @@ def ended(command: Any, node_names: list[str]) -> Any:
     subprocess.run(["scancel", jobs["end/how=cancelled"]], check=True)
     _wait(lambda: not {"queued", "running"} & set(command.states().values()))
     (command.folder / "gone.out").write_text("")  # it was valid when its job ended
-    yield command
-    command.run("cancel")
+    return command
 
 
-def test_each_end_is_told_whichever_source_is_lost(ended: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_end_is_told_with_slurm_and_while_it_does_not_answer(ended: Any, tmp_path: Path) -> None:
     assert _told(ended) == EXPECTED
-    ended.sees(PATH="/usr/bin:/bin", SLURM_CONF="/nowhere")  # squeue does not answer
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1\n")
+    squeue.chmod(0o755)
+    ended.sees(PATH=f"{tmp_path}:{os.environ['PATH']}")
     assert _told(ended) == EXPECTED
 
 
