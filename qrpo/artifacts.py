@@ -61,6 +61,18 @@ class Stage:
         self._manifest = manifest
         self._since = time.monotonic()
 
+    @classmethod
+    def seen(cls, path: Path) -> Stage:
+        """A stage that another process has opened and writes to.
+
+        Raises:
+            PipelineError: this process does not see its folder.
+        """
+        manifest = read_manifest(path)
+        if manifest is None:
+            raise PipelineError(f"{path} is not there for this process; --output_dir must be on a shared file system")
+        return cls(path, manifest)
+
     @property
     def inputs(self) -> Mapping[str, str]:
         """SHA-256 of each input, by name."""

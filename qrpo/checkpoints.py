@@ -12,6 +12,8 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 from transformers.trainer_utils import SaveStrategy
 
+from qrpo import processes
+from qrpo.artifacts import read_manifest
 from qrpo.config import PipelineConfig
 from qrpo.errors import ConfigError, PipelineError
 from qrpo.local_models import local_model
@@ -62,6 +64,9 @@ def check_kept(config: PipelineConfig) -> None:
             "eval_checkpoints needs checkpoints, and save_strategy is "
             f"{SaveStrategy(config.train.save_strategy).value!r}; give --save_strategy steps and --save_steps"
         )
+    manifest = read_manifest(config.paths.stage("train"))
+    if manifest is not None and manifest.done:
+        return  # in so many processes as it may have been: `scheduled_checkpoints` sees what is there
     limit, most = config.train.save_total_limit, most_checkpoints(config)
     if limit is not None and limit < most:
         raise ConfigError(
@@ -79,7 +84,7 @@ def most_checkpoints(config: PipelineConfig) -> int:
     if data.pairs_per_prompt is not None and data.pairing is not None:
         per_prompt = min(per_prompt, 2 * data.pairs_per_prompt)
     rows = per_prompt * len(load_split(data, "train"))
-    batch = train.per_device_train_batch_size * train.gradient_accumulation_steps
+    batch = train.per_device_train_batch_size * train.gradient_accumulation_steps * processes.count()
     steps = train.max_steps if train.max_steps > 0 else math.ceil(train.num_train_epochs * math.ceil(rows / batch))
     if train.save_strategy == "epoch":
         return math.ceil(train.num_train_epochs) if train.max_steps <= 0 else steps

@@ -32,7 +32,7 @@ class Bar:
         self._since = self._last_line = time.monotonic()
         self._progress: Progress | None = None
         self._task = TaskID(0)
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._console.quiet:
             self._progress = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}", table_column=Column(no_wrap=True)),
@@ -81,10 +81,15 @@ class Bar:
 
 
 class Display:
-    """Where the pipeline speaks to its user."""
+    """Where the pipeline speaks to its user.
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console if console is not None else Console()
+    Args:
+        console: None: standard output.
+        quiet: say nothing; for processes beside the first.
+    """
+
+    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+        self.console = console if console is not None else Console(quiet=quiet)
 
     def stage(self, number: int, count: int, name: str, state: str) -> None:
         """Heads a stage."""

@@ -5,7 +5,8 @@ PipelineError
 ├── EngineError          vLLM could not start, or ended
 ├── ModelError           a model cannot be found or loaded
 ├── ShardError           a shard is missing, unfinished, or not of this run
-└── StaleFolderError     an output folder was made from something else than what is asked for now
+├── StaleFolderError     an output folder was made from something else than what is asked for now
+└── ToldError            the first of several processes has failed, and said so itself
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ class EngineError(PipelineError):
 
 class ShardError(PipelineError):
     """Shards do not make up a whole."""
+
+
+class ToldError(PipelineError):
+    """The process that leads has failed; the message is its error's."""
 
 
 _ANEW = (

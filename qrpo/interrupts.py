@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from qrpo import processes
+
 MESSAGE = "Interrupted. Nothing is lost: the same command continues here."
+
+_SAME_S = 3.0
+"""A launcher hands its signals on to its processes, which the terminal or Slurm has sent them to as well."""
 
 
 class Interrupts:
@@ -25,6 +31,7 @@ class Interrupts:
         self.requested = False
         self._raises = False
         self._notice: str | None = None
+        self._first = 0.0
 
     def install(self) -> None:
         """Takes over SIGINT and SIGTERM; main thread only. Until `raising` they end the process with `MESSAGE`."""
@@ -77,6 +84,10 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of handlers
         first, self.requested = not self.requested, True
+        if first:
+            self._first = time.monotonic()
+        elif processes.count() > 1 and time.monotonic() - self._first < _SAME_S:
+            return
         if first and self._notice is not None:
             _tell(self._notice)
         elif first and self._raises:
@@ -88,5 +99,7 @@ class Interrupts:
 
 
 def _tell(text: str) -> None:
+    if not processes.is_main():
+        return
     # Not print: the handler may run while the main thread is inside the very stream.
     os.write(2, f"\n{text}\n".encode())

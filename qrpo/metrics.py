@@ -7,6 +7,7 @@ passing completion like one with eight, never occur.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -22,12 +23,19 @@ COLUMNS = (
     "margin",
     "entropy_sum",
     "tokens",
+    "loss",
 )
 """One row of the matrix, in this order; see `summarise` for units. NaN: the objective knows no such number."""
 
 _MEANS = ("logps", "logratio", "target", "quantile", "reward", "tokens", "margin")
 _LARGEST = 40.0
 """Nats; the exponential of more says no more."""
+
+
+def as_rows(known: Mapping[str, Tensor]) -> Tensor:
+    """The matrix of a batch, [B, S, len(COLUMNS)], of what is known, [B, S] each; without gradients."""
+    none = torch.full_like(known["logps"], torch.nan)
+    return torch.stack([known.get(name, none).detach().float() for name in COLUMNS], dim=-1)
 
 
 def summarise(rows: Tensor, *, pass_reward: float) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """Log-probabilities under the reference policy, computed once per model and completion and kept on disk.
 
-    FOLDER/<hash of the model>-<dtype>/<hash of the rows>.npz     digests [N, 32] uint8, logps [N] float32
+    FOLDER/<hash of the model>-<numbers>/<hash of the rows>.npz     digests [N, 32] uint8, logps [N] float32
 
 A run adds one file with what was missing, so runs that start together never write into each other's, and another
 beta, learning rate, transform or filter of rows finds what is there.
@@ -12,14 +12,15 @@ import hashlib
 import io
 import logging
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
 
 from qrpo.artifacts import write_atomically
+from qrpo.encoding import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -34,26 +35,34 @@ def row_digest(prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> Dige
     return sha.digest()
 
 
-def hash_frozen(model: nn.Module) -> str:
-    """The hash of a model under a PEFT adapter: what is left when the adapter is switched off.
+def completed(
+    rows: Iterable[Sequence[Tokens]], cache: RefLogpsCache, compute: Callable[[list[Tokens]], list[float]]
+) -> list[list[float]]:
+    """The log-probabilities of each row's sequences: what the cache has, and the rest computed and added to it.
 
-    It equals `trl.trainer.utils.hash_module` of the same model without an adapter, so that full fine-tuning and LoRA
-    share what they know of the reference.
+    Args:
+        rows: the same on all processes.
+        cache: used by the first process alone: another job may add a file between two processes' reads.
+        compute: called on all processes or on none; its sequences are each given once, the longest first.
+
+    Raises:
+        OSError: the cache cannot be written.
     """
-    frozen = {
-        # PEFT's names for what it wraps
-        name.replace(".base_layer.", ".").replace(".original_module.", "."): tensor
-        for name, tensor in model.state_dict(keep_vars=True).items()
-        if not tensor.requires_grad
-    }
-    sha = hashlib.sha256()
-    for name in sorted(frozen):
-        tensor = frozen[name].detach().cpu()
-        sha.update(str(tensor.dtype).encode())
-        if tensor.dtype in {torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2}:
-            tensor = tensor.float()  # numpy has no such types
-        sha.update(tensor.numpy().tobytes())
-    return sha.hexdigest()
+    is_main = PartialState().is_main_process
+    [known] = broadcast_object_list([cache.load() if is_main else {}])
+    digests: list[list[Digest]] = []
+    missing: dict[Digest, Tokens] = {}  # what is known is not kept: lists of numbers are large in Python
+    for row in rows:
+        digests.append([row_digest(*tokens) for tokens in row])
+        missing |= {named: tokens for named, tokens in zip(digests[-1], row, strict=True) if named not in known}
+    if missing:
+        # Batches of similar lengths; the longest first, so that what is too big for the memory fails at once.
+        order = sorted(missing, key=lambda digest: -sum(map(len, missing[digest])))
+        found = dict(zip(order, compute([missing[digest] for digest in order]), strict=True))
+        if is_main:
+            cache.save(found)
+        known |= found
+    return [[known[digest] for digest in named] for named in digests]
 
 
 class RefLogpsCache:
@@ -63,15 +72,15 @@ class RefLogpsCache:
         folder: where they lie; made when something is saved.
     """
 
-    def __init__(self, root: Path, *, model_hash: str, dtype: str) -> None:
+    def __init__(self, root: Path, *, model_hash: str, numbers: str) -> None:
         """Opens a cache.
 
         Args:
             root: shared by all models.
             model_hash: of the reference's weights.
-            dtype: that the forward pass computes in; the same weights differ by up to some nats per completion.
+            numbers: what the forward pass computes in (`qrpo.reference.numbers_of`).
         """
-        self.folder = root / f"{model_hash[:32]}-{dtype}"
+        self.folder = root / f"{model_hash[:32]}-{numbers}"
 
     def load(self) -> dict[Digest, float]:
         """All that is known, nats. A file that cannot be read counts as absent: its rows are computed again."""

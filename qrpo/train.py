@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from peft import PeftModel
 from torch import nn
@@ -24,8 +25,10 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from trl import get_peft_config
 
+from qrpo import processes
 from qrpo.artifacts import Stage, write_atomically
 from qrpo.config import PipelineConfig
 from qrpo.data import PointwiseRow
@@ -61,12 +64,13 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
     rollouts = RecordFile(config.paths.scored, ScoredRollout)
     with display.wait("reading scored completions"):
         rows, what, varied = training_rows(rollouts, config.data, config.train)
-    name = local_model(
-        config.model_name,
-        config.paths.reference,
-        revision=config.model.model_revision,
-        temperature=config.generate.policy_temperature,
-    )
+    with PartialState().main_process_first():  # it may be converted
+        name = local_model(
+            config.model_name,
+            config.paths.reference,
+            revision=config.model.model_revision,
+            temperature=config.generate.policy_temperature,
+        )
     drop = leaves_out_equal(config.train)
     dropped = ", the others are left out" if drop else ""
     if drop and not varied:
@@ -97,6 +101,9 @@ def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Inte
     Raises:
         ValueError: no row is left to train on.
     """
+    if config.train.deepspeed_plugin is not None:
+        # transformers looks at that of the options made last, which were defaults to compare with, and are gone again.
+        config.train.deepspeed_plugin.set_deepspeed_weakref()
     model = load_trainable(config.model, work.policy)
     reference = None if work.reference is None else load_trainable(config.model, work.reference)
     with _forward_bar(reference or model, display, "reference log-probabilities", work.used):
@@ -109,14 +116,16 @@ def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Inte
             peft_config=get_peft_config(config.model),
         )
     trainer.remove_callback(PrinterCallback)
-    checkpoint = last_checkpoint(stage.path)
+    with PartialState().main_process_first():  # which removes what is not whole
+        checkpoint = last_checkpoint(stage.path)
     if checkpoint is not None:
+        _check_processes(checkpoint)
         display.note(f"continuing from {checkpoint.name}")
     notice = "Finishing this step and saving a checkpoint; press Ctrl-C again to stop at once."
     with ExitStack() as shown, interrupts.deferred(notice):
         trainer.add_callback(_Progress(display, shown, interrupts))
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
-    _save(trainer, stage)
+    _save(trainer, stage, config, work)
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -128,6 +137,20 @@ def last_checkpoint(folder: Path) -> Path | None:
         else:
             shutil.rmtree(path)
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _check_processes(checkpoint: Path) -> None:
+    """Refuses to go on in another number of processes: batches would be others, and shards would not fit.
+
+    Raises:
+        PipelineError: saying how many there were.
+    """
+    before = max(1, len(list(checkpoint.glob("rng_state_*.pth"))))  # transformers writes one for each
+    if before != processes.count():
+        raise PipelineError(
+            f"{checkpoint} is of a training in {before} processes, and this one has {processes.count()}; go on with "
+            f"accelerate launch --num_processes {before}, or delete {checkpoint.parent} to train anew"
+        )
 
 
 class _Progress(TrainerCallback):
@@ -151,10 +174,11 @@ class _Progress(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        """Advances the bar; saves and stops where a signal came."""
+        """Advances the bar; saves and stops where a signal came, in whichever process."""
         assert self._bar is not None
         self._bar.advance(note=self._note)
-        if self._interrupts.requested:
+        if processes.in_any(self._interrupts.requested):
+            self._interrupts.requested = True
             control.should_save = True
             control.should_training_stop = True
 
@@ -181,7 +205,7 @@ def _forward_bar(model: PreTrainedModel, display: Display, what: str, rows: int)
         def count(module: nn.Module, args: object, kwargs: dict[str, torch.Tensor], output: object) -> None:
             if not bars:
                 bars.append(stack.enter_context(display.bar(what, total=rows, unit="completions")))
-            bars[0].advance(len(kwargs["input_ids"]))
+            bars[0].advance(len(kwargs["input_ids"]) * processes.count())
 
         stack.callback(model.register_forward_hook(count, with_kwargs=True).remove)
         yield
@@ -196,23 +220,29 @@ def _arguments(config: PipelineConfig, folder: Path) -> QRPOConfig:
     return args
 
 
-def _save(trainer: QRPOTrainer, stage: Stage) -> None:
+def _save(trainer: QRPOTrainer, stage: Stage, config: PipelineConfig, work: Work) -> None:
     """Writes the model, whole even where an adapter was trained, and the log."""
-    folder = stage.path / MODEL
+    folder, adapter = stage.path / MODEL, stage.path / "adapter"
     outputs = [MODEL, LOG]
     model = trainer.accelerator.unwrap_model(trainer.model)
+    trainer.save_model(str(adapter if isinstance(model, PeftModel) else folder))  # in all processes: each has a part
     if isinstance(model, PeftModel):
-        trainer.save_model(str(stage.path / "adapter"))
-        outputs.append("adapter")
-        model.merge_and_unload().save_pretrained(folder)
-    else:
-        trainer.save_model(str(folder))
-    assert trainer.processing_class is not None
-    trainer.processing_class.save_pretrained(folder)
-    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle with paths in it; the options lie in config.yaml
-    lines = [entry for entry in trainer.state.log_history if "loss" in entry]
-    write_atomically(stage.path / LOG, "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in lines))
-    stage.finish(outputs)
+        outputs.append(adapter.name)
+        if processes.count() > 1:
+            unset_hf_deepspeed_config()  # else ZeRO-3 would load the next model in shards
+    if processes.is_main():
+        if isinstance(model, PeftModel):
+            if processes.count() > 1:  # what is in memory may be shards
+                model = PeftModel.from_pretrained(load_trainable(config.model, work.policy), str(adapter))
+            model.merge_and_unload().save_pretrained(folder)
+        assert trainer.processing_class is not None
+        trainer.processing_class.save_pretrained(folder)
+        # A pickle with paths in it; the options lie in config.yaml.
+        (folder / "training_args.bin").unlink(missing_ok=True)
+        lines = [entry for entry in trainer.state.log_history if "loss" in entry]
+        write_atomically(stage.path / LOG, "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in lines))
+        stage.finish(outputs)
+    trainer.accelerator.wait_for_everyone()
     del trainer, model
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -2,7 +2,8 @@
 
 generate -> score -> train -> evaluate -> report, each in a folder of its own below --output_dir. A stage that is done
 is skipped, one that was interrupted goes on, and a folder made with other options is refused. `--stage NAME` runs one
-stage alone; with `--num_shards N --shard K` one part of it, for a job array.
+stage alone; with `--num_shards N --shard K` one part of it, for a job array. `--stage train` also runs in several
+processes: `accelerate launch --config_file FILE -m qrpo.train_code --stage train ...`.
 """
 
 from __future__ import annotations
@@ -11,20 +12,27 @@ import json
 import logging
 import os
 import sys
+import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qrpo import processes
 from qrpo.interrupts import MESSAGE, Interrupts
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from qrpo.artifacts import Stage
     from qrpo.config import PipelineConfig
     from qrpo.display import Display
 
 _INTERRUPTED = 130
 """Exit status of a program that Ctrl-C ended: 128 + SIGINT."""
+_PATIENCE_S = 5.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,14 +67,29 @@ def as_command(work: Callable[[Sequence[str], Display, Interrupts], None], argv:
         from sandbox import SandboxError
 
         try:
-            work(arguments, Display(), interrupts)
+            work(arguments, Display(quiet=not processes.is_main()), interrupts)
         except (PipelineError, SandboxError, OSError) as error:
-            sys.stderr.write(f"error: {error}\n")
+            _tell(error)
             return 1
     except KeyboardInterrupt:
-        sys.stderr.write(f"\n{MESSAGE}\n")
+        if processes.is_main():
+            sys.stderr.write(f"\n{MESSAGE}\n")
         return _INTERRUPTED
     return 0
+
+
+def _tell(error: Exception) -> None:
+    """Writes what went wrong; once, where it does so in all processes."""
+    from qrpo.errors import ConfigError, ToldError
+
+    if processes.is_main():
+        sys.stderr.write(f"error: {error}\n")
+        return
+    if not isinstance(error, ConfigError | ToldError):
+        sys.stderr.write(f"error in process {processes.index()}: {error}\n")
+        sys.stderr.flush()
+    # The launcher ends all processes when the first one ends: that should be the one that says why.
+    time.sleep(_PATIENCE_S)
 
 
 def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> None:
@@ -77,8 +100,8 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
         SandboxError: the sandbox cannot start, or failed.
         KeyboardInterrupt: the user asked to stop.
     """
-    from qrpo.artifacts import check_folder, open_stage, write_atomically
-    from qrpo.borrowed import borrowed_stages, check_borrowed
+    from qrpo.artifacts import Stage
+    from qrpo.borrowed import borrowed_stages
     from qrpo.checkpoints import check_kept
     from qrpo.display import duration
     from qrpo.problems import load_all
@@ -86,28 +109,25 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
     from qrpo.shards import has_shards, merge, stages_to_run
 
     _quieten_libraries()
+    if config.run.stage != "train":
+        processes.refuse_several(f"--stage {config.run.stage}")
     with display.wait("reading problems"):
         load_all(config.data)
     check_kept(config)
     borrowed = borrowed_stages(config)
-    for name in borrowed:
-        check_borrowed(config, name, _inputs(config, name))
     wanted = stages_to_run(config)
-    # Before any work: an hour of sampling should not end in a refusal.
-    for name in wanted:
-        if name not in borrowed:
-            check_folder(config.paths.stage(name), stage=name, config=config.stage_options(name))
-    config.paths.root.mkdir(parents=True, exist_ok=True)
-    write_atomically(config.paths.config, config.to_yaml())
+    if wanted != ("train",):
+        processes.refuse_several(f"--stage {wanted[0]}")
+    with processes.entered(lambda: _prepared(config, wanted), lambda: None):
+        pass
     for name in wanted:
         number = STAGES.index(name) + 1
+        path = config.paths.stage(name)
         if name in borrowed:
             display.stage(number, len(STAGES), name, "[green]done[/green] by another run")
-            display.note(str(config.paths.stage(name)))
+            display.note(str(path))
             continue
-        with open_stage(
-            config.paths.stage(name), stage=name, config=config.stage_options(name), inputs=_inputs(config, name)
-        ) as stage:
+        with processes.entered(partial(_opened, config, name), partial(Stage.seen, path)) as stage:
             if stage.done:
                 state = f"[green]done[/green] before, in {duration(stage.seconds)}"
             else:
@@ -118,6 +138,31 @@ def run(config: PipelineConfig, display: Display, interrupts: Interrupts) -> Non
                 merge(config, name, stage, display)
             elif not stage.done or name == "report":  # which also prints its table again
                 _run_stage(name, config, stage, display, interrupts)
+
+
+@contextmanager
+def _prepared(config: PipelineConfig, wanted: Sequence[str]) -> Iterator[None]:
+    """The run's folder, with its options. Refuses before any work: an hour of sampling should not end in a refusal."""
+    from qrpo.artifacts import check_folder, write_atomically
+    from qrpo.borrowed import borrowed_stages, check_borrowed
+
+    borrowed = borrowed_stages(config)
+    for name in borrowed:
+        check_borrowed(config, name, _inputs(config, name))
+    for name in wanted:
+        if name not in borrowed:
+            check_folder(config.paths.stage(name), stage=name, config=config.stage_options(name))
+    config.paths.root.mkdir(parents=True, exist_ok=True)
+    write_atomically(config.paths.config, config.to_yaml())
+    yield
+
+
+def _opened(config: PipelineConfig, name: str) -> AbstractContextManager[Stage]:
+    from qrpo.artifacts import open_stage
+
+    return open_stage(
+        config.paths.stage(name), stage=name, config=config.stage_options(name), inputs=_inputs(config, name)
+    )
 
 
 def _run_stage(name: str, config: PipelineConfig, stage: Stage, display: Display, interrupts: Interrupts) -> None:
@@ -198,4 +243,4 @@ def _prepare_environment() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    processes.leave(main())

@@ -5,10 +5,10 @@ Takes the options of `qrpo.train_code` and those of `qrpo.online_options.OnlineC
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from qrpo.processes import leave
 from qrpo.train_code import as_command
 
 if TYPE_CHECKING:
@@ -22,10 +22,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(arguments: Sequence[str], display: Display, interrupts: Interrupts) -> None:
+    from qrpo import processes
     from qrpo.config import parse_with
     from qrpo.online import train_online
     from qrpo.online_options import OnlineConfig
 
+    processes.refuse_several("online training")
     parsed = parse_with(
         arguments,
         OnlineConfig,
@@ -38,4 +40,4 @@ def _work(arguments: Sequence[str], display: Display, interrupts: Interrupts) ->
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

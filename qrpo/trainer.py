@@ -1,4 +1,4 @@
-"""QRPO on top of TRL: the only file that touches TRL's internals.
+"""QRPO on top of TRL: with `qrpo.trl_head`, all that touches TRL's internals.
 
 `QRPOTrainer` is TRL's pointwise trainer (KTO) with other rows, another collator and another loss. Loading models,
 references, PEFT, quantisation, accelerate, FSDP, DeepSpeed, fused log-probabilities, evaluation, checkpoints and model
@@ -10,18 +10,16 @@ from __future__ import annotations
 import functools
 import logging
 import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 import trl.trainer.utils as trl_utils
-from accelerate.utils import broadcast_object_list, tqdm
+from accelerate.utils import tqdm
 from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from peft import PeftConfig, PeftModel
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.distributed.fsdp import FSDPModule
 from transformers import (
     BitsAndBytesConfig,
     DataCollator,
@@ -30,21 +28,21 @@ from transformers import (
     ProcessorMixin,
     TrainerCallback,
 )
-from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl.models import prepare_deepspeed
-from trl.trainer import kto_trainer
 from trl.trainer.kto_trainer import KTOTrainer
 
 from qrpo.artifacts import write_atomically
 from qrpo.collapse import CollapseWatch
-from qrpo.encoding import AnyDataset, Tokens, padded, prepare_dataset
-from qrpo.metrics import COLUMNS, summarise
+from qrpo.encoding import AnyDataset, Tokens, prepare_dataset
+from qrpo.metrics import COLUMNS, as_rows, summarise
 from qrpo.model_card import METHODS, with_options
 from qrpo.objectives import Scores
 from qrpo.pairwise import PairCollator
 from qrpo.pointwise import PointwiseCollator
-from qrpo.ref_logps import RefLogpsCache, hash_frozen, row_digest
+from qrpo.ref_logps import RefLogpsCache, completed
+from qrpo.reference import batches_of, numbers_of, reference_hash, sharded_without_adapter
 from qrpo.trainer_config import QRPOConfig
+from qrpo.trl_head import head_on_completions_only, heads_at
 
 __all__ = ["QRPOConfig", "QRPOTrainer"]
 
@@ -127,7 +125,7 @@ class QRPOTrainer(KTOTrainer):
         self._collapse = CollapseWatch(args.collapse_nats, vars(args))
         method = METHODS[args.algorithm]
         self._name, self._paper = method.name, method.paper()
-        with _heads_at(args.temperature):
+        with heads_at(args.temperature):
             super().__init__(
                 model=model,
                 ref_model=ref_model,
@@ -187,72 +185,49 @@ class QRPOTrainer(KTOTrainer):
             return dataset
         if isinstance(dataset, IterableDataset):
             raise ValueError("a stream of rows needs a column ref_logps, or precompute_ref_log_probs=False")
-        # ZeRO-3 leaves empty parameters on each process: all models have one hash, and nothing may be shared by it.
-        cache = None if is_deepspeed_zero3_enabled() else self._ref_logps_cache()
-        is_main = self.accelerator.is_main_process
-        # One process reads and tells: another job may add a file between two processes' reads.
-        [known] = broadcast_object_list([cache.load() if cache is not None and is_main else {}])
-        digests: list[list[bytes]] = []
-        missing: dict[bytes, Tokens] = {}  # equal ones once; what is known is not kept, as Python's lists are large
-        for row in dataset:
-            sequences = self._form.tokens(row)
-            digests.append([row_digest(*tokens) for tokens in sequences])
-            missing |= {
-                named: tokens for named, tokens in zip(digests[-1], sequences, strict=True) if named not in known
-            }
-        if missing:
-            # Batches of similar lengths; the longest first, so that what is too big for the memory fails at once.
-            order = sorted(missing, key=lambda digest: -sum(map(len, missing[digest])))
-            computed = self._ref_logps([missing[digest] for digest in order], name, batch_size)
-            found = dict(zip(order, computed, strict=True))
-            if cache is not None and is_main:
-                cache.save(found)
-            known |= found
-        column = [[known[digest] for digest in named] for named in digests]
+        rows = (self._form.tokens(row) for row in dataset)
+        column = completed(
+            rows, self._ref_logps_cache(), functools.partial(self._ref_logps, name=name, batch_size=batch_size)
+        )
         return dataset.add_column("ref_logps", [row[0] for row in column] if self._form.sequences == 1 else column)
 
     def _ref_logps(self, sequences: list[Tokens], name: str, batch_size: int) -> list[float]:
         """Log-probabilities of completions under the reference, nats, the same on all processes."""
-        model = self.ref_model or self.model
+        model: nn.Module = self.ref_model or self.model
+        # The policy is not yet on the device.
         if self.ref_model is None and self.is_deepspeed_enabled:
-            # The policy is not yet on the device. The engine is TRL's, kept because making one costs memory.
-            if self._precompute_engine is None:
+            if self._precompute_engine is None:  # TRL's, kept because making one costs memory
                 self._precompute_engine = prepare_deepspeed(self.model, self.accelerator)
             model = self._precompute_engine  # type: ignore[assignment]  # declared as None
-        collate = functools.partial(padded, multiple=self._pointwise.pad_to_multiple_of)
-        loader: DataLoader[Tokens] = DataLoader(
-            sequences,  # type: ignore[arg-type]  # a list will do
-            batch_size=batch_size,
-            collate_fn=collate,
+        elif self.ref_model is None and self.is_fsdp_enabled and not isinstance(self.model, FSDPModule):
+            model = sharded_without_adapter(self.model, self.accelerator)
+        batches = batches_of(
+            sequences, batch_size=batch_size, multiple=self._pointwise.pad_to_multiple_of, accelerator=self.accelerator
         )
-        batches = tqdm(
-            self.accelerator.prepare(loader),
-            desc=f"Reference, {name} rows",
-            disable=self.args.disable_tqdm,
-            leave=False,
-        )
+        shown = tqdm(batches, desc=f"Reference, {name} rows", disable=self.args.disable_tqdm, leave=False)
         logps: list[float] = []
-        with _head_on_completions_only(self.accelerator.device):
-            for batch in batches:
+        with head_on_completions_only(self.accelerator.device):
+            for batch in shown:
                 sums, _ = self.compute_ref_log_probs(model, batch)  # type: ignore[no-untyped-call]
                 logps += self.accelerator.gather_for_metrics(sums.float()).tolist()
         return logps
 
+    @functools.cached_property
+    def _reference_hash(self) -> str:
+        """Of the weights as they were given: an engine changes their type."""
+        # TRL has made a frozen copy of an adapter that was trained before ("ref").
+        adapted = self.ref_model is None and isinstance(self.model, PeftModel) and "ref" not in self.model.peft_config
+        reference = self.accelerator.unwrap_model(self.ref_model or self.model)
+        return reference_hash(reference, without_adapter=adapted, whole=self._precompute_model_hash)
+
     def _ref_logps_cache(self) -> RefLogpsCache:
-        args, model = self.args, self.model
-        if args.bf16 or args.fp16:  # autocast
-            dtype = "bf16" if args.bf16 else "fp16"
-        else:
-            dtype = str((self.ref_model or model).dtype).removeprefix("torch.")
-        model_hash = self._precompute_model_hash
-        # Without its adapter the model is the reference, unless TRL made a frozen copy of a trained adapter ("ref").
-        if self.ref_model is None and isinstance(model, PeftModel) and "ref" not in model.peft_config:
-            model_hash = hash_frozen(model.get_base_model())
-        assert model_hash is not None  # TRL has it wherever it asks for reference log-probabilities beforehand
-        if args.temperature != 1.0:
-            dtype += f"-T{args.temperature:g}"
+        args = self.args
+        weights = str((self.ref_model or self.model).dtype).removeprefix("torch.")
+        sharding = "deepspeed" if self.is_deepspeed_enabled else "fsdp" if self.is_fsdp_enabled else None
         folder = Path(args.ref_logps_dir) if args.ref_logps_dir else Path(args.output_dir or ".") / "ref_logps"
-        return RefLogpsCache(folder, model_hash=model_hash, dtype=dtype)
+        return RefLogpsCache(
+            folder, model_hash=self._reference_hash, numbers=numbers_of(args, weights=weights, sharding=sharding)
+        )
 
     def _compute_loss(
         self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool
@@ -263,7 +238,7 @@ class QRPOTrainer(KTOTrainer):
         if self.aux_loss_enabled:
             tokens["output_router_logits"] = True
         labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
-        with _head_on_completions_only(self.accelerator.device):
+        with head_on_completions_only(self.accelerator.device):
             outputs = model(**tokens, labels=labels, fused_lm_head=True)
             ref_logps = self._ref_logps_of(batch)
         # The first token has no prediction; prompt-learning PEFT puts virtual tokens in front.
@@ -277,9 +252,10 @@ class QRPOTrainer(KTOTrainer):
             tokens=counts.sum(-1).view(shape),
         )
         # A mean over rows, not over weights: the same whichever way the rows are split into batches of one size.
-        loss = (batch["weight"] * self._objective.losses(scores, batch)).mean()
+        losses = batch["weight"] * self._objective.losses(scores, batch)
+        loss = losses.mean()
         entropy_sum = (outputs.entropy[:, positions] * counts).sum(-1).view(shape)
-        self._keep(scores, batch, entropy_sum)
+        self._keep(scores, batch, {"entropy_sum": entropy_sum, "loss": losses[:, None].expand(shape)})
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * outputs.aux_loss
         if return_outputs:  # `predict` wants logits, which the fused head never builds
@@ -297,31 +273,41 @@ class QRPOTrainer(KTOTrainer):
         logps: Tensor = self.compute_ref_log_probs(model, batch)[0]  # type: ignore[no-untyped-call]
         return logps
 
-    def _keep(self, scores: Scores, batch: dict[str, Tensor], entropy_sum: Tensor) -> None:
+    def _keep(self, scores: Scores, batch: dict[str, Tensor], more: dict[str, Tensor]) -> None:
         """Keeps a batch's statistics for the log: beside gradients all that processes exchange in a step."""
         known = {
             "logps": scores.logps,
             "reward": batch["reward"].view(scores.logps.shape),
-            "entropy_sum": entropy_sum,
             "tokens": scores.tokens,
             **({} if scores.ref_logps is None else {"logratio": scores.logratio}),
             **self._objective.statistics(scores, batch),
+            **more,
         }
-        none = torch.full_like(scores.logps, torch.nan)
-        columns = [known.get(name, none).detach().float() for name in COLUMNS]
-        rows = self.accelerator.gather_for_metrics(torch.stack(columns, dim=-1))  # [rows, completions, columns]
+        rows = self.accelerator.gather_for_metrics(as_rows(known))  # of all processes, each once
         self._rows["train" if self.model.training else "eval"].append(rows.flatten(0, 1))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the statistics of all rows since the last line."""
         mode = "train" if self.model.training else "eval"
         if self._rows[mode]:
-            summary = summarise(torch.cat(self._rows[mode]), pass_reward=self.args.pass_reward)
+            rows = torch.cat(self._rows[mode])
+            summary = summarise(rows, pass_reward=self.args.pass_reward)
+            if "eval_loss" in logs and not self.aux_loss_enabled:
+                # transformers takes the mean of batches, in which rows are repeated until all processes have as many.
+                summary["loss"] = rows[:, COLUMNS.index("loss")].double().mean().item()
             self._metrics[mode].update({name: [value] for name, value in summary.items()})
             self._rows[mode].clear()
             if mode == "train" and self.is_world_process_zero():
                 self._collapse.look(summary)
         super().log(logs, start_time)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Writes the model, whole: under FSDP2 transformers writes none beside the shards of a checkpoint."""
+        if not (self.is_fsdp_enabled and "SHARDED" in str(self.accelerator.state.fsdp_plugin.state_dict_type)):
+            super().save_model(output_dir, _internal_call)
+            return
+        whole = self.accelerator.get_state_dict(self.model)  # on all processes
+        self._save(output_dir, state_dict=whole)
 
     def create_model_card(  # type: ignore[override]  # TRL has fewer arguments than transformers
         self, model_name: str | None = None, dataset_name: str | None = None, tags: str | list[str] | None = None
@@ -334,33 +320,3 @@ class QRPOTrainer(KTOTrainer):
         rows = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.accelerator.num_processes
         card = with_options(path.read_text("utf-8"), self.args, steps=self.state.global_step, batch_size=rows)
         write_atomically(path, card)
-
-
-@contextmanager
-def _heads_at(temperature: float) -> Iterator[None]:
-    """Lets the heads that TRL gives to policy and reference divide logits by a temperature."""
-    make = kto_trainer.add_fused_lm_head
-    kto_trainer.add_fused_lm_head = functools.partial(make, temperature=temperature)
-    try:
-        yield
-    finally:
-        kto_trainer.add_fused_lm_head = make
-
-
-@contextmanager
-def _head_on_completions_only(device: torch.device) -> Iterator[None]:
-    """Lets TRL's fused head skip prompts and padding on the CPU, as it does on a GPU.
-
-    TRL decides by whether Triton runs on the device; elsewhere it scores every position, for the sake of devices that
-    compile one kernel per shape. On a CPU that is waste: SmolLM2-135M's head takes 34% (float32) or 50% (bfloat16) of a
-    step with prompts of 180 and completions of 70 tokens, and 10% or 20% this way.
-    """
-    if device.type != "cpu":
-        yield
-        return
-    decide = trl_utils._use_triton  # noqa: SLF001
-    trl_utils._use_triton = lambda device: True  # noqa: SLF001
-    try:
-        yield
-    finally:
-        trl_utils._use_triton = decide  # noqa: SLF001

@@ -44,7 +44,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_model() -> Callable[..., LlamaForCausalLM]:
     """Makes the same tiny model each time, unless told a seed."""
 
@@ -61,6 +61,19 @@ def model_dir(make_model: Callable[..., LlamaForCausalLM], tokenizer: PreTrained
     make_model().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(
+    make_model: Callable[..., LlamaForCausalLM],
+    tokenizer: PreTrainedTokenizerFast,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """As `model_dir`, once for all."""
+    folder = tmp_path_factory.mktemp("tiny model")
+    make_model().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
 
 # Each of these is one token, so that a model with random weights writes programs of every kind.

@@ -11,6 +11,7 @@ import torch
 from datasets import Dataset
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import DPOConfig, DPOTrainer
+from trl.trainer.kto_trainer import KTOTrainer
 
 from qrpo.trainer import QRPOTrainer
 
@@ -88,7 +89,7 @@ def test_dpo_gives_the_run_that_trls_own_trainer_gives(
             "simpo",
             2.0,
             lambda c, r, row: math.log1p(
-                math.exp(-2.0 * (c / len(row["chosen_ids"]) - r / len(row["rejected_ids"]) - 0.5))
+                math.exp(-2.0 * (c / len(row["chosen_ids"]) - r / len(row["rejected_ids"]) - 0.7))
             ),
         ),
     ],
@@ -101,7 +102,7 @@ def test_the_first_step_by_hand(
     beta: float,
     expected: Callable[[float, float, dict[str, Any]], float],
 ) -> None:
-    trainer = make_trainer(pairs(), algorithm=algorithm, beta=beta, max_steps=1)
+    trainer = make_trainer(pairs(), algorithm=algorithm, beta=beta, simpo_margin=0.7, max_steps=1)
     trainer.train()
     model = make_model()
     scored = [
@@ -186,7 +187,7 @@ def test_pairs_and_rows_share_what_is_known_of_the_reference(
 ) -> None:
     shared = {"ref_logps_dir": str(tmp_path / "shared")}
     first = make_trainer(pairs(), algorithm="rebel", **shared)
-    monkeypatch.delattr(QRPOTrainer, "_ref_logps")
+    monkeypatch.delattr(KTOTrainer, "compute_ref_log_probs")
     pointwise = [
         {
             "prompt_ids": row["prompt_ids"],

@@ -15,7 +15,7 @@ VALUES = {"beta": "0.01", "rate": "3e-7", "run": "runs/x"}
 
 def commands() -> list[str]:
     """The arguments of each command, with values for the shell's variables."""
-    found = re.findall(r"^ *python -m qrpo\.train_code (.*)$", TEXT, re.MULTILINE)
+    found = re.findall(r"^ *(?:python )?-m qrpo\.train_code (.*)$", TEXT, re.MULTILINE)
     return [re.sub(r"\$(\w+)", lambda name: VALUES[name[1]], line) for line in found]
 
 
@@ -27,7 +27,7 @@ def options_of_the_grid() -> list[str]:
 
 
 def test_there_are_commands_and_a_grid_of_all_the_papers_losses() -> None:
-    assert len(commands()) == 7
+    assert len(commands()) == 9
     rows = options_of_the_grid()
     assert len(rows) == 8
     assert {row.split()[1] for row in rows if row.startswith("--algorithm")} == set(ALGORITHMS) - {"sft"}

@@ -26,17 +26,17 @@ def test_the_border_between_prompt_and_completion_is_part_of_the_digest(sequence
 
 
 def test_what_several_runs_saved_is_there_together(tmp_path: Path) -> None:
-    first, second = (RefLogpsCache(tmp_path, model_hash="f" * 64, dtype="float32") for _ in range(2))
+    first, second = (RefLogpsCache(tmp_path, model_hash="f" * 64, numbers="float32") for _ in range(2))
     assert first.load() == {}
     first.save({row_digest([1], [2]): -1.5})
     second.save({row_digest([1], [3]): -2.5, row_digest([1], [4]): -1e4})
-    known = RefLogpsCache(tmp_path, model_hash="f" * 64, dtype="float32").load()
+    known = RefLogpsCache(tmp_path, model_hash="f" * 64, numbers="float32").load()
     assert known == {row_digest([1], [2]): -1.5, row_digest([1], [3]): -2.5, row_digest([1], [4]): -1e4}
 
 
-@pytest.mark.parametrize("other", [{"model_hash": "0" * 64}, {"dtype": "bf16"}])
+@pytest.mark.parametrize("other", [{"model_hash": "0" * 64}, {"numbers": "bf16"}])
 def test_models_and_dtypes_are_kept_apart(tmp_path: Path, other: dict[str, str]) -> None:
-    mine = {"model_hash": "f" * 64, "dtype": "float32"}
+    mine = {"model_hash": "f" * 64, "numbers": "float32"}
     RefLogpsCache(tmp_path, **mine).save({row_digest([1], [2]): -1.5})
     assert RefLogpsCache(tmp_path, **(mine | other)).load() == {}
 
@@ -45,7 +45,7 @@ def test_models_and_dtypes_are_kept_apart(tmp_path: Path, other: dict[str, str])
 def test_a_file_that_cannot_be_read_counts_as_absent(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cache = RefLogpsCache(tmp_path, model_hash="f" * 64, dtype="float32")
+    cache = RefLogpsCache(tmp_path, model_hash="f" * 64, numbers="float32")
     cache.save({row_digest([1], [2]): -1.5})
     (cache.folder / "broken.npz").write_bytes(content)
     assert cache.load() == {row_digest([1], [2]): -1.5}

@@ -38,6 +38,7 @@ HOOKS = {
     "_precompute_ref_logps": ["self", "dataset", "name", "batch_size"],
     "_compute_loss": ["self", "model", "inputs", "return_outputs"],
     "log": ["self", "logs", "start_time"],
+    "save_model": ["self", "output_dir", "_internal_call"],
     "create_model_card": ["self", "model_name", "dataset_name", "tags"],
 }
 USED = {"compute_ref_log_probs": ["self", "model", "inputs"]}
@@ -232,6 +233,12 @@ def test_rows_may_have_different_numbers_of_references(make_trainer: MakeTrainer
     assert list(trainer.train_dataset["num_refs"]) == [1, 2, 3, 4] * 2
     trainer.train()
     assert train_log(trainer)[0]["quantile"] == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
+
+
+def test_draws_are_those_of_the_runs_seed(make_trainer: MakeTrainer, rows: MakeRows) -> None:
+    first, again, other = (list(make_trainer(rows(), seed=seed).train_dataset["draw"]) for seed in (0, 0, 1))
+    assert first == again
+    assert not set(first) & set(other)
 
 
 def test_a_step_gathers_once(make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, rows: MakeRows) -> None:

@@ -50,8 +50,8 @@ def test_pairs_and_completions_are_of_the_same_rows() -> None:
     """With ties left out of both, and the references of the completions as asked for."""
     data = DataConfig(pairing="disjoint", pairs_per_prompt=3, references="leave_one_out", num_refs=2)
     rollouts = [scored(0.5, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0)]
-    pairs, _ = training_rows(rollouts, data, config("dpo"))
-    rows, _ = training_rows(rollouts, data, config("qrpo"))
+    pairs, *_ = training_rows(rollouts, data, config("dpo"))
+    rows, *_ = training_rows(rollouts, data, config("qrpo"))
     assert [(pair["chosen_ids"], pair["rejected_ids"]) for pair in pairs] == [  # type: ignore[typeddict-item]
         ([7, 0], [7, 1]),
         ([7, 5], [7, 4]),
@@ -68,12 +68,12 @@ def test_pairs_and_completions_are_of_the_same_rows() -> None:
 def test_tied_pairs_are_kept_if_asked_for() -> None:
     rollouts = [scored(1.0, 1.0, 0.0, 1.0)]
     for algorithm, count in (("dpo", 2), ("qrpo", 4)):
-        rows, _ = training_rows(rollouts, DataConfig(pairing="disjoint", keep_ties=True), config(algorithm))
+        rows, *_ = training_rows(rollouts, DataConfig(pairing="disjoint", keep_ties=True), config(algorithm))
         assert len(rows) == count
 
 
 def test_only_some_completions_of_a_prompt_are_trained_on_if_asked_for() -> None:
-    rows, _ = training_rows([scored(0.5, 0.0, 1.0)], DataConfig(completions_per_prompt=1), config("qrpo"))
+    rows, *_ = training_rows([scored(0.5, 0.0, 1.0)], DataConfig(completions_per_prompt=1), config("qrpo"))
     assert [row["completion_ids"] for row in rows] == [[7, 2]]  # type: ignore[typeddict-item]
 
 
@@ -82,7 +82,7 @@ def test_coins_of_the_random_selector_are_those_of_the_seed() -> None:
     rollouts = [scored(0.0, 1.0).model_copy(update={"problem_id": str(number)}) for number in range(40)]
     drawn = []
     for seed in (0, 1):
-        rows, _ = training_rows(rollouts, data, dataclasses.replace(config("qrpo"), seed=seed))
+        rows, *_ = training_rows(rollouts, data, dataclasses.replace(config("qrpo"), seed=seed))
         drawn.append([row["reward"] for row in rows])
     assert drawn[0] != drawn[1]
 
