@@ -21,6 +21,8 @@ _NEAR = 100
 """Lines between an error and the end of a log."""
 _DETAIL = 300
 """Characters of a line that somebody is to read."""
+NOT_STARTED, KILLED = "JobLaunchFailure", "RaisedSignal:9(Killed)"
+"""Reasons of squeue: a job could not be started; its own process was killed."""
 _OF_SLURM = {
     "TIMEOUT": (Cause.TIME_LIMIT, "Slurm has ended it at its time limit"),
     "DEADLINE": (Cause.TIME_LIMIT, "Slurm has ended it at its deadline"),
@@ -29,6 +31,7 @@ _OF_SLURM = {
     "BOOT_FAIL": (Cause.NODE_FAILURE, "its node could not be booted"),
     "RECONFIG_FAIL": (Cause.NODE_FAILURE, "its node could not be set up"),
     "PREEMPTED": (Cause.PREEMPTED, "another job has taken its place"),
+    NOT_STARTED: (Cause.NODE_FAILURE, "it could not be started on its node, or its log not be written there"),
 }
 _SAID_BY_SLURM = (
     (re.compile(r"CANCELLED AT \S+ DUE TO TIME LIMIT"), "TIMEOUT"),
@@ -84,6 +87,11 @@ class Trace(NamedTuple):
     """The end of it, see `slurm.experiments.log_tail`."""
 
 
+def is_told(reason: str) -> bool:
+    """Whether squeue's reason says more of a failure than that there was one."""
+    return reason == NOT_STARTED or _RAISED.match(reason) is not None
+
+
 def was_cancelled(log: str) -> bool:
     """Whether Slurm says so in a job's log, and gives no other reason."""
     lines = _lines_of_slurm(log)
@@ -99,7 +107,8 @@ def problem_in(log: str, task_id: str) -> str:
 def cause_of(trace: Trace) -> Finding:
     """The one cause that is named."""
     words = last_lines(trace.log, _LINES)
-    state = trace.slurm if trace.slurm in _OF_SLURM else _state_in(_lines_of_slurm(trace.log))
+    said = NOT_STARTED if trace.reason == NOT_STARTED else trace.slurm
+    state = said if said in _OF_SLURM else _state_in(_lines_of_slurm(trace.log))
     error = _error(trace)
     if error is not None and _GPU_MEMORY.search(error.chain) and state in {"", "OUT_OF_MEMORY"}:
         return Finding(Cause.OUT_OF_MEMORY, _on_one_line(f"GPU memory: {error.line}"), error.words)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from slurm.experiments.causes import Trace, cause_of, problem_in, was_cancelled
+from slurm.experiments.causes import KILLED, NOT_STARTED, Trace, cause_of, is_told, problem_in, was_cancelled
 from slurm.experiments.evidence import LOCAL, Evidence, gather
 from slurm.experiments.folder import ExperimentFolder
 from slurm.experiments.heartbeat import STALE_S
@@ -184,12 +184,14 @@ def _failed(evidence: Evidence, history: History, slurm: _Slurm, problem: str) -
     code = slurm.code if history.ended is None else history.ended.code
     if problem.startswith(("input", "output")):  # the job's exit code is of that
         code = 0
+    has_begun = history.started_s is not None or evidence.silent_s is not None
+    reason = KILLED if slurm.reason == NOT_STARTED and has_begun else slurm.reason  # Slurm says the same of both
     found = cause_of(
         Trace(
             slurm=slurm.state,
-            reason=slurm.reason,
+            reason=reason,
             code=code,
-            problem=problem or ((evidence.output or "") if code is None else ""),
+            problem=problem or ((evidence.output or "") if code is None and not is_told(reason) else ""),
             stopped_by="" if not stops else "limit" if "limit" in stops else "preempted",
             log=evidence.tail,
         )
