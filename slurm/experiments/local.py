@@ -17,6 +17,7 @@ from slurm.experiments.executor import Submission
 from slurm.experiments.folder import ExperimentFolder
 from slurm.experiments.heartbeat import is_fresh
 from slurm.experiments.machine import Machine, Share
+from slurm.experiments.notices import kept
 from slurm.experiments.task import Task
 
 _LOOK_S = 0.1
@@ -102,7 +103,7 @@ class LocalExecutor:
     def _start(self, task: Task, attempt: int, share: Share) -> _Running:
         words = [str(self._folder.path), task.id, str(attempt), str(os.getpid())]
         environment = dict(share.environment()) if self._machine.gpus else {}
-        with self._log(task, attempt).open("ab") as log_file:
+        with self._log(task, attempt).open("ab") as log_file, kept():
             process = subprocess.Popen(
                 [sys.executable, "-m", "slurm.experiments.job", *words],
                 stdin=subprocess.DEVNULL,

@@ -6,8 +6,28 @@ import os
 import select
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from slurm.child import Child
+
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_NOTED = {signal.SIGUSR2, *_ENDING}
+
+
+def keep() -> None:
+    """From now on signals wait until there are `Notices`, here or in a process that this one starts."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _NOTED)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Signals for processes that are started within wait until these have `Notices`."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOTED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Notices:
@@ -25,8 +45,9 @@ class Notices:
             os.set_blocking(descriptor, False)
         signal.set_wakeup_fd(wakened, warn_on_full_buffer=False)
         signal.signal(signal.SIGUSR2, lambda *_: self._warn())
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _ENDING:
             signal.signal(number, lambda *_: self._end())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _NOTED)  # see `keep`
 
     def wait(self, child: Child, until_s: float) -> None:
         """Until there is a signal, something about the child, or this moment of the monotonic clock."""

@@ -13,6 +13,7 @@ from slurm.experiments.submission_record import SubmissionRecord
 from slurm.experiments.task import Task
 from slurm.times import seconds
 
+JOB = "slurm.experiments.slurm_job"
 PICKLE = "task.pkl"
 """In a submission's folder: what each of its jobs does."""
 _DECIDED = frozenset(
@@ -35,7 +36,7 @@ def script_of(folder: ExperimentFolder, record: SubmissionRecord, group: Group, 
         running: jobs of an array that run at a time; None: any number.
 
     Raises:
-        ExperimentError: the stage asks for what we decide, or leaves a command no time.
+        ExperimentError: the stage asks for what we decide, or Slurm cannot write logs into the folder.
     """
     from submitit import SlurmExecutor  # here, so that other commands start as fast without it
 
@@ -45,6 +46,10 @@ def script_of(folder: ExperimentFolder, record: SubmissionRecord, group: Group, 
         @classmethod
         def affinity(cls) -> int:
             return 1
+
+        @property
+        def _submitit_command_str(self) -> str:
+            return " ".join([self.python, "-u -m", JOB, shlex.quote(str(self.folder))])
 
         def text(self) -> str:
             """Of the script."""
@@ -77,10 +82,10 @@ def _parameters(
     throttle = "" if running is None else f"%{running}"
     more: dict[str, object] = {
         "kill-on-invalid-dep": "yes",
-        "output": str(folder.logs / ("%A_%a.log" if group.indices else "%j.log")),
+        "output": _plain(folder.logs) + ("/%A_%a.log" if group.indices else "/%j.log"),
         "requeue": True,
         # submitit's own would be for the steps of a job; a command may have some, and is told by us.
-        "signal": f"B:USR2@{_ahead_s(task)}",
+        "signal": f"B:USR2@{task.ahead_s}",
         "time": asked.time,
         **({"array": index_list(group.indices) + throttle} if group.indices else {}),
         **_options(task),
@@ -116,11 +121,12 @@ def _options(task: Task) -> dict[str, str | bool]:
     return {name: value for name, value in found.items() if value is not False}
 
 
-def _ahead_s(task: Task) -> int:
-    limit_s, ahead_s = seconds(task.resources.time), seconds(task.stopping.ahead)
-    if 0 < limit_s <= ahead_s:  # 0: none
+def _plain(folder: Path) -> str:
+    """As sbatch's --output has a path in which nothing is a pattern."""
+    text = str(folder)
+    if "\\" in text or not text.isprintable():
         raise ExperimentError(
-            f"stages.{task.stage}: its jobs are told to end {ahead_s} s (stopping.ahead) before their time limit of "
-            f"{limit_s} s (resources.time), so at once; write a longer limit or less ahead"
+            f"{text!r}: Slurm cannot write logs into a path with a backslash or a control character; "
+            "name another folder by --dir"
         )
-    return ahead_s
+    return text.replace("%", "%%")

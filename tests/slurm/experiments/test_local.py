@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -81,6 +82,13 @@ def test_no_more_run_at_a_time_than_there_is_room_for(
     )
     seen = [int((prepared.workdir / f"seen-{name}").read_text()) for name in names]
     assert 1 <= max(seen) <= most
+
+
+def test_a_job_that_is_told_to_end_before_it_listens_says_that_it_was_cancelled(prepared: Any) -> None:
+    task = prepared.task("sleep 60")
+    with closing(LocalExecutor(prepared.folder, Machine(cores=8)).submit([task], {task.id: 1}, {})) as submissions:
+        next(submissions)
+    assert prepared.events(task)[-1].endswith("cancelled")
 
 
 def test_each_task_sees_gpus_of_its_own(prepared: Any, run: Any) -> None:

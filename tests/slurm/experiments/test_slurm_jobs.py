@@ -50,7 +50,7 @@ ln -s task.pkl 'FOLDER/submissions/00000000000000000000000000000000'/"$job"_subm
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-exec PYTHON -u -m submitit.core._submit 'FOLDER/submissions/00000000000000000000000000000000'
+exec PYTHON -u -m slurm.experiments.slurm_job 'FOLDER/submissions/00000000000000000000000000000000'
 """
 ALL = Resources(
     time="1-02",
@@ -284,9 +284,23 @@ def test_options_that_are_decided_here_are_refused(place: Place, name: str) -> N
     assert place.sbatches == 0
 
 
-def test_a_time_limit_that_leaves_a_command_no_time_is_refused(place: Place) -> None:
-    with pytest.raises(ExperimentError, match="longer limit or less ahead"):
-        place.submit([task("a", 0, resources=Resources(time="2"))])
+def test_of_a_short_time_limit_a_command_is_told_at_its_half(place: Place) -> None:
+    place.submit([task("a", 0, resources=Resources(time="2"))])
+    assert "--signal=B:USR2@60\n" in (place.standin / "script-7").read_text()
+
+
+def test_a_percent_sign_in_the_folders_path_is_no_pattern(place: Place, tmp_path: Path) -> None:
+    place.folder = ExperimentFolder(tmp_path / "100%j")
+    place.submit([task("a", 0)])
+    assert f"--output={tmp_path}/100%%j/logs/%j.log\n" in (place.standin / "script-7").read_text()
+
+
+@pytest.mark.parametrize("name", ["a\\b", "a\nb"])
+def test_a_path_that_slurm_cannot_write_logs_into_is_refused(place: Place, tmp_path: Path, name: str) -> None:
+    place.folder = ExperimentFolder(tmp_path / name)
+    with pytest.raises(ExperimentError, match="another folder by --dir"):
+        place.submit([task("a", 0)])
+    assert place.sbatches == 0
 
 
 def test_a_users_defaults_do_not_change_what_is_submitted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
