@@ -202,7 +202,9 @@ def _failed(evidence: Evidence, history: History, slurm: _Slurm, problem: str) -
 def _unknown(evidence: Evidence, history: History, problem: str) -> _Verdict:
     """Slurm says nothing of the job, and the job nothing of its end."""
     is_alive = evidence.silent_s is not None and evidence.silent_s < STALE_S
-    has_begun = history.is_running or (not evidence.events and evidence.silent_s is not None)
+    # Of lost events `submit` writes the first again: the sign of life alone says then that it has begun.
+    is_untold = history.started_s is None and history.ended is None
+    has_begun = history.is_running or (is_untold and evidence.silent_s is not None)
     if has_begun and is_alive and not problem:
         return _Verdict(Kind.RUNNING)
     if not has_begun and evidence.unmet:
@@ -211,6 +213,6 @@ def _unknown(evidence: Evidence, history: History, problem: str) -> _Verdict:
         return _Verdict(Kind.QUEUED, "Slurm does not answer")
     if was_cancelled(evidence.tail):
         return _Verdict(Kind.CANCELLED)
-    if not evidence.events and evidence.output == "" and not problem:
+    if is_untold and (has_begun or not evidence.events) and evidence.output == "" and not problem:
         return _Verdict(Kind.SUCCEEDED)
     return _failed(evidence, history, _Slurm(), problem)

@@ -400,3 +400,11 @@ def test_a_job_that_was_cancelled_before_it_began_has_run_for_no_time() -> None:
     assert evidence.queue is not None
     state = state_of(TASK, replace(evidence, queue=evidence.queue._replace(node="", elapsed="0:00")))
     assert state.elapsed_s is None
+
+
+@pytest.mark.parametrize(("silent_s", "kind"), [(5000, Kind.SUCCEEDED), (9, Kind.RUNNING), (None, Kind.FAILED)])
+def test_of_events_that_are_lost_but_for_the_first_signs_of_life_and_outputs_tell_the_rest(
+    silent_s: float | None, kind: Kind
+) -> None:
+    evidence = replace(SCENARIOS["lost"].evidence(), events=(SUBMITTED,), silent_s=silent_s, output="")
+    assert state_of(TASK, evidence).kind is kind
