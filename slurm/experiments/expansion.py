@@ -105,17 +105,16 @@ def _task(
     stage = description.stages[name]
     command = stage.command if isinstance(stage.command, str) else shlex.join(stage.command)
     environment = {**description.environment, **stage.environment}
+    setup = fill(description.setup).strip()
     return Task(
         stage=name,
         version=stage.version,
         parameters=parameters,
-        script="\n".join(
-            ["set -euo pipefail", *filter(None, [fill(description.setup).strip()]), fill(command).strip()]
-        ),
+        script=_after(setup, fill(command)),
         environment={key: fill(value) for key, value in environment.items()},
         workdir=str(workdir),
         inputs=tuple(fill(text) for text in stage.inputs),
-        outputs=tuple(_expected(name, output, fill) for output in stage.outputs),
+        outputs=tuple(_expected(name, output, fill, setup) for output in stage.outputs),
         content={},
         needs=tuple(_needs(description, name, parameters, combinations)),
         resources=description.resources_of(name),
@@ -123,7 +122,11 @@ def _task(
     )
 
 
-def _expected(name: str, output: str | Output, fill: Fill) -> Expected:
+def _after(setup: str, command: str) -> str:
+    return "\n".join(["set -euo pipefail", *filter(None, [setup]), command.strip()])
+
+
+def _expected(name: str, output: str | Output, fill: Fill, setup: str) -> Expected:
     if isinstance(output, str):
         return Expected(path=fill(output))
     lines = None if output.lines is None else fill(str(output.lines)).strip()
@@ -131,7 +134,7 @@ def _expected(name: str, output: str | Output, fill: Fill) -> Expected:
         raise DescriptionError(f"stages.{name}.outputs: lines is {lines!r}, which is no number")
     if lines is not None and output.format != "jsonl":
         raise DescriptionError(f"stages.{name}.outputs: lines are counted with format: jsonl")
-    check = None if output.check is None else fill(output.check)
+    check = None if output.check is None else _after(setup, fill(output.check))
     return Expected(
         path=fill(output.path), format=output.format, lines=None if lines is None else int(lines), check=check
     )

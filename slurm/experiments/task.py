@@ -28,6 +28,7 @@ class Expected(_Record):
     format: Literal["any", "json", "jsonl"] = "any"
     lines: int | None = None
     check: str | None = None
+    """For bash, as `script`."""
 
 
 class Task(_Record):

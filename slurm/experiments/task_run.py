@@ -169,9 +169,9 @@ class TaskRun:
     def _failed_check(self) -> str:
         for expected in self._task.outputs:
             if expected.check is not None:
-                code = self._attend(self._child(f"set -euo pipefail\n{expected.check}"))
+                code = self._attend(self._child(expected.check))
                 if code:
-                    return f"output {expected.path}: its check exits with {code}: {expected.check}"
+                    return f"output {expected.path}: its check exits with {code}: {expected.check.splitlines()[-1]}"
         return ""
 
     def _judge(self, code: int, problem: str, earlier: Sequence[Event]) -> Outcome:

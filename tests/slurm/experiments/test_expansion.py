@@ -34,6 +34,14 @@ def test_blocks_follow_each_other_and_a_range_counts_from_zero(expanded: Callabl
     assert [task.id for task in tasks] == ["a/x=5,y=0", "a/x=5,y=1", "a/x=6,y=7"]
 
 
+def test_an_output_is_checked_in_the_environment_that_the_command_had(expanded: Callable[..., list[Task]]) -> None:
+    [task] = expanded(
+        "  a: {command: c, outputs: [{path: x, check: 'look {{ stage }}'}]}", "setup: source {{ stage }}/venv"
+    )
+    assert task.script.splitlines() == ["set -euo pipefail", "source a/venv", "c"]
+    assert (task.outputs[0].check or "").splitlines() == ["set -euo pipefail", "source a/venv", "look a"]
+
+
 def test_a_task_waits_for_those_that_agree_in_what_both_have(expanded: Callable[..., list[Task]]) -> None:
     stages = """
   train: {command: t, after: [sample], grid: {init: [a, b], beta: [1, 2]}}
