@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
+import time
+from collections.abc import Callable
 
-from slurm.experiments.events import Ended, Started
+from slurm.experiments.events import Ended, Requeued, Started
 from slurm.experiments.folder import Attempt, ExperimentFolder
-from slurm.experiments.heartbeat import is_fresh
+from slurm.experiments.heartbeat import INTERVAL_S, beat_s, is_fresh
 from slurm.experiments.task import Task
 
 
@@ -32,6 +35,49 @@ def holder(attempt: Attempt, job: str) -> str:
     finally:
         os.close(descriptor)
     return job
+
+
+def outlast(
+    attempt: Attempt, job: str, is_told: Callable[[], bool], *, silence_s: float = 3 * INTERVAL_S, pause_s: float = 1.0
+) -> bool:
+    """Waits until the run that this job had before is gone: Slurm may give up a node on which it still runs.
+
+    Args:
+        attempt: the job's.
+        job: its id.
+        is_told: whether this one is told to end meanwhile.
+        silence_s: after how long without a sign of life it is gone.
+        pause_s: between two looks.
+
+    Returns:
+        Whether it is gone; otherwise this one was told to end.
+    """
+    seen, seen_s = beat_s(attempt.heartbeat), time.monotonic()
+    while _has_run_before(attempt, job) and time.monotonic() - seen_s < silence_s:
+        if is_told():
+            return False
+        time.sleep(pause_s)
+        last = beat_s(attempt.heartbeat)
+        if last != seen:
+            seen, seen_s = last, time.monotonic()
+    return True
+
+
+def _has_run_before(attempt: Attempt, job: str) -> bool:
+    """A run of this job has not said that it has ended, and may be there."""
+    events = (event for event in reversed(attempt.events()) if isinstance(event, Started | Requeued | Ended))
+    last = next(events, None)
+    if not isinstance(last, Started) or last.job != job:
+        return False
+    if last.host != socket.gethostname():
+        return True
+    try:
+        os.kill(last.pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return last.pid != os.getpid()
 
 
 def running_attempts(folder: ExperimentFolder, task: Task, but: int) -> list[tuple[Attempt, Started]]:

@@ -24,6 +24,7 @@ from slurm.experiments.manifest import Manifest, manifest_path, read_manifest, w
 from slurm.experiments.plan import LIVE, Plan
 from slurm.experiments.selection import shortened
 from slurm.experiments.state import State
+from slurm.experiments.submission_record import submissions_in
 from slurm.experiments.task import Task
 
 SUFFIX = ".experiment"
@@ -237,6 +238,9 @@ def _refuse_changes(tasks: Sequence[Task], saved: Mapping[str, Task], folder: Ex
         for task in tasks
         if task.id in saved and task.fingerprint != saved[task.id].fingerprint and folder.attempts(task)
     ]
+    if changed:  # some may have been refused by sbatch, and are to be mended
+        recorded = {entry.task_id for record in submissions_in(folder) for entry in record.entries.values()}
+        changed = [task for task in changed if task.id in recorded or _has_traces(folder, task)]
     if not changed:
         return
     first = changed[0]
@@ -247,6 +251,10 @@ def _refuse_changes(tasks: Sequence[Task], saved: Mapping[str, Task], folder: Ex
         f"{f', as do {len(changed) - 1} more' if len(changed) > 1 else ''}:\n  {lines}\n"
         f"give the stage ({stages}) a higher `version`, which runs it anew; or name another folder by --dir"
     )
+
+
+def _has_traces(folder: ExperimentFolder, task: Task) -> bool:
+    return any(attempt.claim.exists() or attempt.events() for attempt in folder.attempts(task))
 
 
 def _difference(task: Task, then: Task) -> list[str]:

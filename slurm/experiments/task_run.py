@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from slurm.child import Child
 from slurm.commands import call_slurm
 from slurm.errors import SlurmError
-from slurm.experiments.claim import holder, running_attempts
+from slurm.experiments.claim import holder, outlast, running_attempts
 from slurm.experiments.events import Ended, Event, Requeued, Started, Stopped, append
 from slurm.experiments.folder import Attempt, ExperimentFolder
 from slurm.experiments.heartbeat import beating
@@ -82,6 +82,9 @@ class TaskRun:
 
     def run(self) -> Outcome:
         """Returns once no process of the command is left."""
+        if not outlast(self._attempt, self._job, lambda: self._notices.is_ended or self._notices.is_warned):
+            log.error("an earlier run of this job still runs: nothing is run beside it")
+            return Outcome(FAILED, goes_on=not self._notices.is_ended)
         earlier = self._attempt.events()
         has_succeeded = any(isinstance(event, Ended) and event.has_succeeded for event in earlier)
         if has_succeeded and not invalid_output(self._task):  # Slurm runs it again, as its node was lost at the end

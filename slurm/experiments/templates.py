@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
@@ -54,7 +55,9 @@ class Templates:
             try:
                 return self._template(text).render(values)
             except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-                raise DescriptionError(f"stages.{stage}: {text!r} cannot be filled in: {error}") from None
+                lacking = [name for name in re.findall(r"\benv\.(\w+)", text) if name not in self._env]
+                said = f"{lacking[0]} is not set in the environment: export it" if lacking else str(error)
+                raise DescriptionError(f"stages.{stage}: {text!r} cannot be filled in: {said}") from None
 
         for _ in range(_DEEPEST):
             open_ = {name: value for name, value in values.items() if isinstance(value, str) and "{{" in value}

@@ -138,6 +138,7 @@ def test_folder_names_are_short_plain_and_different(expanded: Callable[..., list
         ("  a: {command: c, after: [b]}", "stages.a.after: there is no stage 'b'; there are a"),
         ("  a: {command: c, after: [b]}\n  b: {command: c, after: [a]}", "stages wait for each other: "),
         ("  a: {command: 'c {{ x }}'}", "stages.a: 'c {{ x }}' cannot be filled in: 'x' is undefined"),
+        ("  a: {command: 'c {{ env.NOWHERE }}'}", "cannot be filled in: NOWHERE is not set in the environment"),
         ("  a: {command: 'c {{'}", "cannot be filled in"),
         ("  a: {command: 'c {{ 1 / 0 }}'}", "cannot be filled in: division by zero"),
         ("  a: {command: c, grid: {x: []}}", "stages.a.grid.x: it has no value"),

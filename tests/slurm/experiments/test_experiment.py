@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slurm.errors import ExperimentError
+from slurm.errors import ChangedError, ExperimentError
 from slurm.experiments.events import Started, Submitted, append
 from slurm.experiments.executor import Submission
 from slurm.experiments.experiment import (
@@ -22,6 +22,7 @@ from slurm.experiments.experiment import (
 from slurm.experiments.folder import ExperimentFolder
 from slurm.experiments.plan import Plan
 from slurm.experiments.state import Kind, State
+from slurm.experiments.submission_record import Entry, SubmissionRecord
 from slurm.experiments.task import Task
 
 CHAIN = "  a: {command: c}\n  b: {command: c, after: [a]}"
@@ -170,3 +171,16 @@ def test_a_folder_that_has_lost_a_task_says_so(written: Callable[..., Experiment
         opened(experiment.folder)
     with pytest.raises(ExperimentError, match="is no experiment's folder"):
         opened(ExperimentFolder(experiment.folder.path / "nothing"))
+
+
+def test_what_sbatch_has_refused_may_be_changed_and_what_it_may_have_taken_may_not(
+    written: Callable[..., Experiment],
+) -> None:
+    before = written("  a: {command: here}")
+    (task,) = before.tasks.values()
+    before.folder.attempt(task, 1).path.mkdir()
+    changed = written("  a: {command: there}")
+    entries = {0: Entry(task.id, 1)}
+    SubmissionRecord(uuid="0" * 32, stage="a", is_array=False, entries=entries).save(changed.folder)
+    with pytest.raises(ChangedError):
+        written("  a: {command: elsewhere}")
