@@ -1,6 +1,9 @@
 """Runs of one job: Slurm may start another while the first, on a node that it has given up, still runs."""
 
 import os
+import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +14,8 @@ import pytest
 from slurm.experiments.claim import outlast
 from slurm.experiments.events import Ended, Requeued, Started, append
 from slurm.experiments.folder import Attempt
+from slurm.experiments.job import TaskJob
+from slurm.experiments.task import Expected
 
 STARTED = Started(time=1, job="7", host="elsewhere", pid=1)
 
@@ -57,3 +62,23 @@ def test_a_run_whose_process_is_gone_from_this_machine_is_not_waited_for(
 
 def test_who_is_told_to_end_waits_no_longer(attempt: Attempt) -> None:
     assert not outlast(attempt, "7", lambda: True)
+
+
+def test_a_job_that_is_queued_again_while_its_lost_node_still_runs_it_waits_for_that(prepared: Any) -> None:
+    task = prepared.task("echo twice > made", outputs=(Expected(path="made"),))
+    attempt = prepared.attempt(task)
+    attempt.claim.write_text("7")
+    append(attempt.events_path, Started(time=1, job="7", host="elsewhere", pid=1))
+    attempt.heartbeat.touch()
+    code = "import pickle, sys; pickle.load(sys.stdin.buffer)()"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_ARRAY")}
+    job = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, env=env | {"SLURM_JOB_ID": "7"})
+    assert job.stdin is not None
+    with job.stdin as stream:
+        stream.write(pickle.dumps(TaskJob(prepared.folder.path, task.id, 1)))
+    time.sleep(2)
+    (prepared.workdir / "made").write_text("once\n")
+    append(attempt.events_path, Ended(time=2, code=0))
+    assert job.wait(timeout=20) == 0
+    assert (prepared.workdir / "made").read_text() == "once\n"
+    assert prepared.events(task) == ["started", "ended 0"]

@@ -236,26 +236,6 @@ def test_a_job_that_is_queued_again_runs_on_its_own_claim(prepared: Any) -> None
     assert prepared.events(task) == ["started", "ended 0"]
 
 
-def test_a_job_that_is_queued_again_while_its_lost_node_still_runs_it_waits_for_that(prepared: Any) -> None:
-    task = prepared.task("echo twice > made", outputs=(Expected(path="made"),))
-    attempt = prepared.attempt(task)
-    attempt.claim.write_text("7")
-    append(attempt.events_path, Started(time=1, job="7", host="elsewhere", pid=1))
-    attempt.heartbeat.touch()
-    code = "import pickle, sys; pickle.load(sys.stdin.buffer)()"
-    env = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_ARRAY")}
-    job = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, env=env | {"SLURM_JOB_ID": "7"})
-    assert job.stdin is not None
-    with job.stdin as stream:
-        stream.write(pickle.dumps(TaskJob(prepared.folder.path, task.id, 1)))
-    time.sleep(2)
-    (prepared.workdir / "made").write_text("once\n")
-    append(attempt.events_path, Ended(time=2, code=0))
-    assert job.wait(timeout=20) == 0
-    assert (prepared.workdir / "made").read_text() == "once\n"
-    assert prepared.events(task) == ["started", "ended 0"]
-
-
 def test_a_task_is_not_run_while_another_attempt_gives_signs_of_life(prepared: Any, start_job: Start) -> None:
     task = prepared.task("touch ran")
     first = prepared.attempt(task)
