@@ -1,8 +1,11 @@
 """What can go wrong here.
 
 FleetError
-├── SlurmError      a command of Slurm's said no, or nothing
-└── NotReadyError   not all servers of a fleet take work
+├── SlurmError         a command of Slurm's said no, or nothing
+└── NotReadyError      not all servers of a fleet take work
+ExperimentError
+├── DescriptionError   an experiment's file says what cannot be done
+└── ChangedError       what was submitted before does something else now
 """
 
 from __future__ import annotations
@@ -23,3 +26,15 @@ class SlurmError(FleetError):
 
 class NotReadyError(FleetError):
     """A job has ended, or waits for longer than somebody wished to."""
+
+
+class ExperimentError(Exception):
+    """The message says what is wrong and what to do about it."""
+
+
+class DescriptionError(ExperimentError):
+    """Begins with the file, and the place in it."""
+
+
+class ChangedError(ExperimentError):
+    """Names the first of the jobs, and what differs."""

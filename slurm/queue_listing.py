@@ -9,6 +9,7 @@ from slurm.commands import call_slurm
 from slurm.errors import SlurmError
 
 _FORMAT = "%i\t%T\t%N\t%M\t%L\t%r"
+_UNKNOWN = "Invalid job id"
 _FINE = frozenset({"CANCELLED", "COMPLETED"})
 _ENDED = _FINE | {
     "BOOT_FAIL",
@@ -79,6 +80,33 @@ def jobs_named(name: str, *, is_patient: bool = True) -> list[Job]:
         is_patient=is_patient,
     )
     return sorted((_parsed(line) for line in text.splitlines() if line.strip()), key=_number)
+
+
+def jobs_with(ids: str) -> list[Job]:
+    """Jobs by their ids, whoever's they are; each of an array by itself. Unknown ones are passed over.
+
+    Args:
+        ids: with commas between them; that of an array stands for all of its jobs.
+
+    Raises:
+        SlurmError: as for `jobs_named`.
+    """
+    try:
+        text = call_slurm(
+            "squeue",
+            "--noheader",
+            "--array",
+            "--all",
+            "--states=all",
+            f"--jobs={ids}",
+            f"--format={_FORMAT}",
+            is_patient=False,
+        )
+    except SlurmError as error:
+        if _UNKNOWN in str(error):  # it says so only of a single one
+            return []
+        raise
+    return [_parsed(line) for line in text.splitlines() if line.strip()]
 
 
 def _parsed(line: str) -> Job:

@@ -11,21 +11,18 @@ Signals, as Slurm sends them:
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import os
 import signal
 import socket
-import subprocess
 import sys
 
 from submitit.helpers import DelayedSubmission
 
 from slurm.address import address_of
+from slurm.child import Child
 
 log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG = 1
 _DEAF = ("sh", "-c", 'trap "" HUP TERM USR1 USR2; exec "$@"', "sh")
 
 
@@ -40,7 +37,7 @@ class ServerJob:
     def __init__(self, command: tuple[str, ...], host: str | None) -> None:
         self._command = command
         self._host = host
-        self._pid: int | None = None
+        self._server: Child | None = None
         self._is_stopping = False
 
     def __call__(self) -> None:
@@ -50,39 +47,26 @@ class ServerJob:
         if self._host is None and address.note:
             log.warning("%s", address.note)
         host = address.host if self._host is None else self._host
-        server = subprocess.Popen(
-            [*_DEAF, *self._command, "--host", host],
-            stdin=subprocess.DEVNULL,
-            preexec_fn=_finish_without_parent,  # noqa: PLW1509  # this process has one thread
-        )
+        server = Child([*_DEAF, *self._command, "--host", host], farewell=signal.SIGINT)
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        self._pid = server.pid
+        self._server = server
         if self._is_stopping:  # since before there was a server
-            os.kill(server.pid, signal.SIGINT)
+            server.signal_leader(signal.SIGINT)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        self._wait()
-        self._pid = None
-        code = server.wait()
+        server.wait()
+        self._server = None
+        code = server.end()
         sys.exit(0 if self._is_stopping else code if code >= 0 else 128 - code)
 
     def checkpoint(self) -> DelayedSubmission:
         """Lets the server finish; what the job does when it runs again."""
         log.warning("a time limit or a preemption is ahead: the server finishes, then this job queues itself again")
         self._stop()
-        self._wait()
+        if self._server is not None:
+            self._server.wait()
         return DelayedSubmission(ServerJob(self._command, self._host))
 
     def _stop(self) -> None:
-        if not self._is_stopping and self._pid is not None:
-            os.kill(self._pid, signal.SIGINT)
+        if not self._is_stopping and self._server is not None:
+            self._server.signal_leader(signal.SIGINT)
         self._is_stopping = True
-
-    def _wait(self) -> None:
-        """Until the server has ended. It is not reaped: `checkpoint` runs in a signal handler, within another wait."""
-        if self._pid is not None:
-            os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
-
-
-def _finish_without_parent() -> None:
-    """A process of a job that other signals end would leave its server to a node where Slurm loses sight of it."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)

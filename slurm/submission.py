@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import io
-import os
-import re
 import shlex
 import shutil
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 
 from slurm.commands import missing, refused
 from slurm.errors import FleetError
 from slurm.folder import Folder
+from slurm.sbatch_environment import own_environment
+from slurm.times import seconds
 
 _AFTER_DRAIN_S = 40
 """From when a server has stopped taking work: what it hands back, and the job's way back into the queue."""
 _ALWAYS = 10**9
 """How often a server may run into its time limit: as often as there is one."""
-_OF_THE_USER = frozenset({"SLURM_CLUSTERS", "SLURM_CONF"})
-_DECIDED = frozenset(
-    f"SBATCH_{name}"
-    for name in ("ARRAY_INX", "EXCLUSIVE", "JOB_NAME", "NO_REQUEUE", "OPEN_MODE", "REQUEUE", "SIGNAL", "TIMELIMIT")
-)
-"""A user's defaults, which sbatch puts above what a script says: a fleet would not know its jobs by another name."""
 _SETUP = [
     "export SUBMITIT_PREEMPT_SIGNAL=USR2 SUBMITIT_LOG_LEVEL=ERROR",
     "trap '' USR2  # until there is a handler",
 ]
-_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<clock>\d+(?::\d+){0,2})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,22 +60,15 @@ class Needs:
 
 
 def minutes(time: str) -> int:
-    """A time limit, min.
+    """A time limit, min, rounded up.
 
     Raises:
         FleetError: it is none of Slurm's forms.
     """
-    matched = _TIME.fullmatch(time)
-    if matched is None:
-        raise FleetError(f"--time {time!r}: write minutes, hours:minutes:seconds, or days-hours")
-    parts = [int(part) for part in matched["clock"].split(":")]
-    if matched["days"] is not None:
-        hours, minutes, seconds = (*parts, 0, 0)[:3]
-    elif len(parts) == 3:
-        hours, minutes, seconds = parts
-    else:
-        hours, minutes, seconds = 0, *(*parts, 0)[:2]
-    return int(matched["days"] or 0) * 1440 + hours * 60 + minutes + (seconds > 0)
+    try:
+        return -(-seconds(time) // 60)
+    except ValueError as error:
+        raise FleetError(f"--time {error}") from None
 
 
 def submit(folder: Folder, command: tuple[str, ...], host: str | None, count: int, needs: Needs) -> list[str]:
@@ -109,24 +95,13 @@ def submit(folder: Folder, command: tuple[str, ...], host: str | None, count: in
     executor = SlurmExecutor(place, max_num_timeout=_ALWAYS, python=f"exec {shlex.quote(sys.executable)}")
     try:
         executor.update_parameters(**_parameters(folder, count, needs))
-        with _own_environment(needs), redirect_stderr(io.StringIO()):  # what is written there is in the error, too
+        given = [name for name in ("partition", "account", "qos") if getattr(needs, name) is not None]
+        with own_environment(given), redirect_stderr(io.StringIO()):  # what is written there is in the error, too
             jobs = executor.submit_array([ServerJob(command, host) for _ in range(count)])
     except (FailedJobError, FailedSubmissionError) as error:
         shutil.rmtree(place, ignore_errors=True)
         raise refused("sbatch", str(error)) from None
     return [job.job_id for job in jobs]
-
-
-@contextmanager
-def _own_environment(needs: Needs) -> Iterator[None]:
-    """What sbatch finds, and gives to the job: nothing of a job that this runs in, nor what overrides `needs`."""
-    inside = [name for name in os.environ if name.startswith(("SLURM_", "SLURMD_")) and name not in _OF_THE_USER]
-    given = {f"SBATCH_{name.upper()}" for name in ("partition", "account", "qos") if getattr(needs, name) is not None}
-    kept = {name: os.environ.pop(name) for name in [*inside, *((_DECIDED | given) & os.environ.keys())]}
-    try:
-        yield
-    finally:
-        os.environ.update(kept)
 
 
 def _parameters(folder: Folder, count: int, needs: Needs) -> dict[str, object]:

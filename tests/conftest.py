@@ -1,7 +1,9 @@
-"""What every test may rely on: a clean environment, one thread, no network, repeatable Hypothesis runs; servers."""
+"""What tests may rely on: a clean environment, one thread, no network, repeatable Hypothesis runs; servers, Slurm."""
 
 import json
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -47,6 +49,19 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data sets at {folder}: set QRPO_DATA to a folder that has them (CONTRIBUTING.md)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def node_names() -> list[str]:
+    """By which Slurm knows this host: one for each slurmd that runs here."""
+    if shutil.which("sbatch") is None:
+        pytest.skip("Slurm is not installed here (no sbatch)")
+    show = subprocess.run(["scontrol", "--oneliner", "show", "nodes"], capture_output=True, text=True, check=False)
+    host = re.escape(socket.gethostname().split(".")[0])
+    names = re.findall(rf"^NodeName=(\S+).*\bNodeHostName={host}\b", show.stdout, re.MULTILINE)
+    if not names:
+        pytest.skip("this host is no node of a running Slurm")
+    return names
 
 
 def _stat(pid: int) -> tuple[str, int] | None:

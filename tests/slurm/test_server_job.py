@@ -140,9 +140,9 @@ def test_it_listens_where_it_is_told_or_where_other_nodes_reach_it(
 
 def test_a_signal_that_comes_while_the_server_is_started_is_not_lost(server: tuple[str, ...]) -> None:
     code = (
-        "import os, signal, subprocess\nstart = subprocess.Popen\ndef early(*words, **options):\n"
+        "import os, signal\nimport slurm.server_job\nstart = slurm.server_job.Child\ndef early(*words, **options):\n"
         "    server = start(*words, **options)\n    os.kill(os.getpid(), signal.SIGTERM)\n    return server\n"
-        "subprocess.Popen = early\n"
+        "slurm.server_job.Child = early\n"
     )
     job = subprocess.Popen([sys.executable, "-c", code + JOB, "127.0.0.1", *server], stderr=subprocess.PIPE)
     assert ended(job) == 0

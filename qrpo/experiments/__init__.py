@@ -1,0 +1,1 @@
+"""Experiments that come with the package, for `qrpo-experiment`; see docs/experiments.md."""

@@ -1,0 +1,1 @@
+"""An experiment: many jobs of one description, tracked until all have succeeded."""

@@ -1,0 +1,269 @@
+"""An experiment as its file and its folder say it, and how its tasks are submitted."""
+
+from __future__ import annotations
+
+import difflib
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Container, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from slurm.errors import ChangedError, DescriptionError, ExperimentError
+from slurm.experiments.description import load
+from slurm.experiments.events import Submitted, append
+from slurm.experiments.executor import Executor, Submission
+from slurm.experiments.expansion import tasks_of
+from slurm.experiments.folder import Attempt, ExperimentFolder, write_atomically
+from slurm.experiments.inputs import with_content
+from slurm.experiments.manifest import Manifest, manifest_path, read_manifest, write_manifest
+from slurm.experiments.plan import LIVE, Plan
+from slurm.experiments.selection import shortened
+from slurm.experiments.state import State
+from slurm.experiments.submission_record import submissions_in
+from slurm.experiments.task import Task
+
+SUFFIX = ".experiment"
+"""grid.yaml has its folder in grid.experiment, beside it."""
+_LOCAL_LOCK, _HOLDER = ".local.lock", ".local"
+_SHOWN_LINES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """Its tasks, those of today's description and others."""
+
+    folder: ExperimentFolder
+    manifest: Manifest
+    text: str
+    """The description."""
+    tasks: Mapping[str, Task]
+    """By id; those that others wait for first."""
+    left: Mapping[str, Task]
+    """Were submitted, and are not in the description any more: they are shown, and never run."""
+
+    @property
+    def all_tasks(self) -> list[Task]:
+        """First today's."""
+        return [*self.tasks.values(), *self.left.values()]
+
+
+def described(file: Path, changes: Sequence[str], folder: ExperimentFolder) -> Experiment:
+    """As the file says it.
+
+    Raises:
+        DescriptionError: see `load` and `tasks_of`.
+        ChangedError: a task that was submitted does something else now.
+    """
+    description = load(file, changes)
+    try:
+        tasks = with_content(tasks_of(description, file.resolve().parent))
+    except DescriptionError as error:
+        raise DescriptionError(f"{file}: {error}") from None
+    saved = folder.tasks()
+    _refuse_changes(tasks, saved, folder)
+    manifest = Manifest(
+        name=description.name,
+        file=str(file.resolve()),
+        changes=tuple(changes),
+        limits=description.limits,
+        disk={name: stage.disk for name, stage in description.stages.items() if stage.disk is not None},
+        tasks=tuple(task.id for task in tasks),
+    )
+    text = file.read_text(encoding="utf-8")
+    return _experiment(folder, manifest, text, {task.id: task for task in tasks}, saved)
+
+
+def opened(folder: ExperimentFolder) -> Experiment:
+    """As it was last submitted.
+
+    Raises:
+        ExperimentError: the folder is no experiment's, or cannot be read.
+    """
+    manifest = read_manifest(folder)
+    saved = folder.tasks()
+    lost = [name for name in manifest.tasks if name not in saved]
+    if lost:
+        raise ExperimentError(
+            f"{folder.path} lacks {shortened(lost)}; `qrpo-experiment submit {manifest.file}` mends it"
+        )
+    text = folder.description.read_text(encoding="utf-8") if folder.description.exists() else ""
+    return _experiment(folder, manifest, text, {name: saved[name] for name in manifest.tasks}, saved)
+
+
+def folder_of(place: Path | None) -> ExperimentFolder:
+    """The experiment that somebody means.
+
+    Args:
+        place: its folder, or its file; None: the only one here.
+
+    Raises:
+        ExperimentError: there is none, or several.
+    """
+    if place is not None:
+        path = place.with_suffix(SUFFIX) if place.is_file() else place
+        return ExperimentFolder(Path(os.path.realpath(path)))
+    here = Path.cwd()
+    found = [
+        path for path in (here, *sorted(here.glob(f"*{SUFFIX}"))) if manifest_path(ExperimentFolder(path)).exists()
+    ]
+    if len(found) != 1:
+        names = shortened([path.name for path in found]) or "none"
+        raise ExperimentError(f"which experiment? Name its folder or its file; in {here} there is {names}")
+    return ExperimentFolder(found[0])
+
+
+def save(experiment: Experiment) -> None:
+    """Writes what the other commands read."""
+    folder = experiment.folder
+    saved = folder.tasks()
+    folder.logs.mkdir(parents=True, exist_ok=True)
+    folder.submissions.mkdir(exist_ok=True)
+    for task in experiment.tasks.values():
+        if saved.get(task.id) != task:
+            folder.save(task)
+    write_atomically(folder.description, experiment.text)
+    write_manifest(folder, experiment.manifest)
+
+
+@contextmanager
+def submitting(folder: ExperimentFolder, *, for_long: bool = False) -> Iterator[None]:
+    """Of two commands that submit one waits; while tasks run on this machine others are refused.
+
+    Args:
+        for_long: tasks run on this machine: none of them may be submitted by somebody else meanwhile.
+
+    Raises:
+        ExperimentError: its tasks run on a machine already; or see `ExperimentFolder.locked`.
+    """
+    with folder.locked(), (folder.path / _LOCAL_LOCK).open("a") as mine:
+        try:
+            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ExperimentError(
+                f"{folder.path}: `submit --local` runs its tasks; stop that first, or wait for its end"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        if not for_long:
+            yield
+            return
+        (folder.path / _HOLDER).write_text(f"{os.getpid()} {socket.gethostname()}")
+        kept = os.dup(mine.fileno())
+    try:
+        yield
+    finally:
+        (folder.path / _HOLDER).unlink(missing_ok=True)
+        os.close(kept)
+
+
+class Holder(NamedTuple):
+    """A process that runs the experiment's tasks on its machine."""
+
+    pid: int
+    host: str
+
+
+def local_holder(folder: ExperimentFolder) -> Holder | None:
+    """The one there is. What a killed one has left names nobody."""
+    try:
+        pid, host = (folder.path / _HOLDER).read_text().split()
+        with (folder.path / _LOCAL_LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return Holder(int(pid), host)
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def write_down(experiment: Experiment, submission: Submission) -> None:
+    """That a task has a job, in its last attempt."""
+    attempt = experiment.folder.attempts({**experiment.left, **experiment.tasks}[submission.task_id])[-1]
+    append(attempt.events_path, Submitted(time=time.time(), job=submission.job, log=str(submission.log)))
+
+
+def give(
+    experiment: Experiment, planned: Plan, states: Mapping[str, State], executor: Executor
+) -> Generator[Submission]:
+    """Submits what is planned, and writes down each task's job as soon as it has one."""
+    attempts = attempts_for(experiment, planned.todo)
+    for attempt in attempts.values():
+        attempt.path.mkdir(parents=True, exist_ok=True)
+    numbers = {name: attempt.number for name, attempt in attempts.items()}
+    jobs = jobs_in_queue(experiment, states, numbers)
+    submissions = executor.submit(planned.todo, numbers, jobs)
+    try:
+        for submission in submissions:
+            write_down(experiment, submission)
+            yield submission
+    finally:
+        if isinstance(submissions, Generator):  # it ends what it has started, and not some time later
+            submissions.close()
+
+
+def attempts_for(experiment: Experiment, todo: Sequence[Task]) -> dict[str, Attempt]:
+    """Those that a submission would make, by the task's id."""
+    return {task.id: _next_attempt(experiment.folder, task) for task in todo}
+
+
+def jobs_in_queue(experiment: Experiment, states: Mapping[str, State], less: Container[str]) -> dict[str, str]:
+    """The job of each task that waits or runs, by the task's id; less those that are submitted anew."""
+    return {name: states[name].job for name in experiment.tasks if states[name].kind in LIVE and name not in less}
+
+
+def _experiment(
+    folder: ExperimentFolder, manifest: Manifest, text: str, tasks: Mapping[str, Task], saved: Mapping[str, Task]
+) -> Experiment:
+    # What was never given to anybody has left nothing behind.
+    left = {name: task for name, task in saved.items() if name not in tasks and folder.attempts(task)}
+    return Experiment(folder=folder, manifest=manifest, text=text, tasks=tasks, left=left)
+
+
+def _next_attempt(folder: ExperimentFolder, task: Task) -> Attempt:
+    """A new one; or the last, where nobody knows of a job for it. Should there be one, the claim lets only one run."""
+    attempts = folder.attempts(task)
+    if attempts and not attempts[-1].events() and not attempts[-1].claim.exists():
+        return attempts[-1]
+    return folder.attempt(task, attempts[-1].number + 1 if attempts else 1)
+
+
+def _refuse_changes(tasks: Sequence[Task], saved: Mapping[str, Task], folder: ExperimentFolder) -> None:
+    changed = [
+        task
+        for task in tasks
+        if task.id in saved and task.fingerprint != saved[task.id].fingerprint and folder.attempts(task)
+    ]
+    if changed:  # some may have been refused by sbatch, and are to be mended
+        recorded = {entry.task_id for record in submissions_in(folder) for entry in record.entries.values()}
+        changed = [task for task in changed if task.id in recorded or _has_traces(folder, task)]
+    if not changed:
+        return
+    first = changed[0]
+    stages = ", ".join(dict.fromkeys(task.stage for task in changed))
+    lines = "\n  ".join(_difference(first, saved[first.id]))
+    raise ChangedError(
+        f"{first.id} does something else now than when it was submitted"
+        f"{f', as do {len(changed) - 1} more' if len(changed) > 1 else ''}:\n  {lines}\n"
+        f"give the stage ({stages}) a higher `version`, which runs it anew; or name another folder by --dir"
+    )
+
+
+def _has_traces(folder: ExperimentFolder, task: Task) -> bool:
+    return any(attempt.claim.exists() or attempt.events() for attempt in folder.attempts(task))
+
+
+def _difference(task: Task, then: Task) -> list[str]:
+    lines = []
+    for line in task.differences(then):
+        if line.startswith("script: "):
+            parts = difflib.unified_diff(then.script.splitlines(), task.script.splitlines(), n=0, lineterm="")
+            lines += [f"script: {part}" for part in list(parts)[2:] if not part.startswith("@@")]
+        else:
+            lines.append(line)
+    more = len(lines) - _SHOWN_LINES
+    return lines[:_SHOWN_LINES] + ([f"... and {more} more lines"] if more > 0 else [])

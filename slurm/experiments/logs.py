@@ -1,0 +1,110 @@
+"""What tasks have printed."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from slurm.errors import ExperimentError
+from slurm.experiments.events import Ended, Submitted
+from slurm.experiments.folder import Attempt, ExperimentFolder
+from slurm.experiments.task import Task
+
+_BLOCK = 2**16
+_LOOK_S = 0.5
+_AFTER_END_S = 3.0
+"""How long a file system may take to show what a job has printed last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Of one attempt."""
+
+    task: Task
+    attempt: Attempt
+    job: str
+    path: Path
+
+    @property
+    def number(self) -> int:
+        """Of the attempt, from 1."""
+        return self.attempt.number
+
+    @property
+    def has_ended(self) -> bool:
+        """Nothing more is printed."""
+        return any(isinstance(event, Ended) for event in self.attempt.events())
+
+
+def log_of(folder: ExperimentFolder, task: Task, number: int | None) -> Log:
+    """Of the last attempt, or of the one with this number.
+
+    Raises:
+        ExperimentError: it was not submitted.
+    """
+    submitted = {
+        attempt.number: Log(task, attempt, event.job, Path(event.log))
+        for attempt in folder.attempts(task)
+        for event in attempt.events()
+        if isinstance(event, Submitted)
+    }
+    if not submitted:
+        raise ExperimentError(f"{task.id} was not submitted yet")
+    wanted = max(submitted) if number is None else number
+    if wanted not in submitted:
+        raise ExperimentError(f"{task.id} has no attempt {wanted}; the last is {max(submitted)}")
+    return submitted[wanted]
+
+
+def tail(path: Path, lines: int) -> bytes:
+    """The last lines; all of them for 0. Nothing where the job has not started."""
+    try:
+        with path.open("rb") as stream:
+            return _tail(stream, lines)
+    except FileNotFoundError:
+        return b""
+
+
+def _tail(stream: IO[bytes], lines: int) -> bytes:
+    """Read from the end, in blocks; leaves the stream there."""
+    end = place = stream.seek(0, os.SEEK_END)
+    found = b""
+    while place > 0 and (lines == 0 or found.count(b"\n") <= lines):
+        step = min(_BLOCK, place)
+        place = stream.seek(place - step)
+        found = stream.read(step) + found
+    stream.seek(end)
+    if lines == 0:
+        return found
+    whole, newline, rest = found.rpartition(b"\n") if found.endswith(b"\n") else (found, b"", b"")
+    return b"\n".join(whole.split(b"\n")[-lines:]) + newline + rest
+
+
+def follow(log: Log, lines: int, out: IO[bytes]) -> None:
+    """Writes the last lines, and what comes until the job has ended; waits for one that has not started."""
+    place = 0
+    try:
+        with log.path.open("rb") as stream:
+            out.write(_tail(stream, lines))
+            place = stream.tell()
+    except FileNotFoundError:
+        pass
+    out.flush()
+    ended_s: float | None = None
+    while ended_s is None or time.monotonic() - ended_s < _AFTER_END_S:
+        if ended_s is None and log.has_ended:
+            ended_s = time.monotonic()
+        try:
+            with log.path.open("rb") as stream:
+                stream.seek(place)
+                more = stream.read()
+        except FileNotFoundError:
+            more = b""
+        if more:
+            place += len(more)
+            out.write(more)
+            out.flush()
+        time.sleep(_LOOK_S)

@@ -1,0 +1,192 @@
+"""Submits what is to be submitted, waits for it, ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from slurm.commands import call_slurm
+from slurm.errors import ExperimentError, SlurmError
+from slurm.experiments.events import Started, Stopped, append
+from slurm.experiments.executor import Executor, Submission
+from slurm.experiments.experiment import Experiment, give, local_holder, opened, save, submitting, write_down
+from slurm.experiments.folder import ExperimentFolder
+from slurm.experiments.local import LocalExecutor
+from slurm.experiments.machine import Machine
+from slurm.experiments.plan import LIVE, Plan
+from slurm.experiments.preflight import check
+from slurm.experiments.preparation import Choose, planned_for, prepared
+from slurm.experiments.slurm_jobs import SlurmJobs
+from slurm.experiments.standing import LOCAL, Standing, look, pauses
+from slurm.experiments.state import Kind, State
+
+_CHUNK = 500
+"""Jobs in one call of scancel: a command line has its limits."""
+Read = Callable[[], Experiment]
+Show = Callable[[Standing], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a submission has done."""
+
+    planned: Plan
+    before: Standing
+    submitted: Sequence[Submission]
+
+
+def submit(
+    folder: ExperimentFolder,
+    read: Read,
+    choose: Choose,
+    machine: Machine | None = None,
+    on_submission: Callable[[Submission], None] = lambda _: None,
+    *,
+    tops_up: bool = False,
+) -> Done:
+    """Submits what was not, and what is chosen.
+
+    Args:
+        folder: the experiment's; made where it is missing, once all checks have passed.
+        read: gives the experiment, as it is once nobody else submits.
+        choose: ids of tasks to submit whatever their state.
+        machine: run the tasks here; returns when all have ended. None: in Slurm.
+        on_submission: told of each.
+        tops_up: for a command that waits: nothing is submitted once somebody has cancelled the experiment.
+
+    Raises:
+        ExperimentError: something is wrong; then nothing was submitted.
+        SlurmError: Slurm says no; what was submitted before stays.
+    """
+    is_local = machine is not None
+    if not folder.path.exists():  # nothing is made for what cannot be done
+        check(prepared(read(), choose, is_local=is_local).preflight)
+    with submitting(folder, for_long=is_local):
+        experiment = read()
+        if not is_local and folder.submissions.is_dir():
+            for submission in SlurmJobs(folder, experiment.manifest.limits).recovered():
+                write_down(experiment, submission)
+        found = prepared(experiment, choose, is_local=is_local)
+        before, planned = found.standing, found.planned
+        if tops_up and _mark(folder).exists():
+            return Done(planned, before, [])
+        check(found.preflight)
+        save(experiment)
+        if not tops_up:
+            _mark(folder).unlink(missing_ok=True)
+        executor: Executor
+        if machine is None:
+            _forget(planned, before)
+            live = sum(state.kind in LIVE for state in before.states)
+            executor = SlurmJobs(folder, experiment.manifest.limits, live)
+        else:
+            executor = LocalExecutor(folder, machine)
+        submitted = []
+        with closing(give(experiment, planned, before.by_id, executor)) as submissions:
+            for submission in submissions:
+                submitted.append(submission)
+                on_submission(submission)
+    return Done(planned, before, submitted)
+
+
+def wait(folder: ExperimentFolder, show: Show) -> Standing:
+    """Until nothing waits or runs and nothing can be submitted; submits what the limits have held back.
+
+    While Slurm does not answer it goes on: jobs do without it.
+    """
+    for pause_s in pauses():
+        experiment = opened(folder)  # another command may have submitted more
+        standing = look(experiment)
+        show(standing)
+        todo = planned_for(standing, (), is_local=False).todo
+        is_over = _mark(folder).exists()
+        if not standing.is_live and (is_over or not todo):
+            return standing
+        if todo and not is_over:
+            try:
+                if submit(folder, lambda: opened(folder), lambda _: (), tops_up=True).submitted:
+                    continue
+            except SlurmError:
+                pass
+        time.sleep(pause_s)
+    raise AssertionError  # there are always more
+
+
+def cancel(experiment: Experiment, chosen: Collection[str] | None) -> list[str]:
+    """Ends jobs; the ids of the tasks that were queued or ran.
+
+    Args:
+        chosen: ids of tasks; None: all, and nothing more is submitted by commands that wait.
+
+    Raises:
+        ExperimentError: a job runs on another machine.
+        SlurmError: scancel says no.
+    """
+    if chosen is None:
+        _mark(experiment.folder).touch()
+        _end_local_run(experiment.folder)
+    with experiment.folder.locked():  # what another command submits just now is ended, too
+        standing = look(experiment)
+    live = [
+        state
+        for state in (*standing.states, *standing.left)
+        if state.kind in LIVE and (chosen is None or state.task.id in chosen)
+    ]
+    jobs = [state.job for state in live if state.job and not state.job.startswith(LOCAL)]
+    _end_jobs(jobs)
+    for state in live:
+        if state.job.startswith(LOCAL):
+            _end_process(experiment.folder, state)
+        elif state.kind is Kind.QUEUED:  # it cannot say so itself, and Slurm soon forgets
+            attempt = experiment.folder.attempt(state.task, state.attempt)
+            append(attempt.events_path, Stopped(time=time.time(), why="cancelled"))
+    return [state.task.id for state in live]
+
+
+def _forget(planned: Plan, before: Standing) -> None:
+    """Takes jobs out of the queue that will never start, of tasks that get others."""
+    states = before.by_id
+    found = [states[task.id] for task in planned.todo if states[task.id].kind is Kind.BLOCKED]
+    jobs = [state.job for state in found if state.job and not state.job.startswith(LOCAL)]
+    try:
+        _end_jobs(jobs)
+    except SlurmError:  # mostly Slurm has done so itself
+        pass
+
+
+def _end_jobs(jobs: Sequence[str]) -> None:
+    for start in range(0, len(jobs), _CHUNK):
+        call_slurm("scancel", "--quiet", *jobs[start : start + _CHUNK])
+
+
+def _mark(folder: ExperimentFolder) -> Path:
+    """There from a `cancel` of all to the next `submit` or `resubmit`."""
+    return folder.path / "cancelled"
+
+
+def _end_local_run(folder: ExperimentFolder) -> None:
+    holder = local_holder(folder)
+    if holder is None:
+        return
+    if holder.host != socket.gethostname():
+        raise ExperimentError(f"tasks run on {holder.host}, in process {holder.pid}: cancel them there")
+    os.kill(holder.pid, signal.SIGINT)
+
+
+def _end_process(folder: ExperimentFolder, state: State) -> None:
+    events = folder.attempt(state.task, state.attempt).events()
+    started = [event for event in events if isinstance(event, Started)]
+    if not started:
+        return
+    if started[-1].host != socket.gethostname():
+        raise ExperimentError(f"{state.task.id} runs on {started[-1].host}: cancel it there")
+    try:
+        os.kill(int(state.job.removeprefix(LOCAL)), signal.SIGTERM)
+    except ProcessLookupError:
+        pass

@@ -1,0 +1,155 @@
+"""Experiments in a folder of their own, and the command line."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slurm.experiments.description import Resources, Stopping
+from slurm.experiments.experiment import Experiment, described, folder_of, save
+from slurm.experiments.folder import Attempt, ExperimentFolder
+from slurm.experiments.task import Task
+
+Written = Callable[..., Experiment]
+
+
+class ExperimentCommand:
+    """`qrpo-experiment` in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._env = os.environ | {"NO_COLOR": "1", "COLUMNS": "200"}
+
+    def sees(self, **environment: str) -> None:
+        """From now on."""
+        self._env.update(environment)
+
+    def words(self, *arguments: str) -> list[str]:
+        """The command line."""
+        return [sys.executable, "-m", "slurm.experiments.cli", *arguments]
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """In the background."""
+        words = self.words(*arguments)
+        return subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._env, cwd=self.folder
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Whatever it says."""
+        words = self.words(*arguments)
+        return subprocess.run(
+            words, capture_output=True, text=True, env=self._env, cwd=self.folder, timeout=240, check=False
+        )
+
+    def told(self, *arguments: str) -> Any:
+        """What it says with --json, whatever the exit code."""
+        done = self.run(*arguments, "--json")
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def states(self) -> dict[str, str]:
+        """By task; none where nothing is submitted yet."""
+        if not list(self.folder.glob("*.experiment/manifest.json")):
+            return {}
+        return {task["id"]: task["state"] for task in self.told("status")["tasks"]}
+
+
+@pytest.fixture
+def nasty_folder(tmp_path: Path) -> Path:
+    """One with a name that careless quoting breaks."""
+    folder = tmp_path / "an experiment's"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def command(nasty_folder: Path) -> ExperimentCommand:
+    return ExperimentCommand(nasty_folder)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    """Gives the experiment with these stages, written to its folder as `submit` does."""
+
+    def write(stages: str, more: str = "") -> Experiment:
+        file = tmp_path / "test.yaml"
+        file.write_text(f"name: test\n{more}\nstages:\n{stages}")
+        experiment = described(file, (), folder_of(file))
+        experiment.folder.path.mkdir(exist_ok=True)
+        save(experiment)
+        return experiment
+
+    return write
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Tasks as `submit` leaves them, and their first attempts."""
+
+    folder: ExperimentFolder
+    workdir: Path
+
+    def task(self, script: str, **fields: Any) -> Task:
+        """One that runs this script."""
+        task = Task(
+            **{
+                "stage": "run",
+                "version": 1,
+                "parameters": {},
+                "script": f"set -euo pipefail\n{script}",
+                "environment": {},
+                "workdir": str(self.workdir),
+                "inputs": (),
+                "outputs": (),
+                "content": {},
+                "needs": (),
+                "resources": Resources(),
+                "stopping": Stopping(),
+                **fields,
+            }
+        )
+        self.folder.save(task)
+        self.attempt(task).path.mkdir(parents=True)
+        return task
+
+    def attempt(self, task: Task, number: int = 1) -> Attempt:
+        return self.folder.attempt(task, number)
+
+    def events(self, task: Task) -> list[str]:
+        """What has happened, in words: `stopped limit`, `ended 1 output x: it is empty`."""
+        parts = []
+        for event in self.attempt(task).events():
+            more = [str(getattr(event, name)) for name in ("why", "code", "problem") if hasattr(event, name)]
+            parts.append(" ".join([event.event, *more]).strip())
+        return parts
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Prepared:
+    workdir = tmp_path / "a run's"
+    workdir.mkdir()
+    return Prepared(ExperimentFolder(tmp_path / "an experiment's"), workdir)
+
+
+@pytest.fixture
+def start_job(prepared: Prepared) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a task's job as the local executor does; whatever a test has left ends with it."""
+    started = []
+
+    def start(task: Task, attempt: int = 1) -> subprocess.Popen[bytes]:
+        words = [str(prepared.folder.path), task.id, str(attempt), str(os.getpid())]
+        job = subprocess.Popen([sys.executable, "-m", "slurm.experiments.job", *words], stderr=subprocess.PIPE)
+        started.append(job)
+        return job
+
+    yield start
+    for job in started:
+        job.kill()
+        job.communicate(timeout=20)

@@ -1,0 +1,186 @@
+"""An experiment's folder, and how tasks are given to an executor."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from slurm.errors import ChangedError, ExperimentError
+from slurm.experiments.events import Started, Submitted, append
+from slurm.experiments.executor import Submission
+from slurm.experiments.experiment import (
+    Experiment,
+    attempts_for,
+    folder_of,
+    give,
+    local_holder,
+    opened,
+    submitting,
+)
+from slurm.experiments.folder import ExperimentFolder
+from slurm.experiments.plan import Plan
+from slurm.experiments.state import Kind, State
+from slurm.experiments.submission_record import Entry, SubmissionRecord
+from slurm.experiments.task import Task
+
+CHAIN = "  a: {command: c}\n  b: {command: c, after: [a]}"
+
+
+class Recorder:
+    """Takes some tasks, then fails."""
+
+    def __init__(self, takes: int = 9) -> None:
+        self.jobs: Mapping[str, str] = {}
+        self.attempts: Mapping[str, int] = {}
+        self._takes = takes
+        self.has_ended = False
+
+    def submit(
+        self, tasks: Sequence[Task], attempts: Mapping[str, int], jobs: Mapping[str, str]
+    ) -> Iterator[Submission]:
+        self.attempts, self.jobs = attempts, jobs
+        try:
+            for place, task in enumerate(tasks):
+                if place == self._takes:
+                    raise ExperimentError("no more")
+                yield Submission(task.id, str(place), Path("log"))
+        finally:
+            self.has_ended = True
+
+
+def planned(experiment: Experiment, *names: str) -> Plan:
+    return Plan(todo=[experiment.tasks[name] for name in names], held=[], stuck=[])
+
+
+def kinds(experiment: Experiment, **found: Kind) -> dict[str, State]:
+    return {
+        name: State(task=task, kind=found.get(name, Kind.NOT_SUBMITTED), job=f"job-{name}")
+        for name, task in experiment.tasks.items()
+    }
+
+
+def test_what_was_submitted_before_a_failure_is_written_down(written: Callable[..., Experiment]) -> None:
+    experiment = written(CHAIN)
+    with pytest.raises(ExperimentError):
+        list(give(experiment, planned(experiment, "a", "b"), kinds(experiment), Recorder(takes=1)))
+    first, second = (experiment.folder.attempts(task)[0].events() for task in experiment.tasks.values())
+    assert [type(event) for event in first] == [Submitted]
+    assert second == []
+
+
+def test_jobs_of_what_waits_or_runs_are_told_to_the_executor(written: Callable[..., Experiment]) -> None:
+    experiment = written(CHAIN)
+    recorder = Recorder()
+    list(give(experiment, planned(experiment, "b"), kinds(experiment, a=Kind.RUNNING), recorder))
+    assert recorder.jobs == {"a": "job-a"}
+    list(give(experiment, planned(experiment, "b"), kinds(experiment, a=Kind.SUCCEEDED), recorder))
+    assert recorder.jobs == {}
+
+
+def test_who_stops_in_the_midst_ends_the_executor_at_once(written: Callable[..., Experiment]) -> None:
+    experiment = written(CHAIN)
+    recorder = Recorder()
+    submissions = give(experiment, planned(experiment, "a", "b"), kinds(experiment), recorder)
+    next(submissions)
+    submissions.close()
+    assert recorder.has_ended
+
+
+def test_an_attempt_of_which_nobody_knows_a_job_is_used_again_and_any_other_is_followed(
+    written: Callable[..., Experiment],
+) -> None:
+    experiment = written(CHAIN)
+    task = experiment.tasks["a"]
+
+    def following() -> int:
+        return attempts_for(experiment, [task])["a"].number
+
+    assert following() == 1
+    attempt = experiment.folder.attempt(task, 1)
+    attempt.path.mkdir(parents=True)
+    assert following() == 1
+    attempt.claim.write_text("7")  # a job has it, whatever became of its events
+    assert following() == 2
+    attempt.claim.unlink()
+    append(attempt.events_path, Started(time=1, job="7", host="n", pid=1))
+    assert following() == 2
+
+
+def test_of_two_that_submit_one_waits(written: Callable[..., Experiment]) -> None:
+    folder = written(CHAIN).folder
+    order = []
+
+    def other() -> None:
+        with submitting(folder):
+            order.append("second")
+
+    thread = threading.Thread(target=other)
+    with submitting(folder):
+        thread.start()
+        time.sleep(0.3)
+        order.append("first")
+    thread.join(timeout=20)
+    assert order == ["first", "second"]
+
+
+def test_while_tasks_run_here_others_are_refused_and_can_tell_who_it_is(written: Callable[..., Experiment]) -> None:
+    folder = written(CHAIN).folder
+    assert local_holder(folder) is None
+    with submitting(folder, for_long=True):
+        assert local_holder(folder) is not None
+        for for_long in (False, True):
+            with pytest.raises(ExperimentError, match="runs its tasks"), submitting(folder, for_long=for_long):
+                pass
+    assert local_holder(folder) is None
+    with submitting(folder):
+        pass
+
+
+def test_what_a_killed_run_has_left_names_nobody(written: Callable[..., Experiment]) -> None:
+    folder = written(CHAIN).folder
+    (folder.path / ".local").write_text("1 host")
+    assert local_holder(folder) is None
+
+
+def test_the_experiment_is_the_named_one_or_the_only_one_here(
+    written: Callable[..., Experiment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = written(CHAIN).folder
+    assert folder.path == tmp_path / "test.experiment"
+    assert folder_of(tmp_path / "test.yaml") == folder_of(tmp_path / "test.experiment") == folder
+    monkeypatch.chdir(tmp_path)
+    assert folder_of(None) == folder
+    monkeypatch.chdir(folder.path)
+    assert folder_of(None) == folder
+    monkeypatch.chdir("/")
+    with pytest.raises(ExperimentError, match="which experiment"):
+        folder_of(None)
+
+
+def test_an_experiment_is_opened_as_it_was_saved(written: Callable[..., Experiment]) -> None:
+    experiment = written(CHAIN)
+    assert opened(experiment.folder) == experiment
+
+
+def test_a_folder_that_has_lost_a_task_says_so(written: Callable[..., Experiment]) -> None:
+    experiment = written(CHAIN)
+    (experiment.folder.task_path(experiment.tasks["b"]) / "task.json").unlink()
+    with pytest.raises(ExperimentError, match=r"lacks b; `qrpo-experiment submit .*` mends it"):
+        opened(experiment.folder)
+    with pytest.raises(ExperimentError, match="is no experiment's folder"):
+        opened(ExperimentFolder(experiment.folder.path / "nothing"))
+
+
+def test_what_sbatch_has_refused_may_be_changed_and_what_it_may_have_taken_may_not(
+    written: Callable[..., Experiment],
+) -> None:
+    before = written("  a: {command: here}")
+    (task,) = before.tasks.values()
+    before.folder.attempt(task, 1).path.mkdir()
+    changed = written("  a: {command: there}")
+    entries = {0: Entry(task.id, 1)}
+    SubmissionRecord(uuid="0" * 32, stage="a", is_array=False, entries=entries).save(changed.folder)
+    with pytest.raises(ChangedError):
+        written("  a: {command: elsewhere}")

@@ -1,0 +1,100 @@
+"""Where jobs of the real Slurm stand, with all sources and without each of them."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DEADLINE_S = 150.0
+ENDS = """
+name: ends
+resources: {memory: 150M, cpus_per_task: 1, time: "5"}
+stages:
+  end:
+    grid: {how: [fine, error, code, signal, killed, cancelled, gone, output]}
+    command: |
+      case {{ how }} in
+        error) python3 -c 'raise ValueError("loss is nan")' ;;
+        code) exit 3 ;;
+        signal) kill -SEGV $BASHPID ;;
+        killed) kill -KILL $BASHPID ;;
+        cancelled) touch cancelled.runs; sleep 300 ;;
+        output) exit 0 ;;
+      esac
+      echo {{ how }} > {{ how }}.out
+    outputs: ["{{ how }}.out"]
+  use:
+    after: [end]
+    grid: {how: [fine, error]}
+    command: cat {{ how }}.out
+"""
+EXPECTED = {
+    "end/how=fine": ("succeeded", None),
+    "end/how=error": ("failed", "Python error"),
+    "end/how=code": ("failed", "exit code"),
+    "end/how=signal": ("failed", "signal"),
+    "end/how=killed": ("failed", "out of memory"),
+    "end/how=cancelled": ("cancelled", None),
+    "end/how=gone": ("failed", "missing or invalid output"),
+    "end/how=output": ("failed", "missing or invalid output"),
+    "use/how=fine": ("succeeded", None),
+    "use/how=error": ("blocked", None),
+}
+
+
+@pytest.fixture
+def ended(command: Any, node_names: list[str]) -> Iterator[Any]:
+    """An experiment of which everything has ended, each task in its own way."""
+    (command.folder / "ends.yaml").write_text(ENDS)
+    try:
+        yield _run_to_its_end(command)
+    finally:
+        command.sees(PATH=os.environ["PATH"])
+        command.run("cancel")
+
+
+def _run_to_its_end(command: Any) -> Any:
+    done = command.run("submit", "ends.yaml")
+    assert done.returncode == 0, done.stderr
+    _wait((command.folder / "cancelled.runs").exists)
+    jobs = {task["id"]: task["job"] for task in command.told("status")["tasks"]}
+    subprocess.run(["scancel", jobs["end/how=cancelled"]], check=True)
+    _wait(lambda: not {"queued", "running"} & set(command.states().values()))
+    (command.folder / "gone.out").write_text("")  # it was valid when its job ended
+    return command
+
+
+def test_each_end_is_told_with_slurm_and_while_it_does_not_answer(ended: Any, tmp_path: Path) -> None:
+    assert _told(ended) == EXPECTED
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1\n")
+    squeue.chmod(0o755)
+    ended.sees(PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert _told(ended) == EXPECTED
+
+
+def test_each_end_is_told_without_what_the_jobs_have_written(ended: Any) -> None:
+    for path in Path(ended.folder).glob("*.experiment/tasks/*/*/events.jsonl"):
+        path.unlink()
+    found = _told(ended)
+    # Without accounts squeue alone does not tell exit codes: what the outputs are now tells less.
+    unsure = {"end/how=code", "end/how=signal", "end/how=killed"}
+    assert {name: told for name, told in found.items() if name not in unsure} == {
+        name: told for name, told in EXPECTED.items() if name not in unsure
+    }
+    assert {found[name][0] for name in unsure} == {"failed"}
+
+
+def _told(command: Any) -> dict[str, tuple[str, str | None]]:
+    return {task["id"]: (task["state"], task["cause"]) for task in command.told("status")["tasks"]}
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end_s
+        time.sleep(0.5)
