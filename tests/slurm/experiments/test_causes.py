@@ -219,3 +219,7 @@ def test_what_the_job_says_of_its_task_is_in_its_log() -> None:
 
 def test_an_exit_code_beyond_the_signals_is_none() -> None:
     assert cause_of(Trace(code=255)).cause is Cause.EXIT_CODE
+
+
+def test_what_a_job_has_said_last_counts() -> None:
+    assert problem_in("a: cancelled\na: output o: it is empty\n", "a") == "output o: it is empty"
