@@ -10,13 +10,21 @@ from slurm.experiments.selection import selected, shortened
 
 STAGES = """
   make: {command: c, grid: {shard: {range: 12}}}
-  make-more: {command: c, grid: {shard: 1, loss: [dpo, qrpo]}}
+  make-more: {command: c, grid: {shard: 1, loss: [dpo, QRPO]}}
 """
 
 
 @pytest.mark.parametrize(
     ("word", "count"),
-    [("make/shard=1", 1), ("make", 12), ("make/shard=1?", 2), ("*shard=1*", 5), ("loss=dpo", 1), ("*", 14)],
+    [
+        ("make/shard=1", 1),
+        ("make", 12),
+        ("make/shard=1?", 2),
+        ("*shard=1*", 5),
+        ("loss=dpo", 1),
+        ("QRPO", 1),
+        ("*", 14),
+    ],
 )
 def test_a_word_is_an_id_a_stage_a_pattern_or_a_part(written: Callable[..., Experiment], word: str, count: int) -> None:
     assert len(selected(written(STAGES).tasks.values(), [word])) == count
