@@ -37,9 +37,9 @@ def test_an_id_is_no_pattern(written: Callable[..., Experiment]) -> None:
 
 def test_several_words_name_each_task_once_and_in_order(written: Callable[..., Experiment]) -> None:
     tasks = written(STAGES).tasks
-    assert [task.id for task in selected(tasks.values(), ["loss=qrpo", "make", "make/shard=3"])] == [
+    assert [task.id for task in selected(tasks.values(), ["loss=QRPO", "make", "make/shard=3"])] == [
         *list(tasks)[:12],
-        "make-more/shard=1,loss=qrpo",
+        "make-more/shard=1,loss=QRPO",
     ]
 
 
