@@ -67,17 +67,22 @@ def _has_run_before(attempt: Attempt, job: str) -> bool:
     """A run of this job has not said that it has ended, and may be there."""
     events = (event for event in reversed(attempt.events()) if isinstance(event, Started | Requeued | Ended))
     last = next(events, None)
-    if not isinstance(last, Started) or last.job != job:
+    return isinstance(last, Started) and last.job == job and not _is_gone(last)
+
+
+def _is_gone(started: Started) -> bool:
+    """It ran on this machine, and its process is not there."""
+    if started.host != socket.gethostname():
         return False
-    if last.host != socket.gethostname():
+    if started.pid == os.getpid():  # it is ours by now
         return True
     try:
-        os.kill(last.pid, 0)
+        os.kill(started.pid, 0)
     except ProcessLookupError:
-        return False
+        return True
     except PermissionError:
         pass
-    return last.pid != os.getpid()
+    return False
 
 
 def running_attempts(folder: ExperimentFolder, task: Task, but: int) -> list[tuple[Attempt, Started]]:
@@ -86,6 +91,6 @@ def running_attempts(folder: ExperimentFolder, task: Task, but: int) -> list[tup
     for attempt in folder.attempts(task):
         events = attempt.events() if attempt.number != but and is_fresh(attempt.heartbeat) else []
         last = next((event for event in reversed(events) if isinstance(event, Started | Ended)), None)
-        if isinstance(last, Started):
+        if isinstance(last, Started) and not _is_gone(last):
             found.append((attempt, last))
     return found

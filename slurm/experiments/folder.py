@@ -141,9 +141,11 @@ class ExperimentFolder:
 def _read(path: Path) -> Task:
     try:
         return Task.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+    except OSError as error:
+        raise ExperimentError(f"{path}: {error.strerror}; `submit` again writes what is lost") from None
+    except ValidationError:
         raise ExperimentError(
-            f"{path} cannot be read ({error}); delete its folder to have the task run again"
+            f"{path} is damaged; delete its folder, and `submit` again: a job that the task has is found"
         ) from None
 
 

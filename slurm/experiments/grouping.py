@@ -75,7 +75,7 @@ def _pair(rest: frozenset[str]) -> tuple[tuple[str, ...], int] | None:
     parts = sorted(job.partition("_") for job in rest)
     bases = tuple(base for base, _, _ in parts)
     indices = {index for _, _, index in parts}
-    if len(indices) != 1 or "" in indices or len(set(bases)) != len(bases):
+    if len(indices) != 1 or "" in indices:
         return None
     return bases, int(indices.pop())
 

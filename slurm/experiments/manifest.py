@@ -47,10 +47,10 @@ def read_manifest(folder: ExperimentFolder) -> Manifest:
         raise ExperimentError(
             f"{folder.path} is no experiment's folder; `qrpo-experiment submit FILE` makes one"
         ) from None
-    except (OSError, ValidationError) as error:
-        raise ExperimentError(
-            f"{path} cannot be read ({error}); `qrpo-experiment submit FILE` writes it again"
-        ) from None
+    except OSError as error:
+        raise ExperimentError(f"{path}: {error.strerror}") from None
+    except ValidationError:
+        raise ExperimentError(f"{path} is damaged; `qrpo-experiment submit FILE` writes it again") from None
 
 
 def write_manifest(folder: ExperimentFolder, manifest: Manifest) -> None:

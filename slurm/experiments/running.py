@@ -22,6 +22,7 @@ from slurm.experiments.machine import Machine
 from slurm.experiments.plan import LIVE, Plan
 from slurm.experiments.preflight import check
 from slurm.experiments.preparation import Choose, planned_for, prepared
+from slurm.experiments.sbatch import settle
 from slurm.experiments.slurm_jobs import SlurmJobs
 from slurm.experiments.standing import LOCAL, Standing, look, pauses
 from slurm.experiments.state import Kind, State
@@ -68,9 +69,12 @@ def submit(
     if not folder.path.exists():  # nothing is made for what cannot be done
         check(prepared(read(), choose, is_local=is_local).preflight)
     with submitting(folder, for_long=is_local):
+        if not is_local:
+            settle(folder)  # first: what sbatch has refused may be changed
         experiment = read()
-        if not is_local and folder.submissions.is_dir():
-            for submission in SlurmJobs(folder, experiment.manifest.limits).recovered():
+        if not is_local:
+            tasks = {task.id: task for task in experiment.all_tasks}
+            for submission in SlurmJobs(folder, experiment.manifest.limits).recovered(tasks):
                 write_down(experiment, submission)
         found = prepared(experiment, choose, is_local=is_local)
         before, planned = found.standing, found.planned

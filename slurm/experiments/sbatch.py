@@ -10,7 +10,7 @@ from slurm.commands import call_slurm, patiently
 from slurm.errors import SlurmError
 from slurm.experiments.accounting import job_named
 from slurm.experiments.folder import ExperimentFolder
-from slurm.experiments.submission_record import SubmissionRecord
+from slurm.experiments.submission_record import SubmissionRecord, submissions_in
 from slurm.experiments.task import Task
 from slurm.queue_listing import jobs_named
 from slurm.sbatch_environment import own_environment
@@ -66,13 +66,21 @@ def submit_script(script: Path, record: SubmissionRecord, folder: ExperimentFold
     return job
 
 
-def submitted_as(record: SubmissionRecord, folder: ExperimentFolder) -> str | None:
-    """The id of a submission's job, of which sbatch's answer was lost; None: there is none.
+def settle(folder: ExperimentFolder) -> None:
+    """Finds the jobs of submissions of which sbatch's answer was lost; forgets those that have none.
 
     Raises:
         SlurmError: squeue does not answer.
     """
-    return _queued_as(record) or job_named(record.job_name, record.path_in(folder).stat().st_mtime)
+    for record in submissions_in(folder):
+        if record.job is not None:
+            continue
+        path = record.path_in(folder)
+        job = _queued_as(record) or job_named(record.job_name, path.stat().st_mtime)
+        if job is None:
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            record.model_copy(update={"job": job}).save(folder)
 
 
 def _queued_as(record: SubmissionRecord) -> str | None:

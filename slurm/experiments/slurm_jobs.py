@@ -15,7 +15,7 @@ from slurm.experiments.executor import Submission
 from slurm.experiments.folder import ExperimentFolder
 from slurm.experiments.grouping import Group, groups_of, stages_of
 from slurm.experiments.held import write_held
-from slurm.experiments.sbatch import NotNowError, submit_script, submitted_as
+from slurm.experiments.sbatch import NotNowError, submit_script
 from slurm.experiments.sbatch_script import PICKLE, minutes_of, script_of
 from slurm.experiments.submission_record import Entry, SubmissionRecord, submissions_in
 from slurm.experiments.task import Task
@@ -99,27 +99,24 @@ class SlurmJobs:
                     arrays[f"JOB{number}"] = frozenset(ids.values())
                 yield group.tasks, script_of(self._folder, record, group, self._limits.running)
 
-    def recovered(self) -> Iterator[Submission]:
-        """Jobs that were submitted, but of which a crash has kept the event from being written.
+    def recovered(self, tasks: Mapping[str, Task]) -> Iterator[Submission]:
+        """Jobs of last attempts whose event was not written, or is lost with all of the attempt; see `settle`.
 
-        Raises:
-            SlurmError: Slurm does not tell whether there are any.
+        Args:
+            tasks: by id.
         """
         for record in submissions_in(self._folder):
-            found = record
-            if record.job is None:
-                job = submitted_as(record, self._folder)
-                if job is None:
-                    shutil.rmtree(record.path_in(self._folder), ignore_errors=True)
+            for index, entry in record.entries.items():
+                task = tasks.get(entry.task_id)
+                if task is None or record.job is None:
                     continue
-                found = record.model_copy(update={"job": job})
-                found.save(self._folder)
-            for index, entry in found.entries.items():
-                task = self._folder.task(entry.task_id)
-                events = self._folder.attempt(task, entry.attempt).events()
-                if not any(isinstance(event, Submitted) for event in events):
-                    job = found.job_of(index)
-                    yield Submission(entry.task_id, job, found.log_of(self._folder, job))
+                attempts = self._folder.attempts(task)
+                attempt = self._folder.attempt(task, entry.attempt)
+                is_last = not attempts or attempts[-1].number <= entry.attempt
+                if is_last and not any(isinstance(event, Submitted) for event in attempt.events()):
+                    attempt.path.mkdir(parents=True, exist_ok=True)
+                    job = record.job_of(index)
+                    yield Submission(entry.task_id, job, record.log_of(self._folder, job))
 
     def _ready(self, stage: Sequence[Task], held: dict[str, str]) -> list[Task]:
         """Those that do not need what was held back, as many as may be in the queue."""

@@ -2,18 +2,22 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from slurm.experiments.description import Resources, Stopping
+from slurm.experiments.description import Limits, Resources, Stopping
+from slurm.experiments.executor import Submission
 from slurm.experiments.experiment import Experiment, described, folder_of, save
 from slurm.experiments.folder import Attempt, ExperimentFolder
+from slurm.experiments.sbatch import settle
+from slurm.experiments.slurm_jobs import SlurmJobs
 from slurm.experiments.task import Task
 
 Written = Callable[..., Experiment]
@@ -153,3 +157,53 @@ def start_job(prepared: Prepared) -> Iterator[Callable[..., subprocess.Popen[byt
     for job in started:
         job.kill()
         job.communicate(timeout=20)
+
+
+class Place:
+    """An experiment and a Slurm that takes whatever it is told to take."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.standin = tmp_path / "standin"
+        self.standin.mkdir()
+        (self.standin / "queue").touch()
+        self.folder = ExperimentFolder(tmp_path / "an experiment's")
+
+    def submit(self, tasks: Sequence[Task], limits: Limits | None = None, queued: int = 0) -> list[Submission]:
+        for item in tasks:
+            self.folder.save(item)
+            self.folder.attempt(item, 1).path.mkdir(parents=True, exist_ok=True)
+        jobs = SlurmJobs(self.folder, limits or Limits(), queued)
+        return list(jobs.submit(tasks, {item.id: 1 for item in tasks}, {}))
+
+    def recovered(self) -> list[Submission]:
+        """What `submit` finds first."""
+        settle(self.folder)
+        return list(SlurmJobs(self.folder, Limits()).recovered(self.folder.tasks()))
+
+    def set(self, name: str, text: str) -> None:
+        (self.standin / name).write_text(text)
+
+    @property
+    def sbatches(self) -> int:
+        calls = self.standin / "calls"
+        return calls.read_text().count("sbatch ") if calls.exists() else 0
+
+    @property
+    def queue(self) -> list[str]:
+        return [line.split("\t")[0] for line in (self.standin / "queue").read_text().splitlines()]
+
+    def dependency(self, job: int) -> str:
+        found = re.search(r"--dependency=(\S+)", (self.standin / f"script-{job}").read_text())
+        return found[1] if found else ""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    for name in ("sbatch", "squeue", "sacct", "scontrol"):
+        (commands / name).symlink_to(Path(__file__).with_name("standin.sh"))
+    monkeypatch.setenv("PATH", f"{commands}:/usr/bin:/bin")
+    monkeypatch.setenv("STANDIN", str(tmp_path / "standin"))
+    monkeypatch.setattr("slurm.commands._PAUSES_S", (0.0, 0.0, 0.0))
+    return Place(tmp_path)

@@ -215,3 +215,11 @@ def test_what_the_job_says_of_its_task_is_in_its_log() -> None:
     log = "train/a.b=1: output o: it is empty\ntrain/aXb=1: input i: it is not there\nother: output p\n"
     assert problem_in(log, "train/a.b=1") == "output o: it is empty"
     assert problem_in(log, "eval") == ""
+
+
+def test_an_exit_code_beyond_the_signals_is_none() -> None:
+    assert cause_of(Trace(code=255)).cause is Cause.EXIT_CODE
+
+
+def test_what_a_job_has_said_last_counts() -> None:
+    assert problem_in("a: cancelled\na: output o: it is empty\n", "a") == "output o: it is empty"

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from slurm.experiments.claim import outlast
+from slurm.experiments.claim import outlast, running_attempts
 from slurm.experiments.events import Ended, Requeued, Started, append
 from slurm.experiments.folder import Attempt
 from slurm.experiments.job import TaskJob
@@ -82,3 +83,14 @@ def test_a_job_that_is_queued_again_while_its_lost_node_still_runs_it_waits_for_
     assert job.wait(timeout=20) == 0
     assert (prepared.workdir / "made").read_text() == "once\n"
     assert prepared.events(task) == ["started", "ended 0"]
+
+
+def test_an_attempt_whose_process_was_killed_on_this_machine_does_not_run(prepared: Any) -> None:
+    task = prepared.task("true")
+    first = prepared.attempt(task)
+    first.heartbeat.touch()
+    process = subprocess.Popen(["true"])
+    append(first.events_path, Started(time=1, job="7", host=socket.gethostname(), pid=process.pid))
+    assert [attempt.number for attempt, _ in running_attempts(prepared.folder, task, but=2)] == [1]
+    process.wait()
+    assert running_attempts(prepared.folder, task, but=2) == []

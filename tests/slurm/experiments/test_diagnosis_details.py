@@ -1,5 +1,6 @@
 """What is said of a task beside its state, and that something is said whatever is known."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,30 @@ def test_of_events_that_are_lost_but_for_the_first_signs_of_life_and_outputs_tel
 ) -> None:
     evidence = known(SUBMITTED, silent_s=silent_s, output="")
     assert state_of(TASK, evidence).kind is kind
+
+
+def test_a_job_that_is_ending_after_its_command_has_failed_has_failed() -> None:
+    state = state_of(TASK, known(SUBMITTED, STARTED, ended(3), queue="COMPLETING", silent_s=1))
+    assert (state.kind, state.cause) == (Kind.FAILED, Cause.EXIT_CODE)
+
+
+def test_accounts_tell_how_often_a_job_was_queued_again_where_events_are_lost() -> None:
+    records = [Record(job=JOB, state=state) for state in ("NODE_FAIL", "NODE_FAIL", "FAILED")]
+    assert state_of(TASK, known(records=records)).requeues == 2
+
+
+def test_a_lack_of_memory_that_accounts_alone_tell_of_is_told() -> None:
+    records = [Record(job=JOB, state="OUT_OF_MEMORY", node="node1")]
+    state = state_of(TASK, known(SUBMITTED, STARTED, ended(1), queue="FAILED", records=records))
+    assert state.cause is Cause.OUT_OF_MEMORY
+
+
+def test_the_exit_code_of_an_earlier_run_in_accounts_is_not_this_ones() -> None:
+    records = [Record(job=JOB, state="PREEMPTED", code=-15, node="node1")]
+    state = state_of(TASK, known(SUBMITTED, STARTED, queue="FAILED", records=records, output="output o: it is empty"))
+    assert state.cause is Cause.OUTPUT
+
+
+def test_a_local_process_that_never_began_does_not_wait_for_slurm() -> None:
+    evidence = replace(known(Submitted(time=1, job="local-7", log="x"), is_queue_known=False), job="local-7")
+    assert state_of(TASK, evidence).kind is Kind.FAILED

@@ -184,3 +184,12 @@ def test_what_sbatch_has_refused_may_be_changed_and_what_it_may_have_taken_may_n
     SubmissionRecord(uuid="0" * 32, stage="a", is_array=False, entries=entries).save(changed.folder)
     with pytest.raises(ChangedError):
         written("  a: {command: elsewhere}")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "tasks/a/task.json"])
+def test_a_damaged_file_is_named_on_one_line_with_what_to_do(written: Callable[..., Experiment], name: str) -> None:
+    folder = written(CHAIN).folder
+    (folder.path / name).write_text('{"x')
+    with pytest.raises(ExperimentError, match=rf"^.*{name} is damaged; .*submit.*$") as found:
+        opened(folder)
+    assert "\n" not in str(found.value)

@@ -234,6 +234,9 @@ def test_a_job_that_is_queued_again_runs_on_its_own_claim(prepared: Any) -> None
         subprocess.run([sys.executable, "-c", code], input=job, env=env, timeout=20, check=False)
     assert (prepared.workdir / "count").read_text() == "ran\n"  # not by another job, and not after it has succeeded
     assert prepared.events(task) == ["started", "ended 0"]
+    (prepared.workdir / "count").unlink()
+    subprocess.run([sys.executable, "-c", code], input=job, env=env, timeout=20, check=True)
+    assert (prepared.workdir / "count").read_text() == "ran\n"  # what it had made is gone
 
 
 def test_a_task_is_not_run_while_another_attempt_gives_signs_of_life(prepared: Any, start_job: Start) -> None:

@@ -10,13 +10,21 @@ from slurm.experiments.selection import selected, shortened
 
 STAGES = """
   make: {command: c, grid: {shard: {range: 12}}}
-  make-more: {command: c, grid: {shard: 1, loss: [dpo, qrpo]}}
+  make-more: {command: c, grid: {shard: 1, loss: [dpo, QRPO]}}
 """
 
 
 @pytest.mark.parametrize(
     ("word", "count"),
-    [("make/shard=1", 1), ("make", 12), ("make/shard=1?", 2), ("*shard=1*", 5), ("loss=dpo", 1), ("*", 14)],
+    [
+        ("make/shard=1", 1),
+        ("make", 12),
+        ("make/shard=1?", 2),
+        ("*shard=1*", 5),
+        ("loss=dpo", 1),
+        ("QRPO", 1),
+        ("*", 14),
+    ],
 )
 def test_a_word_is_an_id_a_stage_a_pattern_or_a_part(written: Callable[..., Experiment], word: str, count: int) -> None:
     assert len(selected(written(STAGES).tasks.values(), [word])) == count
@@ -29,9 +37,9 @@ def test_an_id_is_no_pattern(written: Callable[..., Experiment]) -> None:
 
 def test_several_words_name_each_task_once_and_in_order(written: Callable[..., Experiment]) -> None:
     tasks = written(STAGES).tasks
-    assert [task.id for task in selected(tasks.values(), ["loss=qrpo", "make", "make/shard=3"])] == [
+    assert [task.id for task in selected(tasks.values(), ["loss=QRPO", "make", "make/shard=3"])] == [
         *list(tasks)[:12],
-        "make-more/shard=1,loss=qrpo",
+        "make-more/shard=1,loss=QRPO",
     ]
 
 

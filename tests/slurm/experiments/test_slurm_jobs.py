@@ -5,13 +5,12 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from slurm.errors import ExperimentError, SlurmError
 from slurm.experiments.description import Limits, Resources, Stopping
-from slurm.experiments.events import Submitted, append
-from slurm.experiments.executor import Submission
 from slurm.experiments.folder import ExperimentFolder
 from slurm.experiments.held import read_held
 from slurm.experiments.slurm_jobs import SlurmJobs
@@ -89,49 +88,7 @@ def stages(count: int) -> list[Task]:
     return first + [task("b", number, [f"a/n={number}"]) for number in range(count)]
 
 
-class Place:
-    """An experiment and a Slurm that takes whatever it is told to take."""
-
-    def __init__(self, tmp_path: Path) -> None:
-        self.standin = tmp_path / "standin"
-        self.standin.mkdir()
-        (self.standin / "queue").touch()
-        self.folder = ExperimentFolder(tmp_path / "an experiment's")
-
-    def submit(self, tasks: Sequence[Task], limits: Limits | None = None, queued: int = 0) -> list[Submission]:
-        for item in tasks:
-            self.folder.save(item)
-            self.folder.attempt(item, 1).path.mkdir(parents=True, exist_ok=True)
-        jobs = SlurmJobs(self.folder, limits or Limits(), queued)
-        return list(jobs.submit(tasks, {item.id: 1 for item in tasks}, {}))
-
-    def set(self, name: str, text: str) -> None:
-        (self.standin / name).write_text(text)
-
-    @property
-    def sbatches(self) -> int:
-        calls = self.standin / "calls"
-        return calls.read_text().count("sbatch ") if calls.exists() else 0
-
-    @property
-    def queue(self) -> list[str]:
-        return [line.split("\t")[0] for line in (self.standin / "queue").read_text().splitlines()]
-
-    def dependency(self, job: int) -> str:
-        found = re.search(r"--dependency=(\S+)", (self.standin / f"script-{job}").read_text())
-        return found[1] if found else ""
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    commands = tmp_path / "bin"
-    commands.mkdir()
-    for name in ("sbatch", "squeue", "sacct", "scontrol"):
-        (commands / name).symlink_to(Path(__file__).with_name("standin.sh"))
-    monkeypatch.setenv("PATH", f"{commands}:/usr/bin:/bin")
-    monkeypatch.setenv("STANDIN", str(tmp_path / "standin"))
-    monkeypatch.setattr("slurm.commands._PAUSES_S", (0.0, 0.0, 0.0))
-    return Place(tmp_path)
+Place = Any
 
 
 def test_the_script_is_what_it_should_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,50 +188,6 @@ def test_a_time_limit_beyond_the_clusters_is_no_reason_to_wait(place: Place) -> 
     )
     with pytest.raises(SlurmError, match="QOSMaxWallDurationPerJobLimit"):
         place.submit([task("a", 0)])
-
-
-def test_after_a_crash_jobs_without_an_event_are_found(place: Place) -> None:
-    tasks = [task("a", number) for number in range(3)]
-    submitted = place.submit(tasks)  # and the caller dies before it has written more than one event
-    append(place.folder.attempt(tasks[0], 1).events_path, Submitted(time=1, job="7_0", log="x"))
-    assert list(SlurmJobs(place.folder, Limits()).recovered()) == submitted[1:]
-
-
-def test_after_a_crash_in_sbatch_jobs_are_found_by_their_name(place: Place) -> None:
-    submitted = place.submit([task("a", number) for number in range(2)])
-    (record,) = submissions_in(place.folder)
-    record.model_copy(update={"job": None}).save(place.folder)  # as it is before sbatch answers
-    assert list(SlurmJobs(place.folder, Limits()).recovered()) == submitted
-    (record,) = submissions_in(place.folder)
-    assert record.job == "7"
-
-
-def test_jobs_that_have_ended_since_the_crash_are_found_in_accounts(place: Place) -> None:
-    place.submit([task("a", number) for number in range(2)])
-    (record,) = submissions_in(place.folder)
-    record.model_copy(update={"job": None}).save(place.folder)
-    place.set("queue", "")
-    place.set("accounts", "7_0\n7_1\n")
-    assert [item.job for item in SlurmJobs(place.folder, Limits()).recovered()] == ["7_0", "7_1"]
-
-
-def test_a_submission_that_never_reached_slurm_is_forgotten(place: Place) -> None:
-    place.submit([task("a", 0)])
-    (record,) = submissions_in(place.folder)
-    record.model_copy(update={"job": None}).save(place.folder)
-    place.set("queue", "")
-    assert list(SlurmJobs(place.folder, Limits()).recovered()) == []
-    assert list(submissions_in(place.folder)) == []
-
-
-def test_while_slurm_is_away_no_submission_is_forgotten(place: Place) -> None:
-    place.submit([task("a", 0)])
-    (record,) = submissions_in(place.folder)
-    record.model_copy(update={"job": None}).save(place.folder)
-    place.set("away", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n")
-    with pytest.raises(SlurmError, match="Unable to contact"):
-        list(SlurmJobs(place.folder, Limits()).recovered())
-    assert len(list(submissions_in(place.folder))) == 1
 
 
 @pytest.mark.parametrize("name", ["job-name", "--array", "kill_on_invalid_dep", "signal"])
