@@ -94,3 +94,14 @@ def test_an_attempt_whose_process_was_killed_on_this_machine_does_not_run(prepar
     assert [attempt.number for attempt, _ in running_attempts(prepared.folder, task, but=2)] == [1]
     process.wait()
     assert running_attempts(prepared.folder, task, but=2) == []
+
+
+@pytest.mark.parametrize(("is_made", "code"), [(True, 0), (False, 1)])
+def test_a_job_whose_attempt_is_anothers_succeeds_if_the_outputs_are_valid(
+    prepared: Any, start_job: Callable[..., Any], *, is_made: bool, code: int
+) -> None:
+    task = prepared.task("exit 9", outputs=(Expected(path="made"),))
+    prepared.attempt(task).claim.write_text("another")
+    if is_made:
+        (prepared.workdir / "made").write_text("whole")
+    assert start_job(task).wait(timeout=25) == code
