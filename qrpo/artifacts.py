@@ -24,6 +24,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qrpo.errors import PipelineError, StaleFolderError
+from qrpo.locks import LOCK, alone
 
 MANIFEST = "manifest.json"
 _VERSIONED = ("torch", "transformers", "trl")
@@ -136,28 +137,32 @@ def open_stage(
 
     Raises:
         StaleFolderError: the folder was made with another `config` or from other `inputs`.
-        PipelineError: an input is missing, the manifest cannot be read, or an output was changed since.
+        PipelineError: an input is missing, the manifest cannot be read, an output was changed since, or another
+            process is at work in the folder.
     """
     config = _as_json(config)
     hashes = hash_inputs(inputs, stage)
     check_folder(path, stage=stage, config=config, hashes=hashes)
     manifest = read_manifest(path)
-    if manifest is None:
-        path.mkdir(parents=True, exist_ok=True)
-        manifest = Manifest(
-            stage=stage, done=False, config=config, inputs=hashes, outputs={}, seconds=0.0, versions=_versions()
-        )
-        write_atomically(path / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
-    elif manifest.done:
+    if manifest is not None and manifest.done:
         check_outputs(path, manifest)
         yield Stage(path, manifest)
         return
-    work = Stage(path, manifest)
-    try:
-        yield work
-    finally:
-        if not work.done:
-            work.save_time()
+    path.mkdir(parents=True, exist_ok=True)
+    with alone(path):
+        check_folder(path, stage=stage, config=config, hashes=hashes)  # as the last process in there has left it
+        manifest = read_manifest(path)
+        if manifest is None:
+            manifest = Manifest(
+                stage=stage, done=False, config=config, inputs=hashes, outputs={}, seconds=0.0, versions=_versions()
+            )
+            write_atomically(path / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
+        work = Stage(path, manifest)
+        try:
+            yield work
+        finally:
+            if not work.done:
+                work.save_time()
 
 
 def check_folder(
@@ -171,7 +176,8 @@ def check_folder(
     """
     manifest = read_manifest(path)
     if manifest is None:
-        if path.is_dir() and any(path.iterdir()):
+        # A kill can leave the lock, or a draft of the manifest.
+        if path.is_dir() and any(not file.name.startswith(".") for file in path.iterdir()):
             raise PipelineError(f"{path} holds files but no {MANIFEST}; move them away or give another --output_dir")
         return
     wanted = _as_json(config)
@@ -279,8 +285,10 @@ def _as_json(config: Mapping[str, object]) -> dict[str, object]:
 
 
 def _files(path: Path) -> list[Path]:
-    """The file itself, or all files below a folder, sorted."""
-    return [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    """The file itself, or all files below a folder but locks, sorted."""
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.is_file() and file.name != LOCK)
 
 
 def _hash_input(name: str, source: Path | str, stage: str) -> str:

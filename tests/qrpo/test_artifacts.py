@@ -148,3 +148,12 @@ def test_a_file_is_hashed_anew_once_it_has_changed(tmp_path: Path) -> None:
     assert hash_path(path) == first
     path.write_text("two")
     assert hash_path(path) != first
+
+
+def test_what_a_kill_leaves_before_the_manifest_does_not_close_the_folder(tmp_path: Path, source: Path) -> None:
+    folder = tmp_path / "s"
+    folder.mkdir()
+    for name in (".lock", ".manifest.json.x1y2"):
+        (folder / name).touch()
+    make(folder, source=source)
+    assert (folder / "out.txt").is_file()
