@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -17,6 +18,8 @@ log = logging.getLogger(__name__)
 
 AnyDataset: TypeAlias = "Dataset | IterableDataset"
 Row: TypeAlias = Mapping[str, Any]
+_ROUNDING = 1e-3
+"""By so much a sum of log-probabilities may be above 0, nats."""
 
 
 class Tokens(NamedTuple):
@@ -80,6 +83,7 @@ def prepare_dataset(  # noqa: PLR0913  # the trainer's options
     Raises:
         ValueError: a row cannot be used, or none is left.
     """
+    dataset = dataset.with_format(None)  # Python's own numbers and lists, whatever the user's format
     # A stream has neither a size nor processes.
     workers = {"num_proc": num_proc} if isinstance(dataset, Dataset) else {}
     given = list(next(iter(dataset)))
@@ -125,6 +129,50 @@ def require(row: Row, *names: str) -> None:
         raise ValueError(f"a row has no {' and no '.join(missing)}, only {sorted(row)}")
 
 
+def number(row: Row, name: str) -> float:
+    """The number in a column.
+
+    Raises:
+        ValueError: it is none, or not finite: one row with nan would turn every weight of the model into nan, and a log
+            that leaves nan out would not tell.
+    """
+    return _finite(row[name], name)
+
+
+def weight_of(row: Row) -> float:
+    """The factor on a row's loss; 1 where none is given.
+
+    Raises:
+        ValueError: it is not a finite number of at least 0.
+    """
+    weight = 1.0 if row.get("weight") is None else number(row, "weight")
+    if weight < 0:
+        raise ValueError(f"a row's weight must be at least 0, got {weight!r}")
+    return weight
+
+
+def check_ref_logps(row: Row, count: int) -> None:
+    """Looks at what a row says of the reference, if it says anything.
+
+    Args:
+        count: completions of the row.
+
+    Raises:
+        ValueError: there are not so many finite log-probabilities; says what there is.
+    """
+    given = row.get("ref_logps")
+    if given is None:
+        return
+    if isinstance(given, list) == (count == 1) or (count > 1 and len(given) != count):
+        wanted = (
+            "one number" if count == 1 else f"a list of {count} numbers, of the chosen completion and the rejected one"
+        )
+        raise ValueError(f"a row's ref_logps must be {wanted}, got {given!r}")
+    for value in given if count > 1 else [given]:
+        if _finite(value, "ref_logps") > _ROUNDING:
+            raise ValueError(f"a row's ref_logps must be log-probabilities, which are not above 0, got {given!r}")
+
+
 def padded(sequences: Sequence[Tokens], multiple: int | None) -> dict[str, Tensor]:
     """`input_ids`, `attention_mask`, `completion_mask`, [B, T] int64, padded on the right.
 
@@ -148,8 +196,20 @@ def padded(sequences: Sequence[Tokens], multiple: int | None) -> dict[str, Tenso
 
 
 def scalars(rows: Sequence[Row], name: str) -> Tensor:
-    """A column of numbers, or of lists of them, as float32, [B] or [B, S]."""
+    """A column of numbers, or of lists of them, as float32, [B] or [B, S].
+
+    Raises:
+        ValueError: a row has none, though others have.
+    """
+    if any(row[name] is None for row in rows):
+        raise ValueError(f"some rows have no {name}, and others have; give it for all rows, or leave out the column")
     return torch.tensor([row[name] for row in rows], dtype=torch.float32)
+
+
+def _finite(value: object, name: str) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"a row's {name} must be finite numbers, got {value!r}")
+    return float(value)
 
 
 def _token_ids(row: Row, tokenizer: PreTrainedTokenizerBase, answer: str) -> Tokens:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from qrpo.encoding import Row, Tokens, padded, require, scalars, sequence_of
+from qrpo.encoding import Row, Tokens, check_ref_logps, number, padded, require, scalars, sequence_of, weight_of
 
 
 class PairForm:
@@ -20,31 +20,36 @@ class PairForm:
 
     def says_something(self, row: Row) -> bool:
         """See `RowForm`: the two rewards differ."""
-        require(row, "chosen_reward", "rejected_reward")
-        return bool(row["chosen_reward"] != row["rejected_reward"])
+        chosen, rejected = _rewards(row)
+        return chosen != rejected
 
     def prepare(self, row: Row, tokenizer: PreTrainedTokenizerBase, seed: int) -> dict[str, object]:  # noqa: ARG002
         """See `RowForm`; nothing is random here."""
         chosen, rejected = (sequence_of(row, tokenizer, answer) for answer in ("chosen", "rejected"))
-        require(row, "chosen_reward", "rejected_reward")
-        if row["chosen_reward"] < row["rejected_reward"]:
+        rewards = _rewards(row)
+        if rewards[0] < rewards[1]:
             raise ValueError(
-                f"the chosen completion has reward {row['chosen_reward']}, which is below that of the rejected one, "
-                f"{row['rejected_reward']}: exchange them"
+                f"the chosen completion has reward {rewards[0]}, which is below that of the rejected one, "
+                f"{rewards[1]}: exchange them"
             )
-        weight = row.get("weight")
+        check_ref_logps(row, self.sequences)
         return {
             "prompt_ids": chosen.prompt_ids,
             "chosen_ids": chosen.completion_ids,
             "rejected_ids": rejected.completion_ids,
             "length": sum(map(len, (*chosen, *rejected))),
-            "reward": [float(row["chosen_reward"]), float(row["rejected_reward"])],
-            "weight": 1.0 if weight is None else float(weight),
+            "reward": rewards,
+            "weight": weight_of(row),
         }
 
     def tokens(self, prepared: Row) -> list[Tokens]:
         """See `RowForm`."""
         return [Tokens(prepared["prompt_ids"], prepared[name]) for name in ("chosen_ids", "rejected_ids")]
+
+
+def _rewards(row: Row) -> list[float]:
+    require(row, "chosen_reward", "rejected_reward")
+    return [number(row, "chosen_reward"), number(row, "rejected_reward")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from qrpo.encoding import Row, Tokens, padded, require, scalars, sequence_of
+from qrpo.encoding import Row, Tokens, check_ref_logps, number, padded, require, scalars, sequence_of, weight_of
 from qrpo.quantiles import all_equal, quantile_among
 from qrpo.targets import Atoms, TargetRule
 from qrpo.transforms import Array
@@ -30,25 +30,25 @@ class PointwiseForm:
 
     def says_something(self, row: Row) -> bool:
         """See `RowForm`: the rewards of the row's prompt differ."""
-        _require_rewards(row)
-        return not all_equal([row["reward"], *row["ref_rewards"]])
+        reward, refs = _rewards(row)
+        return not all_equal([reward, *refs])
 
     def prepare(self, row: Row, tokenizer: PreTrainedTokenizerBase, seed: int) -> dict[str, object]:
         """See `RowForm`."""
         tokens = sequence_of(row, tokenizer)
-        _require_rewards(row)
-        refs = row["ref_rewards"]
-        quantile = quantile_among(row["reward"], refs)
-        weight, beta = row.get("weight"), row.get("beta")
+        reward, refs = _rewards(row)
+        quantile = quantile_among(reward, refs)
+        beta = None if row.get("beta") is None else number(row, "beta")
         if beta is not None and not beta > 0:
             raise ValueError(f"a row's beta must be positive, got {beta!r}")
+        check_ref_logps(row, self.sequences)
         return {
             "prompt_ids": tokens.prompt_ids,
             "completion_ids": tokens.completion_ids,
             "length": len(tokens.prompt_ids) + len(tokens.completion_ids),
-            "reward": float(row["reward"]),
-            "weight": 1.0 if weight is None else float(weight),
-            "beta": None if beta is None else float(beta),
+            "reward": reward,
+            "weight": weight_of(row),
+            "beta": beta,
             "quantile": quantile.value,
             "tie_width": quantile.tie_width,
             "num_refs": len(refs),
@@ -109,8 +109,13 @@ class PointwiseCollator:
         )
 
 
-def _require_rewards(row: Row) -> None:
+def _rewards(row: Row) -> tuple[float, list[float]]:
+    """The row's reward and those of the references, all finite; at least one of these."""
     require(row, "reward", "ref_rewards")
+    refs = row["ref_rewards"]
+    if not isinstance(refs, list) or not refs:
+        raise ValueError(f"a row's ref_rewards must be a list of at least one reward, got {refs!r}")
+    return number(row, "reward"), [number({"ref_rewards": ref}, "ref_rewards") for ref in refs]
 
 
 def _draw(seed: int, tokens: Tokens) -> float:

@@ -106,8 +106,8 @@ class QRPOTrainer(KTOTrainer):
         quantization_config: BitsAndBytesConfig | None = None,
         peft_config: PeftConfig | None = None,
     ) -> None:
-        if isinstance(train_dataset, Dataset) and len(train_dataset) == 0:
-            raise ValueError("train_dataset has no rows")
+        if isinstance(train_dataset, Dataset | IterableDataset):
+            _columns(train_dataset, "train")
         if args is None:
             name = model if isinstance(model, str) else str(model.config.name_or_path)
             args = QRPOConfig(f"{Path(name).name}-QRPO")
@@ -150,7 +150,7 @@ class QRPOTrainer(KTOTrainer):
         dataset_name: str,
     ) -> AnyDataset:
         """Rows as the user gives them to rows as the collator takes them; leaves prepared rows as they are."""
-        if not set(self._form.columns) <= set(next(iter(dataset))):
+        if not set(self._form.columns) <= _columns(dataset, dataset_name):
             with trl_utils.global_then_local_main_first():
                 dataset = prepare_dataset(
                     dataset,
@@ -320,3 +320,20 @@ class QRPOTrainer(KTOTrainer):
         rows = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.accelerator.num_processes
         card = with_options(path.read_text("utf-8"), self.args, steps=self.state.global_step, batch_size=rows)
         write_atomically(path, card)
+
+
+def _columns(dataset: AnyDataset, name: str) -> set[str]:
+    """Of the first row.
+
+    Raises:
+        TypeError: it is no data set.
+        ValueError: it has no rows.
+    """
+    if not isinstance(dataset, Dataset | IterableDataset):
+        raise TypeError(
+            f"{name}_dataset must be a Dataset or IterableDataset, got {type(dataset).__name__}; see Dataset.from_list"
+        )
+    first = next(iter(dataset), None)
+    if first is None:
+        raise ValueError(f"{name}_dataset has no rows")
+    return set(first)

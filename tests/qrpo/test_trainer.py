@@ -10,11 +10,13 @@ import pytest
 import trl.trainer.utils as trl_utils
 from datasets import Dataset
 from torch import Tensor
-from transformers import LlamaForCausalLM
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import TrlParser
 from trl.trainer.kto_trainer import KTOTrainer
 
+from qrpo.encoding import prepare_dataset
 from qrpo.metrics import COLUMNS
+from qrpo.pointwise import PointwiseForm
 from qrpo.trainer import QRPOConfig, QRPOTrainer
 
 # TRL 1.16 calls by their old names what transformers 5.23 has renamed.
@@ -291,6 +293,10 @@ def test_each_line_of_the_log_is_about_the_rows_since_the_last(make_trainer: Mak
 # --- the data -----------------------------------------------------------------------------------------------------
 
 
+def usable(**columns: Any) -> dict[str, Any]:
+    return text_row(prompt="a", completion="c") | columns
+
+
 def text_row(**columns: Any) -> dict[str, Any]:
     return {"reward": 1.0, "ref_rewards": [0.0, 1.0], **columns}
 
@@ -340,6 +346,16 @@ def test_rows_become_tokens(
         ({"prompt_ids": [3], "completion_ids": [], "reward": 1.0, "ref_rewards": [0.0]}, "no tokens"),
         ({"prompt_ids": [], "completion_ids": [3], "reward": 1.0, "ref_rewards": [0.0]}, "no tokens"),
         ({"prompt": "a", "completion": [], "reward": 1.0, "ref_rewards": [0.0]}, "must be a text"),
+        (usable(ref_rewards=[]), r"at least one reward, got \[\]"),
+        (usable(ref_rewards=0.5), "must be a list .* got 0.5"),
+        (usable(ref_rewards=[0.0, None]), "ref_rewards must be finite numbers, got None"),
+        (usable(reward="1"), "reward must be finite numbers, got '1'"),
+        (usable(weight=math.nan), "weight must be finite numbers, got nan"),
+        (usable(weight=-1.0), "weight must be at least 0, got -1"),
+        (usable(beta=math.inf), "beta must be finite numbers, got inf"),
+        (usable(ref_logps=math.nan), "ref_logps must be finite numbers, got nan"),
+        (usable(ref_logps=5.0), "not above 0, got 5"),
+        (usable(ref_logps=[-1.0]), r"ref_logps must be one number, got \[-1"),
     ],
 )
 def test_a_row_that_cannot_be_used_is_an_error_that_says_why(
@@ -365,6 +381,52 @@ def test_rows_longer_than_the_limit_are_left_out_not_cut(make_trainer: MakeTrain
     lengths = [len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows()]
     assert list(trainer.train_dataset["length"]) == [length for length in lengths if length <= 5]
     assert max(lengths) > 5
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"chosen_reward": math.nan}, "chosen_reward must be finite numbers, got nan"),
+        ({"ref_logps": [-1.0]}, "ref_logps must be a list of 2 numbers"),
+    ],
+)
+def test_a_pair_that_cannot_be_used_is_an_error_that_says_why(
+    make_trainer: MakeTrainer, columns: dict[str, Any], message: str
+) -> None:
+    pair = {"prompt": "a", "chosen": "b", "rejected": "c", "chosen_reward": 1.0, "rejected_reward": 0.0}
+    with pytest.raises(ValueError, match=message):
+        make_trainer([pair | columns], algorithm="dpo")
+
+
+def test_reference_log_probabilities_of_some_rows_only_are_an_error(make_trainer: MakeTrainer, rows: MakeRows) -> None:
+    with pytest.raises(ValueError, match="some rows have no ref_logps"):
+        make_trainer(rows(ref_logps=[-1.0, *[None] * 7])).train()
+
+
+@pytest.mark.parametrize("form", ["numpy", "torch"])
+def test_rows_in_a_format_of_arrays_are_the_same_rows(
+    make_trainer: MakeTrainer, tokenizer: PreTrainedTokenizerFast, rows: MakeRows, form: str
+) -> None:
+    trainer = make_trainer(rows())
+    prepared = prepare_dataset(
+        Dataset.from_list(rows()).with_format(form),
+        PointwiseForm(),
+        name="train",
+        tokenizer=tokenizer,
+        drop_uninformative=True,
+        max_length=None,
+        num_proc=None,
+        seed=trainer.args.seed,
+    )
+    assert list(prepared) == list(trainer.train_dataset.remove_columns("ref_logps"))
+
+
+@pytest.mark.parametrize(("eval_dataset", "error"), [([], TypeError), (Dataset.from_list([]), ValueError)])
+def test_what_cannot_be_evaluated_is_an_error_that_names_it(
+    make_trainer: MakeTrainer, rows: MakeRows, eval_dataset: object, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="eval_dataset"):
+        make_trainer(rows(), eval_dataset=eval_dataset)
 
 
 def test_no_rows_is_an_error(make_trainer: MakeTrainer) -> None:
