@@ -87,7 +87,7 @@ def recorded_source(paths: RunPaths) -> Path | None:
     except FileNotFoundError:
         return None
     except (OSError, yaml.YAMLError) as error:
-        raise PipelineError(f"{paths.config} cannot be read: {error}") from error
+        raise PipelineError(f"{paths.config} cannot be read; mend or delete it: {error}") from error
     source = options.get("completions_from") if isinstance(options, dict) else None
     return None if source is None else Path(source)
 

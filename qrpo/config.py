@@ -149,7 +149,7 @@ def parse_with(argv: Sequence[str], *more: type, prog: str, description: str) ->
         *parts, in_file, in_command = parser.parse_args_and_config(
             [*rest, "--config", str(path)], return_remaining_strings=True, separate_remaining_strings=True
         )
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, ImportError, yaml.YAMLError) as error:  # ImportError: deepspeed
         raise ConfigError(f"{error} (options of the command line and of {path})") from error
     for unknown, place in ((list(in_file), str(path)), (list(in_command), "the command line")):
         if unknown:
@@ -158,16 +158,38 @@ def parse_with(argv: Sequence[str], *more: type, prog: str, description: str) ->
     config = PipelineConfig(
         run=run, data=data, model=model, generate=generate, score=score, train=train, evaluate=evaluate
     )
+    _check(config)
+    return Parsed(config, tuple(others))
+
+
+def _check(config: PipelineConfig) -> None:
+    """Refuses options that contradict each other, ahead of any work."""
+    data, generate, algorithm = config.data, config.generate, config.train.algorithm
     if not config.model.model_name_or_path:
         raise ConfigError("no model is named; give --model_name_or_path")
-    if generate.generator == "answers" and train.algorithm != "sft":
+    if generate.generator == "answers" and algorithm != "sft":
         raise ConfigError(
-            f"algorithm is {train.algorithm!r}, which compares completions of the model; the generator 'answers' gives "
+            f"algorithm is {algorithm!r}, which compares completions of the model; the generator 'answers' gives "
             "the data set's own: give --algorithm sft, or another --generator"
         )
-    if evaluate.eval_train_problems == 0 and data.heldout_problems in (None, NONE):
+    if config.evaluate.eval_train_problems == 0 and data.heldout_problems in (None, NONE):
         raise ConfigError("eval_train_problems is 0 and there are no held-out problems, so nothing could be evaluated")
-    return Parsed(config, tuple(others))
+    trained_on = data.completions_per_prompt or generate.num_completions
+    left = generate.num_completions - {"all": 0, "leave_one_out": 1}.get(data.references, trained_on)
+    if left < (data.num_refs or 1):
+        raise ConfigError(
+            f"references is {data.references!r}: of num_completions={generate.num_completions} a completion has "
+            f"{max(left, 0)} to be compared with, and num_refs is {data.num_refs or 'all of them'}; give more "
+            "--num_completions, a smaller --num_refs"
+            + (", or fewer --completions_per_prompt" if data.references == "disjoint" else "")
+        )
+    if data.pairing is None and algorithm in ("qrpo", "sft"):
+        for name in ("pairs_per_prompt", "keep_ties", "selector"):
+            if getattr(data, name) != getattr(DataConfig(), name):
+                raise ConfigError(
+                    f"{name} is {getattr(data, name)!r}, but algorithm {algorithm!r} has no pairs without a pairing; "
+                    f"give --pairing, or leave out {name}"
+                )
 
 
 def shipped_configs() -> list[str]:

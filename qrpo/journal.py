@@ -99,8 +99,11 @@ class Journal(Generic[Record]):
         if path.exists() and good < path.stat().st_size:
             with path.open("r+b") as stream:
                 stream.truncate(good)
-        for _ in self.records():  # each is checked
-            pass
+        try:
+            for _ in self.records():  # each is checked
+                pass
+        except PipelineError as error:
+            raise PipelineError(f"{error}; delete that line and all after it, to go on from there") from error
 
     def append(self, batch: Iterable[Record]) -> None:
         """Adds the next batch; it is on disk when this returns.
@@ -165,5 +168,5 @@ def _parse(path: Path, record: type[Record], line: bytes, number: int) -> Record
         return record.model_validate_json(line)
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise PipelineError(f"{path}:{number}: {field}: {first['msg']}") from error
+        field = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+        raise PipelineError(f"{path}:{number}: {field}{first['msg']}") from error

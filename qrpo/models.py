@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -76,7 +77,7 @@ def load_policy(name: str, *, dtype: str, revision: str = "main", attn_implement
         model = AutoModelForCausalLM.from_pretrained(
             name, revision=revision, dtype=sampling_dtype(dtype), attn_implementation=attn_implementation
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise ModelError(f"the model {name!r} cannot be loaded: {error}") from error
     model.to(default_device())  # type: ignore[arg-type]  # a decorator hides torch's signature
     model.eval()
@@ -103,7 +104,12 @@ def load_trainable(options: ModelConfig, name: str) -> PreTrainedModel:
             attn_implementation=options.attn_implementation or (None if torch.cuda.is_available() else "eager"),
             quantization_config=get_quantization_config(options),
         )
-    except (OSError, ValueError) as error:
+    except (
+        OSError,
+        ValueError,
+        SafetensorError,
+        ImportError,
+    ) as error:  # ImportError: quantisation without its package
         raise ModelError(f"the model {name!r} cannot be loaded: {error}") from error
     assert isinstance(model, PreTrainedModel)
     return model

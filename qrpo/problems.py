@@ -158,7 +158,7 @@ def load_all(data: DataConfig) -> list[Problem]:
 
     Raises:
         ConfigError: as `load_split`; or an id is on both sides, so that a completion's problem would be ambiguous, and
-            a held-out problem perhaps trained on.
+            a held-out problem perhaps trained on; or a problem has no prompt.
         RecordError: a row is malformed.
     """
     train, heldout = load_split(data, "train"), load_split(data, "heldout")
@@ -168,6 +168,9 @@ def load_all(data: DataConfig) -> list[Problem]:
             f"{len(shared)} ids are both among the training and the held-out problems, such as {shared[0]!r}; "
             "every problem needs an id of its own, and held-out problems must not be trained on"
         )
+    for problem in (*train, *heldout):
+        if not problem.prompt.strip():
+            raise ConfigError(f"problem {problem.id!r} has no prompt, which is all that a model is shown; give it one")
     return [*train, *heldout]
 
 

@@ -60,7 +60,7 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
     that was never stopped.
 
     Raises:
-        PipelineError: a completion has no reward, or no row is left to train on.
+        PipelineError: a completion has no reward, no row is left to train on, or options do not fit.
     """
     rollouts = RecordFile(config.paths.scored, ScoredRollout)
     with display.wait("reading scored completions"):
@@ -80,7 +80,7 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
             "take easier problems, more --num_completions, or a stronger model"
         )
     display.note(f"{config.train.algorithm}: {len(rows)} {what}; rewards differ within {len(varied)}{dropped}")
-    used = sum(row["problem_id"] in varied or not drop for row in rows)
+    used = sum(("chosen_ids" in row) + 1 for row in rows if row["problem_id"] in varied or not drop)
     fit(config, stage, display, interrupts, Work(rows=rows, used=used, policy=name))
 
 
@@ -89,7 +89,7 @@ class Work(NamedTuple):
 
     rows: Sequence[PointwiseRow] | Sequence[PairRow]
     used: int
-    """Rows that are not left out, for the bar."""
+    """Completions that are not left out, for the bar."""
     policy: str
     """The model to start from, as transformers loads it."""
     reference: str | None = None
@@ -117,7 +117,7 @@ def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Inte
                 processing_class=load_tokenizer(work.policy, revision=config.model.model_revision),
                 peft_config=get_peft_config(config.model),
             )
-        except ValueError as error:  # options that exclude each other, or leave no row
+        except (ValueError, ImportError) as error:  # options that exclude each other or lack a package, or leave no row
             raise PipelineError(f"training cannot begin: {error}") from error
     trainer.remove_callback(PrinterCallback)
     with PartialState().main_process_first():  # which removes what is not whole
@@ -127,8 +127,18 @@ def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Inte
         display.note(f"continuing from {checkpoint.name}")
     notice = "Finishing this step and saving a checkpoint; press Ctrl-C again to stop at once."
     with ExitStack() as shown, interrupts.deferred(notice):
-        trainer.add_callback(_Progress(display, shown, interrupts))
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+        progress = _Progress(display, shown, interrupts)
+        trainer.add_callback(progress)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint is not None else None)
+        except Exception as error:
+            # Each file of a checkpoint has a reader of its own, with errors of its own.
+            if checkpoint is None or progress.begun:
+                raise
+            raise PipelineError(
+                f"{checkpoint} cannot be gone on from: {error}; if it is damaged, delete it, to go on from the one "
+                "before or from the start"
+            ) from error
     _save(trainer, stage, config, work)
 
 
@@ -175,6 +185,11 @@ class _Progress(TrainerCallback):
         self._interrupts = interrupts
         self._bar: Bar | None = None
         self._note = ""
+
+    @property
+    def begun(self) -> bool:
+        """Whether a step was."""
+        return self._bar is not None
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object

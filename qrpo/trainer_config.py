@@ -142,6 +142,17 @@ class QRPOConfig(KTOConfig):
         self.target_rule()
         if not self.objective().uses_reference:
             self.precompute_ref_log_probs = True  # none are computed, and TRL loads no reference
+        for name in ("target_low", "target_high"):
+            limit = getattr(self, name)
+            if limit is not None and math.isnan(limit):
+                raise ValueError(f"{name} must be a number or none, got {limit!r}")
+        for name, least in (
+            ("learning_rate", 0),
+            ("per_device_train_batch_size", 1),
+            ("gradient_accumulation_steps", 1),
+        ):
+            if not getattr(self, name) >= least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)!r}")
         for name in ("beta", "huber_delta", "temperature", "collapse_nats"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):

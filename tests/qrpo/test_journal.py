@@ -95,3 +95,9 @@ def test_records_are_written_as_they_come(tmp_path: Path) -> None:
 
     write_records(tmp_path / "r", rows())
     assert len(read_records(tmp_path / "r", Row)) == 9
+
+
+def test_a_damaged_line_of_a_journal_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "j").write_text("garbage\n")
+    with pytest.raises(PipelineError, match=r"j:1: Invalid JSON.*; delete that line and all after it"):
+        Journal(tmp_path / "j", Row, [1])

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,15 @@ def test_every_end_token_of_model_and_tokenizer_counts(code_model_dir: Path) -> 
 def test_a_model_for_training_has_the_dtype_asked_for(code_model_dir: Path) -> None:
     options = ModelConfig(model_name_or_path=str(code_model_dir), dtype="bfloat16")
     assert load_trainable(options, str(code_model_dir)).dtype == torch.bfloat16
+
+
+def test_damaged_weights_are_an_error_that_names_the_model(code_model_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(code_model_dir, folder)
+    (folder / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:100])
+    for load in (
+        lambda: load_policy(str(folder), dtype="float32"),
+        lambda: load_trainable(ModelConfig(), str(folder)),
+    ):
+        with pytest.raises(ModelError, match="cannot be loaded"):
+            load()

@@ -32,6 +32,12 @@ def test_an_id_on_both_sides_is_refused(tmp_path: Path) -> None:
         load_all(data)
 
 
+def test_a_problem_without_a_prompt_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text('{"id": "a", "tests": ["assert f()"]}\n')
+    with pytest.raises(ConfigError, match="problem 'a' has no prompt"):
+        load_all(DataConfig(train_problems=str(tmp_path / "p.jsonl"), heldout_problems=None))
+
+
 def test_all_problems_are_those_of_both_sides(tmp_path: Path) -> None:
     data = DataConfig(
         train_problems=write(tmp_path / "a.jsonl", "1"), heldout_problems=write(tmp_path / "b.jsonl", "2")

@@ -385,12 +385,45 @@ def test_the_last_checkpoint_is_the_trained_model(whole_run: Path) -> None:
     assert last == (whole_run / "train" / "model" / "model.safetensors").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "trainer_state.json"])
+def test_a_damaged_checkpoint_is_named_with_what_to_do(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None, name: str
+) -> None:
+    shutil.copytree(whole_run, tmp_path / "run")
+    for later in ("train/model", "evaluate", "report"):
+        shutil.rmtree(tmp_path / "run" / later)
+    manifest = tmp_path / "run" / "train" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "done": False, "outputs": {}}))
+    file = tmp_path / "run" / "train" / "checkpoint-36" / name
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(PipelineError, match=r"checkpoint-36 cannot be gone on from: .*delete it"):
+        start(tmp_path / "run", arguments, None)
+    shutil.rmtree(file.parent)
+    start(tmp_path / "run", arguments, None)
+    assert (tmp_path / "run" / FINAL[2]).read_bytes() == (whole_run / FINAL[2]).read_bytes()
+
+
 def test_a_checkpoint_that_was_removed_is_missed(
     whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
 ) -> None:
     folder = evaluated_again(whole_run, tmp_path / "run", "train/checkpoint-16")
     with pytest.raises(PipelineError, match="lacks checkpoint-16"):
         start(folder, arguments, None, "--eval_checkpoints")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--max_length", "3"], "training cannot begin.*48 longer than max_length=3"),
+        (["--use_peft", "--lora_target_modules", "nosuch"], "training cannot begin.*nosuch"),
+        (["--eval_strategy", "steps", "--eval_steps", "1"], "training cannot begin.*eval_dataset"),
+    ],
+)
+def test_training_that_cannot_begin_says_why_in_a_line(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None, options: list[str], message: str
+) -> None:
+    with pytest.raises(PipelineError, match=message):
+        start(tmp_path / "run", arguments, None, "--stage", "train", "--completions_from", str(whole_run), *options)
 
 
 @pytest.mark.parametrize(
