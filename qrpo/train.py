@@ -60,7 +60,7 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
     that was never stopped.
 
     Raises:
-        PipelineError: a completion has no reward, or no row is left to train on.
+        PipelineError: a completion has no reward, no row is left to train on, or options do not fit.
     """
     rollouts = RecordFile(config.paths.scored, ScoredRollout)
     with display.wait("reading scored completions"):
