@@ -145,7 +145,7 @@ def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Inte
 def as_dataset(rows: Sequence[PointwiseRow] | Sequence[PairRow]) -> Dataset:
     """Rows as a data set, in their order.
 
-    In parts, since what turns lists into columns holds copies of all that it is given: at the paper's size 1 GB.
+    In parts, since what turns lists into columns holds copies of all that it is given: at the paper's size 0.7 GB more.
     """
     starts = range(0, len(rows), _PART)
     return concatenate_datasets([Dataset.from_list([dict(row) for row in rows[at : at + _PART]]) for at in starts])
