@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Literal
 
 from qrpo.data_options import DataConfig
@@ -20,6 +21,7 @@ from rewards.prompts import with_prelude
 from sandbox import Problem
 
 Split = Literal["train", "heldout"]
+States = tuple[tuple[int, ...], ...]
 BUILTIN = "builtin"
 NONE = "null"
 """As the command line spells it."""
@@ -28,18 +30,25 @@ NONE = "null"
 def load_split(data: DataConfig, split: Split) -> list[Problem]:
     """The problems of one side, in their data set's order; none where no held-out problems are asked for.
 
-    Read once in a process: stages and the checks ahead of them all ask, and to parse 100 tests of each of 2,600
-    problems takes a minute.
+    Read once in a process, and again where a file has changed: stages and the checks ahead of them all ask, and to
+    parse 100 tests of each of 2,600 problems takes a minute.
 
     Raises:
         ConfigError: the data set cannot be read, or no problem is left of it.
         RecordError: one of its rows is malformed.
     """
-    return list(_load_split(data, split))
+    return list(_load_split(data, split, _states(data)))
+
+
+def _states(data: DataConfig) -> States:
+    """What tells the files of problems from others in their places."""
+    sources = (data.train_problems, data.heldout_problems)
+    found = [Path(source).stat() for source in sources if source is not None and Path(source).is_file()]
+    return tuple((item.st_size, item.st_mtime_ns, item.st_ctime_ns, item.st_ino) for item in found)
 
 
 @functools.lru_cache(maxsize=4)
-def _load_split(data: DataConfig, split: Split) -> tuple[Problem, ...]:
+def _load_split(data: DataConfig, split: Split, _of: States) -> tuple[Problem, ...]:
     with _no_collection():
         return tuple(_read_split(data, split))
 
@@ -61,7 +70,7 @@ def _read_split(data: DataConfig, split: Split) -> list[Problem]:
     source = _source(data, split)
     if source is None:
         return []
-    problems = prepared([entry.problem for entry in _entries(data, split, source)], data, source)
+    problems = prepared([entry.problem for entry in _entries(data, split, source, _states(data))], data, source)
     if training and data.drop_duplicates:
         problems = _without_duplicates(problems, load_split(data, "heldout"), data.duplicate_overlap)
     return problems[: data.max_train_problems if training else data.max_heldout_problems]
@@ -76,7 +85,7 @@ def load_answers(data: DataConfig) -> dict[str, str]:
     """
     source = _source(data, "train")
     assert source is not None  # it is only held-out problems that a run can do without
-    known = {entry.problem.id: entry.as_answer() for entry in _entries(data, "train", source)}
+    known = {entry.problem.id: entry.as_answer() for entry in _entries(data, "train", source, _states(data))}
     wanted = [problem.id for problem in load_split(data, "train")]
     answers = {name: answer for name in wanted if (answer := known[name]) is not None}
     if len(answers) < len(wanted):
@@ -97,7 +106,7 @@ def _given(value: str | None) -> str | None:
 
 
 @functools.lru_cache(maxsize=4)
-def _entries(data: DataConfig, split: Split, source: str) -> tuple[Entry, ...]:
+def _entries(data: DataConfig, split: Split, source: str, _of: States) -> tuple[Entry, ...]:
     """All rows of one side's data set."""
     training = split == "train"
     name = _given(data.train_split if training else data.heldout_split)

@@ -3,7 +3,7 @@
     RUN/generate.shards/00003-of-00008/   as RUN/generate/, of every eighth batch of prompts
     RUN/score.shards/00003-of-00008/      as RUN/score/, of the completions of that shard
 
-Merged, they are what the stage makes without shards, byte for byte, but for how far programs came until a limit.
+Merged, they are what the stage makes without shards, byte for byte, but for how far programs came that hit a limit.
 """
 
 from __future__ import annotations

@@ -63,6 +63,14 @@ def test_a_checkpoint_is_chosen_by_step_and_the_last_of_each_seed_by_being_last(
     assert found["DPO"].reward.mean == found["QRPO"].reward.mean == 1.0
 
 
+def test_a_checkpoint_that_one_replicate_lacks_is_no_candidate(runs: Callable[..., list[FinishedRun]]) -> None:
+    steps = [{0: 0.1, 8: 1.0, 16: 1.0, 20: 0.2}, {0: 0.1, 10: 1.0, 16: 0.6, 22: 0.2}]
+    _, method = methods(
+        runs(*({"algorithm": "qrpo", "seed": seed, "rates": rates} for seed, rates in enumerate(steps)))
+    )
+    assert (method.steps, method.candidates) == ("16", 2)
+
+
 def test_what_is_reported_is_from_the_other_half(make_run: Make, made_up: Any, tmp_path: Path) -> None:
     """Step 8 solves the selection half alone, step 16 the reporting half."""
     halves = read_run(

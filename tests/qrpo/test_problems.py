@@ -60,6 +60,8 @@ def test_a_data_set_is_read_once_however_many_ask(tmp_path: Path, monkeypatch: p
         load_split(data, "train").clear()  # what one caller does with its list is nothing to the next
         assert len(load_all(data)) == 2
     assert read == [train, heldout]
+    write(tmp_path / "a.jsonl", "3")
+    assert [problem.id for problem in load_all(data)] == ["3", "2"]
 
 
 def test_a_split_and_a_revision_of_null_are_none(tmp_path: Path) -> None:

@@ -188,6 +188,20 @@ def test_missing_prompts_and_completions_are_named(start: Start, sharded: Path) 
         start(sharded, "--stage", "merge")
 
 
+def test_prompts_that_are_left_out_for_their_length_are_not_missed(
+    start: Start, toy_problems: Path, tmp_path: Path
+) -> None:
+    first, *others = map(json.loads, (toy_problems / "train.jsonl").read_text().splitlines())
+    rows = [{**first, "prompt": first["prompt"] + " double" * 9}, *others]
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ("--train_problems", tmp_path / "train.jsonl", "--max_prompt_tokens", 8)
+    for shard in (0, 1):
+        start(tmp_path / "run", *options, "--stage", "generate", "--num_shards", 2, "--shard", shard)
+    start(tmp_path / "run", *options, "--stage", "merge")
+    merged = [json.loads(line)["problem_id"] for line in (tmp_path / "run" / COMPLETIONS).read_text().splitlines()]
+    assert merged == [row["id"] for row in others]
+
+
 def forge(file: Path, lines: list[bytes]) -> None:
     """Other content, with a manifest to match."""
     from qrpo.artifacts import hash_file
