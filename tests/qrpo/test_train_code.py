@@ -414,7 +414,7 @@ def test_a_checkpoint_that_was_removed_is_missed(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--max_length", "3"], "training cannot begin.*48 longer than max_length=3"),
+        (["--max_length", "3"], "training cannot begin.*longer than max_length=3"),
         (["--use_peft", "--lora_target_modules", "nosuch"], "training cannot begin.*nosuch"),
         (["--eval_strategy", "steps", "--eval_steps", "1"], "training cannot begin.*eval_dataset"),
     ],
