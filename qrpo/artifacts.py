@@ -10,13 +10,10 @@ journals (see `qrpo.journal`).
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-import os
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +21,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from qrpo.errors import PipelineError, StaleFolderError
-from qrpo.locks import LOCK, alone
+from qrpo.files import files_in, hash_file, hash_path, write_atomically
+from qrpo.locks import alone
 
 MANIFEST = "manifest.json"
 _VERSIONED = ("torch", "transformers", "trl")
@@ -96,7 +94,7 @@ class Stage:
             outputs: files and folders below `path` that later stages may read.
         """
         hashes = {
-            str(file.relative_to(self.path)): hash_file(file) for name in outputs for file in _files(self.path / name)
+            str(file.relative_to(self.path)): hash_file(file) for name in outputs for file in files_in(self.path / name)
         }
         self._write(done=True, outputs=hashes)
         self.done = True
@@ -213,30 +211,6 @@ def read_manifest(path: Path) -> Manifest | None:
         raise PipelineError(f"{file} cannot be read ({error.error_count()} errors); delete {path}") from error
 
 
-def write_atomically(path: Path, content: str | bytes | Iterable[bytes]) -> None:
-    """Replaces a file; a reader sees the old content or the whole new one, also after a crash.
-
-    Args:
-        path: the file; its folder exists.
-        content: whole, or in parts that are written as they come.
-    """
-    if isinstance(content, str):
-        content = content.encode()
-    parts = [content] if isinstance(content, bytes) else content
-    # A name of its own for each writer, in the same folder: os.replace is atomic only within a file system.
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-        temporary = Path(stream.name)
-        try:
-            stream.writelines(parts)
-            stream.flush()
-            os.fsync(stream.fileno())
-            temporary.chmod(0o644)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
 def hash_inputs(inputs: Mapping[str, Path | str], stage: str) -> dict[str, str]:
     """SHA-256 of each input, by name.
 
@@ -244,29 +218,6 @@ def hash_inputs(inputs: Mapping[str, Path | str], stage: str) -> dict[str, str]:
         PipelineError: one is missing.
     """
     return {name: _hash_input(name, source, stage) for name, source in inputs.items()}
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a file's content, in hex; read again only when the file has changed by its size, time or inode."""
-    found = path.stat()
-    return _hash_file(path, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-
-
-@functools.lru_cache(maxsize=4096)
-def _hash_file(path: Path, *_state: int) -> str:
-    # The stages of a command ask for the same gigabytes, of completions and of models, once each and more.
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def hash_path(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files and their relative names."""
-    if path.is_file():
-        return hash_file(path)
-    digest = hashlib.sha256()
-    for file in _files(path):
-        digest.update(f"{file.relative_to(path).as_posix()}\0{hash_file(file)}\n".encode())
-    return digest.hexdigest()
 
 
 _MISSING = object()
@@ -282,13 +233,6 @@ def _as_json(config: Mapping[str, object]) -> dict[str, object]:
     plain = json.loads(json.dumps(dict(config), default=str))
     assert isinstance(plain, dict)
     return plain
-
-
-def _files(path: Path) -> list[Path]:
-    """The file itself, or all files below a folder but locks, sorted."""
-    if path.is_file():
-        return [path]
-    return sorted(file for file in path.rglob("*") if file.is_file() and file.name != LOCK)
 
 
 def _hash_input(name: str, source: Path | str, stage: str) -> str:

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from qrpo.artifacts import MANIFEST, changed_outputs, check_outputs, read_manifest, write_atomically
+from qrpo.artifacts import MANIFEST, changed_outputs, check_outputs, read_manifest
 from qrpo.errors import PipelineError
+from qrpo.files import write_atomically
 
 
 def main(argv: Sequence[str] | None = None) -> int:

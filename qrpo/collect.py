@@ -13,8 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from qrpo.artifacts import write_atomically
 from qrpo.errors import PipelineError
+from qrpo.files import write_atomically
 from qrpo.finished_runs import FinishedRun, Replicate, check_comparable, model_name, read_run
 from qrpo.method_plots import length_biases, log_ratios, rewards_by_method, verdict_mix
 from qrpo.methods import INITIAL, Method, methods

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from qrpo.artifacts import Stage, write_atomically
+from qrpo.artifacts import Stage
 from qrpo.checkpoints import Trained, load_initial, load_trained
 from qrpo.comparison import by_seed, compare, kl_estimates, length_bias, metrics
 from qrpo.config import PipelineConfig
 from qrpo.display import Display
+from qrpo.files import write_atomically
 from qrpo.halves import split_halves
 from qrpo.journal import Journal, write_records
 from qrpo.judging import count_verdicts, judge_rollouts, make_reward

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from qrpo.artifacts import write_atomically
+from qrpo.files import write_atomically
 from sandbox import Problem
 
 _SALT = "qrpo halves 1"

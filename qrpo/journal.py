@@ -12,8 +12,8 @@ from typing import Generic, TypeVar, overload
 
 from pydantic import BaseModel, ValidationError
 
-from qrpo.artifacts import write_atomically
 from qrpo.errors import PipelineError
+from qrpo.files import write_atomically
 
 Record = TypeVar("Record", bound=BaseModel)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from qrpo.artifacts import hash_file, hash_path
 from qrpo.errors import ModelError
+from qrpo.files import hash_file, hash_path
 from qrpo.models import load_policy
 
 log = logging.getLogger(__name__)

@@ -22,11 +22,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from qrpo.artifacts import open_stage, write_atomically
+from qrpo.artifacts import open_stage
 from qrpo.config import PipelineConfig
 from qrpo.data import PointwiseRow, pointwise_rows
 from qrpo.display import Display
 from qrpo.errors import ConfigError, PipelineError
+from qrpo.files import write_atomically
 from qrpo.interrupts import Interrupts
 from qrpo.journal import read_records
 from qrpo.local_models import fingerprint, local_model

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import yaml
 
-from qrpo.artifacts import Stage, check_folder, open_stage, read_manifest, write_atomically
+from qrpo.artifacts import Stage, check_folder, open_stage, read_manifest
 from qrpo.checkpoints import Checkpoint, Trained, last_step
 from qrpo.config import PipelineConfig
 from qrpo.display import Display, duration
 from qrpo.evaluate import evaluate
+from qrpo.files import write_atomically
 from qrpo.interrupts import Interrupts
 from qrpo.journal import read_records
 from qrpo.local_models import fingerprint

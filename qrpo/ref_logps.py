@@ -19,8 +19,8 @@ import numpy as np
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
-from qrpo.artifacts import write_atomically
 from qrpo.encoding import Tokens
+from qrpo.files import write_atomically
 
 log = logging.getLogger(__name__)
 

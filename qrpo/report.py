@@ -10,10 +10,11 @@ from typing import NamedTuple
 import jinja2
 from rich.table import Table
 
-from qrpo.artifacts import Manifest, Stage, read_manifest, write_atomically
+from qrpo.artifacts import Manifest, Stage, read_manifest
 from qrpo.config import PipelineConfig
 from qrpo.data import PointwiseRow
 from qrpo.display import Display, duration
+from qrpo.files import write_atomically
 from qrpo.journal import RecordFile, read_records
 from qrpo.plots import Pair, histograms, per_problem, training_curves, verdict_bars
 from qrpo.quantiles import all_equal, quantile_among

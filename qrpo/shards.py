@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from qrpo.artifacts import Manifest, Stage, check_folder, check_outputs, hash_file, read_manifest
+from qrpo.artifacts import Manifest, Stage, check_folder, check_outputs, read_manifest
 from qrpo.config import PipelineConfig
 from qrpo.display import Display
 from qrpo.errors import ShardError
+from qrpo.files import hash_file
 from qrpo.journal import RecordFile, write_records
 from qrpo.paths import SHARDED, RunPaths, Shard
 from qrpo.problems import load_split

@@ -29,11 +29,12 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from trl import get_peft_config
 
 from qrpo import processes
-from qrpo.artifacts import Stage, write_atomically
+from qrpo.artifacts import Stage
 from qrpo.config import PipelineConfig
 from qrpo.data import PointwiseRow
 from qrpo.display import Bar, Display
 from qrpo.errors import PipelineError
+from qrpo.files import write_atomically
 from qrpo.interrupts import Interrupts
 from qrpo.journal import RecordFile
 from qrpo.local_models import local_model

@@ -163,8 +163,9 @@ def _plan(config: PipelineConfig) -> _Plan:
 @contextmanager
 def _prepared(config: PipelineConfig) -> Iterator[_Plan]:
     """The run's folder, with its options. Refuses before any work: an hour of sampling should not end in a refusal."""
-    from qrpo.artifacts import check_folder, write_atomically
+    from qrpo.artifacts import check_folder
     from qrpo.borrowed import check_borrowed
+    from qrpo.files import write_atomically
 
     wanted, borrowed = plan = _plan(config)
     if wanted != ("train",):

@@ -31,9 +31,9 @@ from transformers import (
 from trl.models import prepare_deepspeed
 from trl.trainer.kto_trainer import KTOTrainer
 
-from qrpo.artifacts import write_atomically
 from qrpo.collapse import CollapseWatch
 from qrpo.encoding import AnyDataset, Tokens, prepare_dataset
+from qrpo.files import write_atomically
 from qrpo.metrics import COLUMNS, as_rows, summarise
 from qrpo.model_card import METHODS, with_options
 from qrpo.objectives import Scores

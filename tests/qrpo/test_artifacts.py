@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from qrpo.artifacts import MANIFEST, hash_path, open_stage, read_manifest, write_atomically
+from qrpo.artifacts import MANIFEST, open_stage, read_manifest
 from qrpo.errors import PipelineError, StaleFolderError
+from qrpo.files import hash_path, write_atomically
 
 
 def make(folder: Path, config: dict[str, object] | None = None, *, source: Path) -> None:

@@ -204,7 +204,7 @@ def test_prompts_that_are_left_out_for_their_length_are_not_missed(
 
 def forge(file: Path, lines: list[bytes]) -> None:
     """Other content, with a manifest to match."""
-    from qrpo.artifacts import hash_file
+    from qrpo.files import hash_file
 
     file.write_bytes(b"".join(lines))
     manifest = json.loads(file.with_name("manifest.json").read_text())

@@ -307,6 +307,15 @@ def test_every_algorithm_runs_on_the_same_scored_completions(
     assert trained in (folder / "report" / "report.html").read_text()
 
 
+def test_where_no_row_is_left_to_train_on_the_options_that_took_them_are_named(
+    whole_run: Path, arguments: list[str], tmp_path: Path, handlers: None
+) -> None:
+    for stage in ("generate", "score"):
+        shutil.copytree(whole_run / stage, tmp_path / "run" / stage)
+    with pytest.raises(PipelineError, match=r"0 of 96 rows; left out .*longer than max_length=2 tokens"):
+        start(tmp_path / "run", arguments, None, "--stage", "train", "--max_length", "2")
+
+
 def evaluated_again(whole_run: Path, folder: Path, *without: str) -> Path:
     """A folder with all stages before evaluation done, less some files."""
     for stage in ("generate", "score", "train"):
@@ -405,7 +414,7 @@ def test_a_checkpoint_that_was_removed_is_missed(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--max_length", "3"], "training cannot begin.*96 longer than max_length=3"),
+        (["--max_length", "3"], "training cannot begin.*longer than max_length=3"),
         (["--use_peft", "--lora_target_modules", "nosuch"], "training cannot begin.*nosuch"),
         (["--eval_strategy", "steps", "--eval_steps", "1"], "training cannot begin.*eval_dataset"),
     ],
