@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from peft import PeftModel
 from torch import nn
 from torch.utils.data import DataLoader
+from transformers import PreTrainedModel
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from trl.models import prepare_fsdp
 
@@ -21,6 +22,20 @@ from qrpo.trainer_config import QRPOConfig
 
 Gathered = Callable[[torch.Tensor], AbstractContextManager[object]]
 """Makes a tensor whole on all processes, inside the block."""
+
+
+def reference_of(model: str | nn.Module, *, adapter: bool) -> PreTrainedModel | None:
+    """A copy of the model as it is now; None where TRL knows one: the model under an adapter, or the one of that name.
+
+    To TRL a model is what lies under its name, whatever its weights have become since.
+
+    Args:
+        model: what is to be trained.
+        adapter: an adapter is put on it.
+    """
+    if adapter or not isinstance(model, PreTrainedModel) or is_deepspeed_zero3_enabled():  # whose parts have no copy
+        return None
+    return copy.deepcopy(model)
 
 
 def hash_model(model: nn.Module, *, frozen_only: bool, gathered: Gathered = nullcontext) -> str:

@@ -40,7 +40,7 @@ from qrpo.objectives import Scores
 from qrpo.pairwise import PairCollator
 from qrpo.pointwise import PointwiseCollator
 from qrpo.ref_logps import RefLogpsCache, completed
-from qrpo.reference import batches_of, numbers_of, reference_hash, sharded_without_adapter
+from qrpo.reference import batches_of, numbers_of, reference_hash, reference_of, sharded_without_adapter
 from qrpo.trainer_config import QRPOConfig
 from qrpo.trl_head import head_on_completions_only, heads_at
 
@@ -125,6 +125,8 @@ class QRPOTrainer(KTOTrainer):
         self._collapse = CollapseWatch(args.collapse_nats, vars(args))
         method = METHODS[args.algorithm]
         self._name, self._paper = method.name, method.paper()
+        if ref_model is None and self._objective.uses_reference and not args.precompute_ref_log_probs:
+            ref_model = reference_of(model, adapter=peft_config is not None)
         with heads_at(args.temperature):
             super().__init__(
                 model=model,

@@ -165,6 +165,18 @@ def test_the_reference_gives_the_same_run_beforehand_from_disk_in_a_column_and_o
     assert losses == pytest.approx(others, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["", "the model's"])
+def test_on_the_fly_the_reference_is_the_model_as_it_was_given(
+    make_trainer: MakeTrainer, make_model: MakeModel, model_dir: str, rows: MakeRows, name: str
+) -> None:
+    """Not what lies under its name, from which its weights may have been changed since."""
+    model = make_model(seed=1)
+    model.config._name_or_path = model_dir if name else ""
+    trainer = make_trainer(rows(), model=model, precompute_ref_log_probs=False, max_steps=1)
+    trainer.train()
+    assert train_log(trainer)[0]["kl_k1"] == pytest.approx(0, abs=1e-6)
+
+
 def test_a_column_of_reference_log_probabilities_is_used_as_it_is(
     make_trainer: MakeTrainer,
     make_model: MakeModel,
