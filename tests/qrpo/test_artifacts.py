@@ -125,7 +125,7 @@ def test_an_atomic_write_that_fails_leaves_the_old_file_and_nothing_else(
     def fail(number: int) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("qrpo.artifacts.os.fsync", fail)
+    monkeypatch.setattr("qrpo.files.os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         write_atomically(path, "new")
     assert path.read_text() == "old"
