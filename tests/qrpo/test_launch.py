@@ -198,7 +198,8 @@ def experiment(scored: list[str], tmp_path: Path, node_names: list[str]) -> Any:
     if len(node_names) < 2:
         pytest.skip("the Slurm has one node here")
     options = shlex.join(scored)
-    text = TRAINING.format(python=json.dumps(sys.executable), launch=LAUNCH, ddp=DDP, options=options)
+    quoted = [shlex.quote(str(path)) for path in (LAUNCH, DDP)]
+    text = TRAINING.format(python=json.dumps(sys.executable), launch=quoted[0], ddp=quoted[1], options=options)
     (tmp_path / "launch.yaml").write_text(text)
 
     def told(*arguments: str) -> Any:
