@@ -10,7 +10,7 @@ from slurm.experiments.description import load
 from slurm.experiments.expansion import tasks_of
 from slurm.experiments.task import Task
 
-WORKDIR = Path("/work")
+WORKDIR = Path("/project")
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_folder_names_are_short_plain_and_different(expanded: Callable[..., list
         ("  a: {command: c, grid: {x: [1, 1]}}", "a/x=1 is there twice"),
         ("  a: {command: c, grid: [{x: 1}, {y: 1}]}", "one block has x, another y"),
         ("  a: {command: c, grid: {env: 1}}", "stages.a.grid.env: a variable has this name"),
-        ("  a: {command: c, outputs: [o], grid: {x: [1, 2]}}", "a/x=1 and a/x=2 both make /work/o"),
+        ("  a: {command: c, outputs: [o], grid: {x: [1, 2]}}", "a/x=1 and a/x=2 both make /project/o"),
         ("  a: {command: c, grid: {x: [b, B]}}", "a/x=b and a/x=B differ by case alone"),
         (
             "  a: {command: c, grid: {x: 1}}\n  b: {command: c, after: [a], grid: {x: 2}}",
