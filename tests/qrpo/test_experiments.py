@@ -18,7 +18,7 @@ NAMES = sorted(file.stem for file in HERE.glob("*.yaml"))
 
 
 def tasks(name: str) -> list[Task]:
-    return tasks_of(load(HERE / f"{name}.yaml"), Path("/work"))
+    return tasks_of(load(HERE / f"{name}.yaml"), Path("/project"))
 
 
 def commands(task: Task) -> Iterator[Sequence[str]]:
