@@ -30,7 +30,11 @@ with closing(LocalExecutor(folder, Machine(cores=8)).submit(tasks, {task.id: 1 f
     for submission in submissions:
         pass
 """
-WAITS = "trap 'echo saved > saved-$NAME; exit 9' TERM; echo $$ > pid; mv pid pid-$NAME; while :; do sleep 0.05; done"
+WAITS = """
+trap 'echo saved > saved-$NAME; exit 9' TERM
+echo $$ > pid-$NAME.part; mv pid-$NAME.part pid-$NAME
+while :; do sleep 0.05; done
+"""
 
 
 @pytest.fixture
