@@ -49,7 +49,11 @@ def examine_site(request: Request) -> Report:
     """
     looks = _looks(request)
     futures = begin(looks)
-    guards = _guards(request)
+    try:
+        guards = _guards(request)
+    except ContainerError:
+        end(looks, futures, _PATIENCE_S)  # a process that ends now would leave what they write where it is
+        raise
     checks = _of_causes([*end(looks, futures, _PATIENCE_S), *guards.checks])
     return Report(level=guards.level, checks=tuple(sorted(checks, key=lambda check: _ORDER.index(check.group))))
 

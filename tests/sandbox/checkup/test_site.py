@@ -3,11 +3,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from containers.runtime import ContainerError
 from sandbox import Level
 from sandbox.checkup import site
 from sandbox.checkup.check import Check, Group
@@ -59,6 +61,20 @@ def test_an_image_that_cannot_be_run_is_required_and_hides_nothing(
     assert [check.name for check in report.missing] == ["apptainer", "image"]
     assert {check.group for check in report.checks} == set(Group)
     assert [bool(check.remedy) for check in report.missing] == [True, False]  # the one follows from the other
+
+
+def test_an_image_that_is_not_there_is_told_once_all_looks_have_cleaned_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    cleaned = threading.Event()
+
+    def is_slow() -> Sequence[Check]:
+        time.sleep(0.5)
+        cleaned.set()
+        return ()
+
+    monkeypatch.setattr(site, "look_at_disk", is_slow)
+    with pytest.raises(ContainerError, match="no image"):
+        examine_site(Request(image="/no/such.sif"))
+    assert cleaned.is_set()
 
 
 def test_in_a_job_the_job_is_told_as_json(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 import uvicorn
 from selenium import webdriver
-from selenium.common.exceptions import JavascriptException
+from selenium.common.exceptions import JavascriptException, WebDriverException
 from selenium.webdriver.chrome.service import Service as Driver
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -73,6 +73,12 @@ class Browser:
         self.driver = webdriver.Chrome(options=options, service=Driver(shutil.which("chromedriver")))
         self.driver.get("about:blank")
         self.requests()
+
+    def lives(self) -> bool:
+        try:
+            return bool(self.js("return true"))
+        except WebDriverException:
+            return False
 
     def open(self, url: str) -> None:
         """Loads a page; what the tab had kept is gone."""
@@ -135,20 +141,25 @@ def server(box: Sandbox) -> Iterator[Serving]:
 
 
 @pytest.fixture(scope="module")
-def browser_of_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browsers() -> Iterator[list[Browser]]:
     for program in ("chromium", "chromedriver"):
         if shutil.which(program) is None:
             pytest.skip(f"there is no {program} (Debian: apt install chromium chromium-driver)")
-    browser = Browser(tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.driver.quit()
+    started: list[Browser] = []
+    yield started
+    for browser in started:
+        browser.driver.quit()
 
 
 @pytest.fixture
-def browser(browser_of_all: Browser) -> Browser:
-    browser_of_all.size(1280, 900)
-    browser_of_all.scheme("light")
-    return browser_of_all
+def browser(browsers: list[Browser], tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    """That of the test before, or a new one where it has crashed since."""
+    if not browsers or not browsers[-1].lives():
+        browsers.append(Browser(tmp_path_factory.mktemp("chromium")))
+    browser = browsers[-1]
+    browser.size(1280, 900)
+    browser.scheme("light")
+    return browser
 
 
 @pytest.fixture
