@@ -181,13 +181,17 @@ def _tell(job: socket.socket) -> None:
         pass
 
 
+def end_by(number: int) -> None:
+    """Ends this process by a signal that ends processes, without a core file."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if number != signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
 def _end_like(status: int) -> None:
     if os.WIFSIGNALED(status):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        number = os.WTERMSIG(status)
-        if number not in {signal.SIGKILL, signal.SIGSTOP}:
-            signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        end_by(os.WTERMSIG(status))
     sys.exit(os.WEXITSTATUS(status))
 
 

@@ -118,9 +118,11 @@ def _verdict(task: Task, evidence: Evidence, history: History, slurm: _Slurm) ->
         return _succeeded(evidence.output)
     if slurm.state in WAITING:
         return _waiting(evidence, slurm)
-    if slurm.state in RUNNING and history.ended is None:
-        return _running(evidence, slurm)
     problem = problem_in(evidence.tail, task.id) if history.ended is None else history.ended.problem
+    # One that was told to end may have been preempted: Slurm then queues it again, once it has completed.
+    may_come_again = slurm.state == "COMPLETING" and problem.startswith("cancelled")
+    if slurm.state in RUNNING and (history.ended is None or may_come_again):
+        return _running(evidence, slurm)
     if slurm.state == "COMPLETED" and history.ended is None:  # a job's exit code says whether its outputs were valid
         return _succeeded(evidence.output)
     if slurm.state == "CANCELLED" or _was_cancelled(evidence, history, slurm, problem):

@@ -17,6 +17,14 @@ from slurm.experiments.task_run import FAILED, Outcome, TaskRun
 
 log = logging.getLogger(__name__)
 
+_SHELL_CODE = 128
+"""What a shell adds to the number of the signal that has ended a command."""
+_DEADLY = frozenset(
+    getattr(signal, f"SIG{name}")
+    for name in "ABRT ALRM BUS FPE HUP ILL INT KILL PIPE QUIT SEGV SYS TERM TRAP USR1 USR2 XCPU XFSZ".split()
+)
+"""What ends a process that does not handle it."""
+
 
 class TaskJob:
     """Runs one attempt of a task; what submitit calls on the node.
@@ -39,6 +47,8 @@ class TaskJob:
         outcome = run.run()
         if outcome.goes_on:
             outcome = _queue_again(run)
+        if outcome.code - _SHELL_CODE in _DEADLY:  # sacct would tell 137 as 9, and this as signal 9
+            guard.end_by(outcome.code - _SHELL_CODE)
         sys.exit(outcome.code)
 
     def run_here(self) -> int:

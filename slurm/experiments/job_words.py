@@ -18,7 +18,7 @@ _STATES = {
     "SIGNALING": "a signal is being sent to it",
     "STAGE_OUT": "its files are being moved",
     "STOPPED": "it was stopped by a signal, and keeps its nodes",
-    "SUSPENDED": "it stands still: another job has its nodes for now",
+    "SUSPENDED": "it stands still: an administrator, or another job that has its nodes for now, has suspended it",
     "REQUEUE_HOLD": "it was queued again, and is held; `scontrol release {job}`",
     "RESV_DEL_HOLD": "its reservation was deleted, and it is held; `scontrol release {job}`",
     "SPECIAL_EXIT": "it has asked to be held after its end; `scontrol release {job}`",

@@ -139,6 +139,14 @@ def test_a_job_that_is_ending_after_its_command_has_failed_has_failed() -> None:
     assert (state.kind, state.cause) == (Kind.FAILED, Cause.EXIT_CODE)
 
 
+def test_a_job_that_was_told_to_end_may_be_queued_again_until_slurm_has_ended_it() -> None:
+    events = (SUBMITTED, STARTED, Stopped(time=2, why="cancelled"), ended(9, "cancelled"))
+    assert state_of(TASK, known(*events, queue="COMPLETING")).kind is Kind.RUNNING
+    assert state_of(TASK, known(*events, queue="CANCELLED")).kind is Kind.CANCELLED
+    preempted = state_of(TASK, known(*events, queue="PREEMPTED"))
+    assert (preempted.kind, preempted.cause) == (Kind.FAILED, Cause.PREEMPTED)
+
+
 def test_accounts_tell_how_often_a_job_was_queued_again_where_events_are_lost() -> None:
     records = [Record(job=JOB, state=state) for state in ("NODE_FAIL", "NODE_FAIL", "FAILED")]
     assert state_of(TASK, known(records=records)).requeues == 2

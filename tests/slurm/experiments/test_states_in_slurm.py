@@ -68,20 +68,37 @@ def _run_to_its_end(command: Any) -> Any:
     return command
 
 
-def test_each_end_is_told_with_slurm_and_while_it_does_not_answer(ended: Any, tmp_path: Path) -> None:
-    assert _told(ended) == EXPECTED
-    squeue = tmp_path / "squeue"
-    squeue.write_text("#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1\n")
-    squeue.chmod(0o755)
-    ended.sees(PATH=f"{tmp_path}:{os.environ['PATH']}")
-    assert _told(ended) == EXPECTED
+@pytest.fixture
+def lose(ended: Any, tmp_path: Path) -> Callable[..., None]:
+    """From now on these commands of Slurm, and no others, have no answer."""
+
+    def lose(*names: str) -> None:
+        folder = tmp_path / "-".join(["without", *names])
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text(f"#!/bin/sh\necho '{name}: error: Connection refused' >&2; exit 1\n")
+            (folder / name).chmod(0o755)
+        ended.sees(PATH=f"{folder}:{os.environ['PATH']}")
+
+    return lose
 
 
-def test_each_end_is_told_without_what_the_jobs_have_written(ended: Any) -> None:
+def test_each_end_is_told_with_slurm_and_while_it_does_not_answer(ended: Any, lose: Callable[..., None]) -> None:
+    assert _told(ended) == EXPECTED
+    for lost in (["squeue"], ["sacct"], ["squeue", "sacct"]):
+        lose(*lost)
+        assert _told(ended) == EXPECTED, lost
+
+
+def test_each_end_is_told_without_what_the_jobs_have_written(ended: Any, lose: Callable[..., None]) -> None:
     for path in Path(ended.folder).glob("*.experiment/tasks/*/*/events.jsonl"):
         path.unlink()
+    assert _told(ended) == EXPECTED
+    lose("squeue")
+    assert _told(ended) == EXPECTED
+    lose("sacct")
     found = _told(ended)
-    # Without accounts squeue alone does not tell exit codes: what the outputs are now tells less.
+    # squeue alone does not tell exit codes: what the outputs are now tells less.
     unsure = {"end/how=code", "end/how=signal", "end/how=killed"}
     assert {name: told for name, told in found.items() if name not in unsure} == {
         name: told for name, told in EXPECTED.items() if name not in unsure
