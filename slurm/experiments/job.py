@@ -21,7 +21,26 @@ _SHELL_CODE = 128
 """What a shell adds to the number of the signal that has ended a command."""
 _DEADLY = frozenset(
     getattr(signal, f"SIG{name}")
-    for name in "ABRT ALRM BUS FPE HUP ILL INT KILL PIPE QUIT SEGV SYS TERM TRAP USR1 USR2 XCPU XFSZ".split()
+    for name in [
+        "ABRT",
+        "ALRM",
+        "BUS",
+        "FPE",
+        "HUP",
+        "ILL",
+        "INT",
+        "KILL",
+        "PIPE",
+        "QUIT",
+        "SEGV",
+        "SYS",
+        "TERM",
+        "TRAP",
+        "USR1",
+        "USR2",
+        "XCPU",
+        "XFSZ",
+    ]
 )
 """What ends a process that does not handle it."""
 
