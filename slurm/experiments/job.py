@@ -19,30 +19,10 @@ log = logging.getLogger(__name__)
 
 _SHELL_CODE = 128
 """What a shell adds to the number of the signal that has ended a command."""
-_DEADLY = frozenset(
-    getattr(signal, f"SIG{name}")
-    for name in [
-        "ABRT",
-        "ALRM",
-        "BUS",
-        "FPE",
-        "HUP",
-        "ILL",
-        "INT",
-        "KILL",
-        "PIPE",
-        "QUIT",
-        "SEGV",
-        "SYS",
-        "TERM",
-        "TRAP",
-        "USR1",
-        "USR2",
-        "XCPU",
-        "XFSZ",
-    ]
-)
-"""What ends a process that does not handle it."""
+_HARMLESS = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH}
+_STOPPING = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+_DEADLY = frozenset(signal.Signals) - _HARMLESS - _STOPPING
+"""What ends a process that does not handle it; source: signal(7)."""
 
 
 class TaskJob:
