@@ -167,12 +167,25 @@ def assert_equal(mine: list[dict[str, float]], theirs: list[dict[str, float]]) -
         assert other == pytest.approx(line, rel=1e-4, abs=1e-4)
 
 
+@pytest.fixture
+def python(sharding: str) -> str:
+    """The interpreter of an environment that has what this way of sharding needs."""
+    if not sharding.startswith("zero"):
+        return sys.executable
+    python = os.environ.get("QRPO_DEEPSPEED_PYTHON", "")
+    if not python:
+        pytest.skip("QRPO_DEEPSPEED_PYTHON names no Python with deepspeed (`.ci/deepspeed DIR` makes one)")
+    return python
+
+
+@pytest.mark.parametrize("sharding", ["ddp", "zero3"])
 def test_two_processes_on_one_machine_have_the_losses_of_one(
-    scored: list[str], alone: list[dict[str, float]], tmp_path: Path
+    scored: list[str], alone: list[dict[str, float]], tmp_path: Path, sharding: str, python: str
 ) -> None:
     out = tmp_path / "run"
-    words = ["bash", str(LAUNCH), str(DDP), "-m", "qrpo.train_code", *scored, "--output_dir", str(out)]
-    env = os.environ | {"PYTHON": sys.executable, "PROCESSES_PER_NODE": "2"}
+    config = CONFIGS / "accelerate" / f"{sharding}.yaml"
+    words = ["bash", str(LAUNCH), str(config), "-m", "qrpo.train_code", *scored, "--output_dir", str(out)]
+    env = os.environ | {"PYTHON": python, "PROCESSES_PER_NODE": "2"}
     done = subprocess.run(words, capture_output=True, text=True, env=env, timeout=200, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     assert_equal(alone, log_of(out))
