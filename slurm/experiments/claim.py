@@ -85,8 +85,42 @@ def _is_gone(started: Started) -> bool:
     return False
 
 
-def running_attempts(folder: ExperimentFolder, task: Task, but: int) -> list[tuple[Attempt, Started]]:
-    """Other attempts of a task that have started, have not ended, and give signs of life."""
+def still_running(
+    folder: ExperimentFolder,
+    task: Task,
+    but: int,
+    is_told: Callable[[], bool],
+    *,
+    silence_s: float = 3 * INTERVAL_S,
+    pause_s: float = 1.0,
+) -> tuple[Attempt, Started] | None:
+    """Another attempt of a task that runs, and its start; None: there is none.
+
+    One that has died without a word on another machine has given signs of life lately, too: whether it gives more is
+    waited for.
+
+    Args:
+        folder: of the experiment.
+        task: what both do.
+        but: number of the attempt that asks.
+        is_told: whether that one is told to end meanwhile; what may run is then taken to run.
+        silence_s: after how long without a sign of life the other is gone.
+        pause_s: between two looks.
+    """
+    may_run = {attempt.number: beat_s(attempt.heartbeat) for attempt, _ in _begun(folder, task, but)}
+    end_s = time.monotonic() + silence_s
+    while begun := [(attempt, last) for attempt, last in _begun(folder, task, but) if attempt.number in may_run]:
+        found = next((one for one in begun if beat_s(one[0].heartbeat) != may_run[one[0].number]), None)
+        if found is not None or is_told():
+            return found or begun[0]
+        if time.monotonic() > end_s:
+            return None
+        time.sleep(pause_s)
+    return None
+
+
+def _begun(folder: ExperimentFolder, task: Task, but: int) -> list[tuple[Attempt, Started]]:
+    """Other attempts of a task that have started, have not ended, and have given signs of life lately."""
     found = []
     for attempt in folder.attempts(task):
         events = attempt.events() if attempt.number != but and is_fresh(attempt.heartbeat) else []

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from slurm.child import Child
 from slurm.commands import call_slurm
 from slurm.errors import SlurmError
-from slurm.experiments.claim import holder, outlast, running_attempts
+from slurm.experiments.claim import holder, outlast, still_running
 from slurm.experiments.events import Ended, Event, Requeued, Started, Stopped, append
 from slurm.experiments.folder import Attempt, ExperimentFolder
 from slurm.experiments.heartbeat import beating
@@ -82,7 +82,7 @@ class TaskRun:
 
     def run(self) -> Outcome:
         """Returns once no process of the command is left."""
-        if not outlast(self._attempt, self._job, lambda: self._notices.is_ended or self._notices.is_warned):
+        if not outlast(self._attempt, self._job, self._is_told):
             log.error("an earlier run of this job still runs: nothing is run beside it")
             return Outcome(FAILED, goes_on=not self._notices.is_ended)
         earlier = self._attempt.events()
@@ -102,7 +102,9 @@ class TaskRun:
         with beating(self._attempt.heartbeat):
             self._note(Started(time=time.time(), job=self._job, host=socket.gethostname(), pid=os.getpid()))
             # Only now: of two that start at once each sees the other, and none runs beside one.
-            for other, started in running_attempts(self._folder, self._task, but=self._attempt.number):
+            found = still_running(self._folder, self._task, self._attempt.number, self._is_told)
+            if found is not None:
+                other, started = found
                 return self._end(0, f"job: attempt {other.number} still runs as job {started.job} on {started.host}")
             problem = self._patiently(missing_input, bool(self._task.needs))
             if problem:
@@ -110,6 +112,9 @@ class TaskRun:
             code = self._command()
             problem = self._patiently(invalid_output, self._task.resources.nodes > 1) if code == 0 else ""
             return self._judge(code, problem or (self._failed_check() if code == 0 else ""), earlier)
+
+    def _is_told(self) -> bool:
+        return self._notices.is_ended or self._notices.is_warned
 
     def _command(self) -> int:
         for path in self._task.output_paths:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from slurm.experiments.claim import outlast, running_attempts
+from slurm.experiments.claim import outlast, still_running
 from slurm.experiments.events import Ended, Requeued, Started, append
 from slurm.experiments.folder import Attempt
+from slurm.experiments.heartbeat import beating
 from slurm.experiments.job import TaskJob
 from slurm.experiments.task import Expected
 
@@ -91,9 +92,53 @@ def test_an_attempt_whose_process_was_killed_on_this_machine_does_not_run(prepar
     first.heartbeat.touch()
     process = subprocess.Popen(["true"])
     append(first.events_path, Started(time=1, job="7", host=socket.gethostname(), pid=process.pid))
-    assert [attempt.number for attempt, _ in running_attempts(prepared.folder, task, but=2)] == [1]
+    assert found_beside(prepared, task, is_told=True) == 1
     process.wait()
-    assert running_attempts(prepared.folder, task, but=2) == []
+    assert found_beside(prepared, task, is_told=True) is None
+
+
+@pytest.fixture
+def begun(prepared: Any) -> Any:
+    """A task whose first attempt runs on another node, as far as is known."""
+    task = prepared.task("true")
+    first = prepared.attempt(task)
+    append(first.events_path, STARTED)
+    first.heartbeat.touch()
+    return task
+
+
+def found_beside(prepared: Any, task: Any, *, is_told: bool = False) -> int | None:
+    """Number of the attempt that runs beside the second one."""
+    found = still_running(prepared.folder, task, 2, lambda: is_told, silence_s=0.6, pause_s=0.01)
+    return None if found is None else found[0].number
+
+
+def test_an_attempt_that_gives_signs_of_life_runs(prepared: Any, begun: Any) -> None:
+    with beating(prepared.attempt(begun).heartbeat, interval_s=0.1):
+        assert found_beside(prepared, begun) == 1
+
+
+def test_an_attempt_that_was_killed_on_another_machine_lately_does_not_run(prepared: Any, begun: Any) -> None:
+    start_s = time.monotonic()
+    assert found_beside(prepared, begun) is None
+    assert time.monotonic() - start_s > 0.6
+
+
+def test_an_attempt_that_says_its_end_while_it_is_watched_does_not_run(prepared: Any, begun: Any) -> None:
+    events = prepared.attempt(begun).events_path
+    says = threading.Timer(0.2, append, (events, Ended(time=2, code=0)))
+    says.start()
+    assert still_running(prepared.folder, begun, 2, lambda: False, silence_s=20, pause_s=0.01) is None
+    says.join()
+
+
+def test_an_attempt_of_long_ago_is_not_waited_for(prepared: Any, begun: Any) -> None:
+    os.utime(prepared.attempt(begun).heartbeat, (1, 1))
+    assert still_running(prepared.folder, begun, 2, lambda: False, silence_s=20, pause_s=20) is None
+
+
+def test_who_is_told_to_end_runs_nothing_beside_what_may_run(prepared: Any, begun: Any) -> None:
+    assert found_beside(prepared, begun, is_told=True) == 1
 
 
 @pytest.mark.parametrize(("is_made", "code"), [(True, 0), (False, 1)])
