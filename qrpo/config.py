@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,13 @@ from qrpo.evaluate_options import EvaluateConfig
 from qrpo.generate_options import GenerateConfig
 from qrpo.models import has_fast_bfloat16
 from qrpo.paths import RunPaths
-from qrpo.problems import NONE
 from qrpo.run_options import STAGES, RunConfig
 from qrpo.score_options import ScoreConfig
 from qrpo.trainer_config import QRPOConfig
 
 CONFIGS = Path(__file__).with_name("configs")
 DEFAULT_CONFIG = "smollm2_cpu"
+_NULL = "null"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,15 +136,18 @@ def parse_with(argv: Sequence[str], *more: type, prog: str, description: str) ->
         ConfigError, SystemExit: see `parse`.
     """
     rest, path = _config_file(list(argv))
+    kinds = (RunConfig, DataConfig, ModelConfig, GenerateConfig, ScoreConfig, QRPOConfig, EvaluateConfig, *more)
+    _check_nulls(rest, kinds)
     try:
         parser = TrlParser(
-            # transformers calls a type of dataclasses what no dataclass's type is
-            (RunConfig, DataConfig, ModelConfig, GenerateConfig, ScoreConfig, QRPOConfig, EvaluateConfig, *more),  # type: ignore[arg-type]
+            kinds,  # type: ignore[arg-type]  # transformers calls a type of dataclasses what no dataclass's type is
             prog=prog,
             description=f"{description} Files go to --output_dir; started again with the same options, a run continues "
             f"where it was. --config takes a YAML file or one of: {', '.join(shipped_configs())} "
             f"(default {DEFAULT_CONFIG}).",
         )
+        for kind in (str, int, float):
+            parser.register("type", kind, functools.partial(_value, kind))
         # transformers refuses bf16 on a machine without a GPU unless it is told so; TRL's default is bf16 everywhere.
         parser.set_defaults_with_config(use_cpu=not torch.cuda.is_available(), bf16=has_fast_bfloat16())
         *parts, in_file, in_command = parser.parse_args_and_config(
@@ -172,7 +176,7 @@ def _check(config: PipelineConfig) -> None:
             f"algorithm is {algorithm!r}, which compares completions of the model; the generator 'answers' gives "
             "the data set's own: give --algorithm sft, or another --generator"
         )
-    if config.evaluate.eval_train_problems == 0 and data.heldout_problems in (None, NONE):
+    if config.evaluate.eval_train_problems == 0 and data.heldout_problems is None:
         raise ConfigError("eval_train_problems is 0 and there are no held-out problems, so nothing could be evaluated")
     trained_on = data.completions_per_prompt or generate.num_completions
     left = generate.num_completions - {"all": 0, "leave_one_out": 1}.get(data.references, trained_on)
@@ -213,6 +217,20 @@ def _config_file(argv: list[str]) -> tuple[list[str], Path]:
     if not path.is_file():
         raise ConfigError(f"--config {name}: no such file, nor one of {', '.join(shipped_configs())}")
     return rest, path
+
+
+def _value(kind: type, text: str) -> object:
+    """Of an option on the command line: as in YAML, null is none. Raises ValueError."""
+    return None if text == _NULL else kind(text)
+
+
+def _check_nulls(argv: Sequence[str], kinds: Sequence[type]) -> None:
+    types = {field.name: str(field.type) for kind in kinds for field in dataclasses.fields(kind)}
+    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+        name, _, value = word.partition("=")
+        found = types.get(name.removeprefix("--").replace("-", "_"), "")
+        if (value or after) == _NULL and found and not ("None" in found or "Optional" in found):
+            raise ConfigError(f"{name} null: this option needs a value")
 
 
 def _plain(config: DataConfig | GenerateConfig | ScoreConfig | EvaluateConfig) -> dict[str, object]:

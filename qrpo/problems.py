@@ -23,8 +23,6 @@ from sandbox import Problem
 Split = Literal["train", "heldout"]
 States = tuple[tuple[int, ...], ...]
 BUILTIN = "builtin"
-NONE = "null"
-"""As the command line spells it."""
 
 
 def load_split(data: DataConfig, split: Split) -> list[Problem]:
@@ -98,19 +96,15 @@ def load_answers(data: DataConfig) -> dict[str, str]:
 
 
 def _source(data: DataConfig, split: Split) -> str | None:
-    return _given(data.train_problems if split == "train" else data.heldout_problems)
-
-
-def _given(value: str | None) -> str | None:
-    return None if value == NONE else value
+    return data.train_problems if split == "train" else data.heldout_problems
 
 
 @functools.lru_cache(maxsize=4)
 def _entries(data: DataConfig, split: Split, source: str, _of: States) -> tuple[Entry, ...]:
     """All rows of one side's data set."""
     training = split == "train"
-    name = _given(data.train_split if training else data.heldout_split)
-    revision = _given(data.train_revision if training else data.heldout_revision)
+    name = data.train_split if training else data.heldout_split
+    revision = data.train_revision if training else data.heldout_revision
     if source == BUILTIN:
         if revision is not None:
             raise ConfigError(f"{split}_revision is {revision!r}; {BUILTIN} problems have none")

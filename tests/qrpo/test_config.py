@@ -64,6 +64,8 @@ def test_an_unknown_key_of_a_file_is_refused(tmp_path: Path) -> None:
         (["--eval_train_problems", "-1"], "eval_train_problems is -1"),
         (["--eval_train_problems", "0", "--heldout_problems", "null"], "nothing could be evaluated"),
         (["--beta", "-1"], "beta"),
+        (["--beta", "null"], "--beta null: this option needs a value"),
+        (["--num-completions=null"], "--num-completions null: this option needs a value"),
         (["--generator", "answers", "--num_completions", "2", "--algorithm", "sft"], "num_completions is 2.*give 1"),
         (["--generator", "answers", "--num_completions", "1"], "algorithm is 'qrpo'.*give --algorithm sft"),
         (["--num_completions", "4", "--num_refs", "5"], "compared with, and num_refs is 5"),
@@ -81,6 +83,14 @@ def test_an_unknown_key_of_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_value_that_cannot_be_used_is_refused(argv: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config(*argv)
+
+
+def test_null_on_the_command_line_is_none_of_what_the_file_says() -> None:
+    found = config(
+        "--target_low", "null", "--max_tests=null", "--heldout_problems", "null", "--max_train_problems", "9"
+    )
+    assert (found.train.target_low, found.data.max_tests, found.data.heldout_problems) == (None, None, None)
+    assert (config().train.target_low, found.data.max_train_problems) == (0.0, 9)
 
 
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
