@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,8 +227,14 @@ def _value(kind: type, text: str) -> object:
 
 
 def _check_nulls(argv: Sequence[str], kinds: Sequence[type]) -> None:
-    types = {field.name: str(field.type) for kind in kinds for field in dataclasses.fields(kind)}
-    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+    # Not of `dataclasses.fields`, of which transformers' parser makes "float" of "float | None".
+    types = {
+        name: str(given)
+        for kind in kinds
+        for base in reversed(kind.__mro__)
+        for name, given in inspect.get_annotations(base).items()
+    }
+    for word, after in itertools.zip_longest(argv, argv[1:]):
         name, _, value = word.partition("=")
         found = types.get(name.removeprefix("--").replace("-", "_"), "")
         if (value or after) == _NULL and found and not ("None" in found or "Optional" in found):

@@ -91,6 +91,8 @@ def test_null_on_the_command_line_is_none_of_what_the_file_says() -> None:
     )
     assert (found.train.target_low, found.data.max_tests, found.data.heldout_problems) == (None, None, None)
     assert (config().train.target_low, found.data.max_train_problems) == (0.0, 9)
+    paper = config("--config", "leetcode_paper", "--train_split", "null", "--train-revision", "null")
+    assert (paper.data.train_split, paper.data.train_revision, paper.data.heldout_split) == (None, None, "test")
 
 
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:

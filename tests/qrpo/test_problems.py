@@ -64,21 +64,8 @@ def test_a_data_set_is_read_once_however_many_ask(tmp_path: Path, monkeypatch: p
     assert [problem.id for problem in load_all(data)] == ["3", "2"]
 
 
-def test_a_split_and_a_revision_of_null_are_none(tmp_path: Path) -> None:
-    """The paper's configuration names both, and a file has neither; the command line can only say `null` as text."""
-    data = DataConfig(
-        train_problems=write(tmp_path / "a.jsonl", "1"),
-        train_split="null",
-        train_revision="null",
-        heldout_problems=None,
-    )
-    assert [problem.id for problem in load_split(data, "train")] == ["1"]
-
-
-@pytest.mark.parametrize("none", [None, "null"])
-def test_no_heldout_problems(tmp_path: Path, none: str | None) -> None:
-    """The command line can only say `null` as text."""
-    data = DataConfig(train_problems=write(tmp_path / "a.jsonl", "1"), heldout_problems=none)
+def test_no_heldout_problems(tmp_path: Path) -> None:
+    data = DataConfig(train_problems=write(tmp_path / "a.jsonl", "1"), heldout_problems=None)
     assert load_split(data, "heldout") == []
 
 
