@@ -30,6 +30,8 @@ COLUMNS = (
 _MEANS = ("logps", "logratio", "target", "quantile", "reward", "tokens", "margin")
 _LARGEST = 40.0
 """Nats; the exponential of more says no more."""
+_ROUNDING = 1e-6
+"""Of a sum of log-probabilities in float32, as a part of it: some steps."""
 
 
 def as_rows(known: Mapping[str, Tensor]) -> Tensor:
@@ -53,7 +55,8 @@ def summarise(rows: Tensor, *, pass_reward: float) -> dict[str, float]:
         `entropy`: nats per token, over all completion tokens.
         `logratio_pass`, `logratio_fail`, and so for `logps` and `target`: absent where there is no such completion.
         Falling log-ratios of passing completions are the first sign of collapse.
-        `target_correlation`: of target and log-ratio, in [-1, 1]; absent where either does not vary.
+        `target_correlation`: of target and log-ratio, in [-1, 1]; absent where either does not vary but for
+        rounding, as before the first step.
         `kl_k1`, `kl_k3`: estimates of KL(pi_ref || pi) over these completions, nats, if the reference sampled them: the
         means of -log r and of r - 1 - log r, r = pi / pi_ref.
         `margin`, `accuracy`: by how much chosen completions lead rejected ones, and the share that does.
@@ -78,7 +81,7 @@ def summarise(rows: Tensor, *, pass_reward: float) -> dict[str, float]:
     if "logratio" in known:
         summary |= _kl_of_reference(known["logratio"])
         if "target" in known:
-            summary |= _calibration(known["target"], known["logratio"])
+            summary |= _calibration(known["target"], known["logratio"], known["logps"])
     return summary
 
 
@@ -88,8 +91,8 @@ def _kl_of_reference(logratio: Tensor) -> dict[str, float]:
     return {"kl_k1": -logratio.mean().item(), "kl_k3": (ratio_less_one - logratio).mean().item()}
 
 
-def _calibration(target: Tensor, logratio: Tensor) -> dict[str, float]:
-    if len(target) < 2:
+def _calibration(target: Tensor, logratio: Tensor, logps: Tensor) -> dict[str, float]:
+    if len(target) < 2 or logratio.std() <= _ROUNDING * (1 + logps.abs().max()):
         return {}
     correlation = torch.corrcoef(torch.stack([target, logratio]))[0, 1].item()
     return {} if math.isnan(correlation) else {"target_correlation": correlation}

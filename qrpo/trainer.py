@@ -20,6 +20,7 @@ from datasets import Dataset, DatasetDict, IterableDataset, IterableDatasetDict
 from peft import PeftConfig, PeftModel
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
+from torch.utils.data import Sampler
 from transformers import (
     BitsAndBytesConfig,
     DataCollator,
@@ -39,10 +40,11 @@ from qrpo.model_card import METHODS, with_options
 from qrpo.objectives import Scores
 from qrpo.pairwise import PairCollator
 from qrpo.pointwise import PointwiseCollator
+from qrpo.prompt_order import PromptSampler
 from qrpo.ref_logps import RefLogpsCache, completed
 from qrpo.reference import batches_of, numbers_of, reference_hash, reference_of, sharded_without_adapter
 from qrpo.trainer_config import QRPOConfig
-from qrpo.trl_head import head_on_completions_only, heads_at
+from qrpo.trl_head import head_on_completions_only, heads
 
 __all__ = ["QRPOConfig", "QRPOTrainer"]
 
@@ -127,7 +129,7 @@ class QRPOTrainer(KTOTrainer):
         self._name, self._paper = method.name, method.paper()
         if ref_model is None and self._objective.uses_reference and not args.precompute_ref_log_probs:
             ref_model = reference_of(model, adapter=peft_config is not None)
-        with heads_at(args.temperature):
+        with heads(args.temperature, share_prompts=args.share_prompts):
             super().__init__(
                 model=model,
                 ref_model=ref_model,
@@ -176,6 +178,15 @@ class QRPOTrainer(KTOTrainer):
         """Which columns reach the sampler and the collator."""
         if self._signature_columns is None:
             self._signature_columns = [*self._form.columns, "ref_logps"]  # type: ignore[assignment]  # declared as None
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
+        """Rows in the order that `train_sampling_strategy` names."""
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        if self.args.train_sampling_strategy == "group_by_prompt" and isinstance(dataset, Dataset):
+            return PromptSampler([tuple(row["prompt_ids"]) for row in dataset], seed)
+        sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+        return sampler
 
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
         """Adds the column `ref_logps`: from the rows, from disk, or computed.

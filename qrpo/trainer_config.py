@@ -102,6 +102,14 @@ class QRPOConfig(KTOConfig):
         },
     )
 
+    share_prompts: bool = field(
+        default=True,
+        metadata={
+            "help": "Compute a prompt once for the rows of a batch that have it. The same numbers up to rounding; for "
+            "models with attention of the implementation sdpa."
+        },
+    )
+
     # Other defaults than TRL's.
     precompute_ref_log_probs: bool = field(
         default=True,
@@ -117,8 +125,9 @@ class QRPOConfig(KTOConfig):
     train_sampling_strategy: str = field(
         default="random",
         metadata={
-            "help": "Order of training rows; `group_by_length` wastes least on padding.",
-            "choices": ["random", "sequential", "group_by_length"],
+            "help": "Order of training rows; `group_by_length` wastes least on padding, `group_by_prompt` keeps the "
+            "rows of a prompt together, see share_prompts.",
+            "choices": ["random", "sequential", "group_by_length", "group_by_prompt"],
         },
     )
 

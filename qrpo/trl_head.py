@@ -1,4 +1,4 @@
-"""TRL's fused head, which gives log-probabilities without logits: at a temperature, and on completions only.
+"""TRL's fused head, which gives log-probabilities without logits: at a temperature, on completions only, prompts once.
 
 The second and last file that touches TRL's internals, beside `qrpo.trainer`.
 """
@@ -6,23 +6,76 @@ The second and last file that touches TRL's internals, beside `qrpo.trainer`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import trl.trainer.utils as trl_utils
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.utils.generic import ModelOutput
 from trl.trainer import kto_trainer
+from trl.trainer.utils import FusedCausalLMOutput
+
+from qrpo.shared_prompts import MODEL_TYPES, lines_of
+
+_PER_TOKEN = frozenset({"log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1"})
 
 
 @contextmanager
-def heads_at(temperature: float) -> Iterator[None]:
-    """Lets the heads that TRL gives to policy and reference divide logits by a temperature."""
+def heads(temperature: float, *, share_prompts: bool) -> Iterator[None]:
+    """Lets the heads that TRL gives to policy and reference divide logits by a temperature, and share prompts."""
     make = kto_trainer.add_fused_lm_head
-    kto_trainer.add_fused_lm_head = functools.partial(make, temperature=temperature)
+
+    def add(model: PreTrainedModel, outputs: tuple[str, ...] = ("log_probs",)) -> None:
+        make(model, temperature=temperature, outputs=outputs)
+        if share_prompts and can_share(model):
+            _share(model)
+
+    kto_trainer.add_fused_lm_head = add  # type: ignore[assignment]  # with the arguments that KTO gives
     try:
         yield
     finally:
         kto_trainer.add_fused_lm_head = make
+
+
+def can_share(model: PreTrainedModel) -> bool:
+    """Whether prompts of a batch's rows can be computed once: see `qrpo.shared_prompts`."""
+    config = model.config.get_text_config()
+    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
+    return (
+        config.model_type in MODEL_TYPES
+        and config._attn_implementation == "sdpa"  # noqa: SLF001  # there is no other name for it
+        and layers == {"full_attention"}
+        and (getattr(config, "sliding_window", None) is None or not getattr(config, "use_sliding_window", True))
+    )
+
+
+def _share(model: PreTrainedModel) -> None:
+    """Lets calls of the fused head compute each prompt once, of copies of the model, too."""
+    forward: Callable[..., ModelOutput] = model.forward.__func__  # type: ignore[attr-defined]  # TRL has bound it
+
+    @functools.wraps(forward)
+    def shared(
+        self: PreTrainedModel, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **more: Any
+    ) -> ModelOutput:
+        has_prompts = more.get("fused_lm_head") and input_ids is not None
+        lines = lines_of(input_ids, more["labels"]) if has_prompts else None  # type: ignore[arg-type]  # it is there
+        if lines is None:
+            return forward(self, input_ids=input_ids, attention_mask=attention_mask, **more)
+        found = forward(
+            self,
+            input_ids=lines.input_ids,
+            attention_mask=lines.attention_mask(),
+            **more | {"position_ids": lines.position_ids, "labels": lines.labels},
+        )
+        shape = more["labels"][:, 1:].shape
+        spread = {name: lines.spread(value, shape) for name, value in found.items() if name in _PER_TOKEN}
+        return FusedCausalLMOutput(**spread)
+
+    model.forward = types.MethodType(shared, model)
 
 
 @contextmanager

@@ -40,6 +40,11 @@ def test_what_has_no_value_is_absent_and_everything_else_is_finite() -> None:
     assert all(map(math.isfinite, summary.values()))
 
 
+def test_rounding_is_not_correlated() -> None:
+    rows = [row(reward=1, tokens=1, logps=-300.0, logratio=value, target=value) for value in (0.0, 1e-4, 2e-4)]
+    assert "target_correlation" not in summarise(torch.tensor(rows), pass_reward=1.0)
+
+
 def test_a_log_ratio_that_would_overflow_leaves_the_summary_finite() -> None:
     summary = summarise(torch.tensor([row(reward=1, tokens=1, logratio=800.0), row(tokens=1)]), pass_reward=1.0)
     assert all(map(math.isfinite, summary.values()))

@@ -38,6 +38,7 @@ def train_log(trainer: QRPOTrainer) -> list[dict[str, float]]:
 HOOKS = {
     "_prepare_dataset": ["self", "dataset", "processing_class", "args", "dataset_name"],
     "_set_signature_columns_if_needed": ["self"],
+    "_get_train_sampler": ["self", "train_dataset"],
     "_precompute_ref_logps": ["self", "dataset", "name", "batch_size"],
     "_compute_loss": ["self", "model", "inputs", "return_outputs"],
     "log": ["self", "logs", "start_time"],

@@ -50,13 +50,14 @@ def test_accumulation_in_four_batches_of_two_equals_one_batch_of_eight(
         assert {name: other[name] for name in line} == pytest.approx(line, abs=2e-5)
 
 
-def test_a_resumed_run_has_the_same_tail(make_trainer: MakeTrainer, tmp_path: Path, rows: MakeRows) -> None:
+@pytest.mark.parametrize("order", ["random", "group_by_prompt"])
+def test_a_resumed_run_has_the_same_tail(make_trainer: MakeTrainer, tmp_path: Path, rows: MakeRows, order: str) -> None:
     options: dict[str, Any] = {
         "max_steps": 6,
         "save_steps": 3,
         "save_strategy": "steps",
         "per_device_train_batch_size": 4,
-        "train_sampling_strategy": "random",
+        "train_sampling_strategy": order,
     }
     whole = make_trainer(rows(16), output_dir=str(tmp_path / "whole"), **options)
     whole.train()

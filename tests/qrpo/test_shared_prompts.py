@@ -1,0 +1,192 @@
+"""Batches in which each prompt is computed once: which token sees which, and that the numbers stay the same."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_seed
+from trl.trainer import kto_trainer
+
+from qrpo.encoding import Tokens, padded
+from qrpo.shared_prompts import MODEL_TYPES, Lines, lines_of
+from qrpo.trainer import QRPOTrainer
+from qrpo.trl_head import can_share, heads
+
+# TRL 1.16 calls by their old names what transformers 5.23 has renamed.
+pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")
+
+MakeTrainer = Callable[..., QRPOTrainer]
+IDS = st.integers(3, 8)
+PROMPTS = st.lists(st.lists(IDS, min_size=1, max_size=5), min_size=1, max_size=3)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> list[Tokens]:
+    prompts = draw(PROMPTS)
+    completions = st.lists(IDS, min_size=1, max_size=6)
+    return draw(st.lists(st.builds(Tokens, st.sampled_from(prompts), completions), min_size=1, max_size=8))
+
+
+def as_batch(rows: list[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
+    batch = padded(rows, None)
+    return batch["input_ids"], batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+
+
+@given(rows=batches())
+def test_each_prediction_sees_its_own_row_and_nothing_else(rows: list[Tokens]) -> None:
+    ids, labels = as_batch(rows)
+    lines = lines_of(ids, labels)
+    if lines is None:
+        return
+    seen = dict(zip(lines.places.tolist(), lines.rows.tolist(), strict=True))
+    assert len(seen) == sum(len(row.completion_ids) for row in rows)
+    mask, length, width = lines.attention_mask(), lines.input_ids.shape[1] - 1, ids.shape[1] - 1
+    for place, row in seen.items():
+        line, at = divmod(place, length)
+        number, before = divmod(row, width)
+        visible = mask[line, 0, at]
+        assert lines.input_ids[line][visible].tolist() == ids[number, : before + 1].tolist()
+        assert lines.position_ids[line][visible].tolist() == list(range(before + 1))
+        assert lines.labels[line, at + 1] == labels[number, before + 1]
+
+
+def test_a_batch_of_different_prompts_stays_as_it_is() -> None:
+    assert lines_of(*as_batch([Tokens([1, 2, number], [3]) for number in range(4, 8)])) is None
+
+
+def test_a_line_is_no_longer_than_attention_bears() -> None:
+    rows = [Tokens([*range(3, 903)], [number] * 400) for number in range(10)]
+    lines = lines_of(*as_batch(rows))
+    assert lines is not None
+    assert lines.input_ids.shape == (5, 899 + 2 * 401)
+
+
+def test_values_go_to_where_the_rows_have_them() -> None:
+    rows = [Tokens([5, 6], [7, 8]), Tokens([5, 6], [9])]
+    lines = lines_of(*as_batch(rows))
+    assert isinstance(lines, Lines)
+    values = torch.arange(lines.input_ids.shape[1] - 1.0)[None]
+    assert lines.spread(values, torch.Size((2, 3))).tolist() == [[0, 1, 2], [0, 4, 0]]
+
+
+def tiny(model_type: str, **options: Any) -> PreTrainedModel:
+    set_seed(0)
+    config = AutoConfig.for_model(
+        model_type,
+        **{
+            "vocab_size": 9,
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 8,
+            "max_position_embeddings": 64,
+            "pad_token_id": 0,
+            "bos_token_id": 1,
+            "eos_token_id": 0,
+            "sliding_window": None,
+            "initializer_range": 0.5,  # so that what a token sees makes a difference
+            **options,
+        },
+    )
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    return model
+
+
+ROWS = [
+    Tokens([3, 4, 5, 6, 7], [8, 3]),
+    Tokens([3, 4, 5, 6, 7], [4, 4, 5]),
+    Tokens([5, 3], [6]),
+    Tokens([3, 4, 5, 6, 7], [8]),
+]
+
+
+def computed(model: Any, *, share: bool) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], int]:
+    """Log-probabilities and entropies of these rows, the gradients of a loss of them, and how many tokens it took."""
+    with heads(1.0, share_prompts=share):
+        kto_trainer.add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    tokens: list[int] = []
+    model.base_model.register_forward_pre_hook(
+        lambda module, positional, named: tokens.append(named["input_ids"].numel()), with_kwargs=True
+    )
+    ids, labels = as_batch(ROWS)
+    mask = padded(ROWS, None)["attention_mask"]
+    outputs = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True)
+    (outputs.log_probs.sum(1) ** 2).sum().backward()
+    gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.grad is not None}
+    return {"log_probs": outputs.log_probs, "entropy": outputs.entropy}, gradients, sum(tokens)
+
+
+@pytest.mark.parametrize("model_type", sorted(MODEL_TYPES))
+def test_the_numbers_and_gradients_of_each_kind_of_model_stay_the_same(model_type: str) -> None:
+    alone, gradients, tokens = computed(tiny(model_type), share=False)
+    shared, others, fewer = computed(tiny(model_type), share=True)
+    assert (tokens, fewer) == (32, 26)
+    for name, value in alone.items():
+        torch.testing.assert_close(shared[name], value, atol=2e-5, rtol=1e-5)
+    assert gradients.keys() == others.keys()
+    for name, gradient in gradients.items():
+        assert (others[name] - gradient).abs().max() < 1e-4 * gradient.abs().max()
+
+
+@pytest.mark.parametrize(
+    ("model_type", "options"),
+    [
+        ("mistral", {"sliding_window": 4}),
+        ("qwen2", {"use_sliding_window": True, "sliding_window": 4}),
+        ("gpt_neox", {}),
+    ],
+)
+def test_models_that_see_less_or_are_not_known_do_not_share(model_type: str, options: dict[str, Any]) -> None:
+    assert not can_share(tiny(model_type, **options))
+
+
+def test_other_kinds_of_attention_do_not_share() -> None:
+    model = tiny("llama")
+    model.config._attn_implementation = "eager"
+    assert not can_share(model)
+
+
+def pairs_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "prompt_ids": row["prompt_ids"],
+            "chosen_ids": row["completion_ids"],
+            "rejected_ids": [3, 3, 0],
+            "chosen_reward": 1.0,
+            "rejected_reward": 0.0,
+        }
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize("algorithm", ["qrpo", "dpo", "simpo"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_training_that_shares_prompts_has_the_same_steps(
+    make_trainer: MakeTrainer, rows: Callable[..., list[dict[str, Any]]], algorithm: str, *, checkpointing: bool
+) -> None:
+    data = [{**row, "prompt_ids": row["prompt_ids"] * 5} for row in rows(16)]
+    if algorithm != "qrpo":
+        data = pairs_of(data)
+    logs, tokens = [], []
+    for share in (False, True):
+        trainer = make_trainer(
+            data, algorithm=algorithm, share_prompts=share, gradient_checkpointing=checkpointing, optim="sgd"
+        )
+        computed_tokens: list[int] = []
+        trainer.model.base_model.register_forward_pre_hook(
+            lambda module, positional, named, found=computed_tokens: found.append(named["input_ids"].numel()),
+            with_kwargs=True,
+        )
+        trainer.train()
+        logs.append([line for line in trainer.state.log_history if "loss" in line])
+        tokens.append(sum(computed_tokens))
+    assert tokens[1] < 0.8 * tokens[0]
+    assert len(logs[0]) == 3
+    for line, other in zip(*logs, strict=True):
+        del line["accuracy" if "accuracy" in line else "entropy"]  # before the first step margins are rounding
+        assert {name: other[name] for name in line} == pytest.approx(line, rel=1e-4, abs=2e-4)
