@@ -42,7 +42,9 @@ bench: install ## Measure verdicts and speed against their bars, with the data s
 	@failed=; for benchmark in benchmarks/{verdicts,throughput,server,fleet}.py; do \
 	    echo "== $$benchmark"; $(VENV_PYTHON) "$$benchmark" --data "$$DATA" $(ARGS) || failed="$$failed $$benchmark"; \
 	done; \
-	echo "== benchmarks/experiments.py"; $(VENV_PYTHON) benchmarks/experiments.py || failed="$$failed benchmarks/experiments.py"; \
+	for benchmark in benchmarks/{experiments,training}.py; do \
+	    echo "== $$benchmark"; $(VENV_PYTHON) "$$benchmark" || failed="$$failed $$benchmark"; \
+	done; \
 	[ -z "$$failed" ] || { echo "missed its bar:$$failed" >&2; exit 1; }
 
 soak: install ## Run a hundred thousand programs and look for what is left (long; ARGS='--runs 3000' for fewer)

@@ -1,6 +1,7 @@
 """Some steps of one trainer: `training.py` starts this, so that a process's peak of memory is one trainer's.
 
-Prints one JSON object: seconds of each step after the first, and the peak in bytes (of the GPU, where there is one).
+Prints one JSON object: seconds of each step after the first, how many tokens they have, and the peak in bytes (of the
+GPU, where there is one).
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ def main() -> None:
         peak = torch.cuda.max_memory_allocated()
     else:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    print(json.dumps({"steps_s": clock.steps_s[1:], "peak_bytes": peak, "tokens": tokens_of(rows)}))
+    tokens = tokens_of(rows[options.pairs :])  # without those of the first step
+    print(json.dumps({"steps_s": clock.steps_s[1:], "peak_bytes": peak, "tokens": tokens}))
 
 
 def _arguments(folder: str) -> dict[str, Any]:

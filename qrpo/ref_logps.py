@@ -43,7 +43,8 @@ def completed(
     Args:
         rows: the same on all processes.
         cache: used by the first process alone: another job may add a file between two processes' reads.
-        compute: called on all processes or on none; its sequences are each given once, the longest first.
+        compute: called on all processes or on none; its sequences are each given once, those
+            of a prompt together, long ones first.
 
     Raises:
         OSError: the cache cannot be written.
@@ -56,13 +57,26 @@ def completed(
         digests.append([row_digest(*tokens) for tokens in row])
         missing |= {named: tokens for named, tokens in zip(digests[-1], row, strict=True) if named not in known}
     if missing:
-        # Batches of similar lengths; the longest first, so that what is too big for the memory fails at once.
-        order = sorted(missing, key=lambda digest: -sum(map(len, missing[digest])))
+        order = _in_order(missing)
         found = dict(zip(order, compute([missing[digest] for digest in order]), strict=True))
         if is_main:
             cache.save(found)
         known |= found
     return [[known[digest] for digest in named] for named in digests]
+
+
+def _in_order(sequences: Mapping[Digest, Tokens]) -> list[Digest]:
+    """Those of a prompt together; lengths fall, so that batches have similar ones and what is too big fails at once."""
+    prompts: dict[tuple[int, ...], int] = {}
+    longest: list[int] = []
+    places: dict[Digest, tuple[int, int]] = {}
+    for digest, tokens in sequences.items():
+        prompt, length = prompts.setdefault(tuple(tokens.prompt_ids), len(prompts)), sum(map(len, tokens))
+        if prompt == len(longest):
+            longest.append(0)
+        longest[prompt] = max(longest[prompt], length)
+        places[digest] = (prompt, -length)
+    return sorted(places, key=lambda digest: (-longest[places[digest][0]], *places[digest]))
 
 
 class RefLogpsCache:
