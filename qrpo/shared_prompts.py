@@ -51,13 +51,16 @@ class Lines(NamedTuple):
 
 
 def lines_of(input_ids: Tensor, labels: Tensor) -> Lines | None:
-    """The lines of a batch; None: they would save too little.
+    """The lines of a batch; None: they would save too little, or a row has no prompt or no completion.
 
     Args:
-        input_ids: [B, T], padded on the right; no prompt is empty.
+        input_ids: [B, T], padded on the right.
         labels: [B, T]: -100 in the prompt and in padding, the ids themselves in the completion.
     """
-    lines = list(_lines(_split(input_ids, labels)))
+    rows = _split(input_ids, labels)
+    if not all(row.prompt and row.completion for row in rows):
+        return None
+    lines = list(_lines(rows))
     longest = max(map(_length, lines))
     if len(lines) * longest > _WORTH * input_ids.numel():
         return None

@@ -61,7 +61,7 @@ def _share(model: PreTrainedModel) -> None:
     def shared(
         self: PreTrainedModel, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **more: Any
     ) -> ModelOutput:
-        has_prompts = more.get("fused_lm_head") and input_ids is not None
+        has_prompts = more.get("fused_lm_head") and input_ids is not None and "position_ids" not in more
         lines = lines_of(input_ids, more["labels"]) if has_prompts else None  # type: ignore[arg-type]  # it is there
         if lines is None:
             return forward(self, input_ids=input_ids, attention_mask=attention_mask, **more)
@@ -69,7 +69,8 @@ def _share(model: PreTrainedModel) -> None:
             self,
             input_ids=lines.input_ids,
             attention_mask=lines.attention_mask(),
-            **more | {"position_ids": lines.position_ids, "labels": lines.labels},
+            position_ids=lines.position_ids,
+            **more | {"labels": lines.labels},
         )
         shape = more["labels"][:, 1:].shape
         spread = {name: lines.spread(value, shape) for name, value in found.items() if name in _PER_TOKEN}

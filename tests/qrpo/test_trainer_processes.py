@@ -44,8 +44,8 @@ for name, case in json.load(open(sys.argv[3])).items():
     args = QRPOConfig(
         output_dir=out, use_cpu=True, bf16=False, gradient_checkpointing=False, report_to="none", disable_tqdm=True,
         per_device_train_batch_size=8 // processes, per_device_eval_batch_size=4, max_steps=3, logging_steps=1,
-        train_sampling_strategy="sequential", learning_rate=1e-2, ddp_find_unused_parameters=False,
-        **({"save_strategy": "no"} | case["options"]),
+        learning_rate=1e-2, ddp_find_unused_parameters=False,
+        **({"save_strategy": "no", "train_sampling_strategy": "sequential"} | case["options"]),
     )
     rows = Dataset.from_list(case["rows"])
     trainer = QRPOTrainer(
@@ -85,6 +85,7 @@ CHECKPOINTS = {"save_strategy": "steps", "save_steps": 2}
 CASES: dict[str, dict[str, Any]] = {
     "qrpo": {"options": CHECKPOINTS},
     "resumed": {"options": CHECKPOINTS, "resume": "qrpo/checkpoint-2"},
+    "shared": {"options": {"train_sampling_strategy": "group_by_prompt"}},
     "on_the_fly": {"options": {"precompute_ref_log_probs": False}},
     "lora": {"options": {}, "lora": True},
     "dpo": {"options": {"algorithm": "dpo", "max_grad_norm": 0.1}},
@@ -118,6 +119,8 @@ def inputs(
     program, cases = folder / "program.py", folder / "cases.json"
     program.write_text(PROGRAM)
     data = {name: rows(24) if name not in {"dpo", "simpo"} else pairs_of(rows(25)) for name in CASES}
+    for row in data["shared"]:
+        row["prompt_ids"] *= 5  # so long that sharing it is worth it
     cases.write_text(json.dumps({name: {**case, "rows": data[name]} for name, case in CASES.items()}))
     return program, tiny_model_dir, cases
 
