@@ -22,18 +22,22 @@ Texts are Jinja templates over `variables`, the parameters of the grid, `stage` 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from pydantic_core import ErrorDetails
 
 from slurm.errors import DescriptionError
 from slurm.times import seconds
 
 Scalar: TypeAlias = bool | int | float | str
+MOST_TASKS = 100_000
+"""Of an experiment; each has a folder with a dozen files."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _MEMORY = re.compile(r"\d+[KMGT]?", re.IGNORECASE)
 
@@ -53,6 +57,30 @@ def _memory(text: str) -> str:
     if not _MEMORY.fullmatch(text):
         raise ValueError(f"{text!r} is no amount of memory: write 16G")
     return text
+
+
+def _scalar(value: object) -> Scalar:
+    if not isinstance(value, bool | int | float | str):
+        words = "null" if value is None else str(value)
+        raise ValueError(
+            f"{words} is no value; give a number, true, false or a text in quotes, a list of such, or {{range: N}}"
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no finite number; give it as a text in quotes where the command knows it")
+    return value
+
+
+def _values(found: object) -> Sequence[Scalar]:
+    """Of a parameter: one, a list, or `{range: N}`."""
+    if isinstance(found, dict) and found.keys() == {"range"}:
+        count = found["range"]
+        if type(count) is not int or not 1 <= count <= MOST_TASKS:
+            raise ValueError(f"range is {count!r}; give a whole number from 1 to {MOST_TASKS}")
+        return range(count)
+    values = found if isinstance(found, list) else [found]
+    if not values:
+        raise ValueError("it has no value")
+    return [_scalar(value) for value in values]
 
 
 Name: TypeAlias = Annotated[str, AfterValidator(_name)]
@@ -106,13 +134,7 @@ class Stopping(_Model):
     """How often the job runs into its limit and goes on; 0: the command cannot be continued."""
 
 
-class Range(_Model):
-    """The integers from 0."""
-
-    range: int = Field(ge=1)
-
-
-Values: TypeAlias = Scalar | list[Scalar] | Range
+Values: TypeAlias = Annotated[Sequence[Scalar], PlainValidator(_values)]
 Block: TypeAlias = dict[Name, Values]
 
 
@@ -203,7 +225,7 @@ def load(path: Path, changes: Sequence[str] = ()) -> Description:
         for name in description.stages:
             description.resources_of(name)
     except ValidationError as error:
-        raise DescriptionError(_words(path, error)) from error
+        raise DescriptionError(_words(path, found, error)) from error
     return description
 
 
@@ -231,10 +253,30 @@ def _change(text: str) -> tuple[str, object]:
     return name, yaml.load(value, _Loader)  # noqa: S506  # as above
 
 
-def _words(path: Path, error: ValidationError) -> str:
+def _words(path: Path, found: object, error: ValidationError) -> str:
     """The errors of pydantic, each on a line that begins with its place in the file."""
-    lines = []
-    for item in error.errors(include_url=False):
-        place = ".".join(str(part) for part in item["loc"])
-        lines.append(f"{place}: {item['msg'].removeprefix('Value error, ')}")
+    items = [(_place(found, item), item["msg"]) for item in error.errors(include_url=False)]
+    # Of what may be one thing or another pydantic says how it is neither: the one that was meant fails further in.
+    further = {place[:length] for place, _ in items for length in range(len(place))}
+    lines = [
+        f"{'.'.join(map(str, place))}: {words.removeprefix('Value error, ')}"
+        for place, words in items
+        if place not in further
+    ]
     return f"{path}: " + "\n  ".join(dict.fromkeys(lines))
+
+
+def _place(found: object, error: ErrorDetails) -> tuple[int | str, ...]:
+    """Less the parts that name a type of pydantic's."""
+    place: list[int | str] = []
+    parts = error["loc"]
+    lacking = parts[len(parts) - 1 :] if error["type"] == "missing" else ()
+    for part in parts[: len(parts) - len(lacking)]:
+        if isinstance(found, dict) and part in found:
+            found = found[part]
+        elif isinstance(found, list) and isinstance(part, int):
+            found = found[part]
+        else:
+            continue
+        place.append(part)
+    return (*place, *lacking)
