@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slurm.errors import ChangedError, DescriptionError, ExperimentError
-from slurm.experiments.description import load
+from slurm.experiments.description_file import load
 from slurm.experiments.events import Submitted, append
 from slurm.experiments.executor import Executor, Submission
 from slurm.experiments.expansion import tasks_of

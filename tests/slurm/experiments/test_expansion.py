@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slurm.errors import DescriptionError
-from slurm.experiments.description import load
+from slurm.experiments.description_file import load
 from slurm.experiments.expansion import tasks_of
 from slurm.experiments.task import Task
 
