@@ -35,12 +35,25 @@ Scalar: TypeAlias = bool | int | float | str
 MOST_TASKS = 100_000
 """Of an experiment; each has a folder with a dozen files."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MEMORY = re.compile(r"\d+[KMGT]?", re.IGNORECASE)
 
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError(f"{text!r} is no name: letters, digits, and _ . - after the first")
+    return text
+
+
+def _variable(text: str) -> str:
+    if not _VARIABLE.fullmatch(text):
+        raise ValueError(f"{text!r} is no name of a variable: letters, digits and _, no digit first")
+    return text
+
+
+def _without_null(text: str) -> str:
+    if "\0" in text:
+        raise ValueError(f"{text!r} has a null character, which no process can be given")
     return text
 
 
@@ -80,6 +93,9 @@ def _values(found: object) -> Sequence[Scalar]:
 
 
 Name: TypeAlias = Annotated[str, AfterValidator(_name)]
+Environment: TypeAlias = Mapping[
+    Annotated[str, AfterValidator(_variable)], Annotated[str, AfterValidator(_without_null)]
+]
 Time: TypeAlias = Annotated[str, AfterValidator(_time)]
 Memory: TypeAlias = Annotated[str, AfterValidator(_memory)]
 
@@ -149,7 +165,7 @@ class Stage(_Model):
     resources: Resources = Resources()
     """Over those of the experiment."""
     stopping: Stopping = Stopping()
-    environment: Mapping[str, str] = Field(default_factory=dict)
+    environment: Environment = Field(default_factory=dict)
     """Over that of the experiment."""
     disk: Memory | None = None
     """What the outputs of each job take, at most; looked at before anything is submitted."""
@@ -175,7 +191,7 @@ class Description(_Model):
     """For templates; `env` there holds the environment of `submit`."""
     setup: str = ""
     """Shell lines ahead of each command: modules, a virtual environment."""
-    environment: Mapping[str, str] = Field(default_factory=dict)
+    environment: Environment = Field(default_factory=dict)
     resources: Mapping[str, object] = Field(default_factory=dict)
     """See `Resources`."""
     limits: Limits = Limits()

@@ -27,7 +27,9 @@ def load(path: Path, changes: Sequence[str] = ()) -> Description:
     try:
         found = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a SafeLoader
         given = dict(_change(change) for change in changes)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except RecursionError:
+        raise DescriptionError(f"{path}: it is nested too deeply") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:  # a ValueError is a date's, or of bytes that are no text
         raise DescriptionError(f"{path}: {error}") from error
     if not isinstance(found, dict):
         raise DescriptionError(f"{path}: an experiment is a mapping with name and stages, not {type(found).__name__}")
