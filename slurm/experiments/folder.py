@@ -111,8 +111,8 @@ class ExperimentFolder:
             names = [path.name for path in self.task_path(task).iterdir()]
         except FileNotFoundError:
             return []
-        numbers = sorted(int(name.removeprefix(_ATTEMPT)) for name in names if name.startswith(_ATTEMPT))
-        return [self.attempt(task, number) for number in numbers]
+        numbers = (name.removeprefix(_ATTEMPT) for name in names if name.startswith(_ATTEMPT))
+        return [self.attempt(task, number) for number in sorted(int(text) for text in numbers if text.isdecimal())]
 
     def attempt(self, task: Task, number: int) -> Attempt:
         """One, there or not."""
@@ -150,8 +150,20 @@ def _read(path: Path) -> Task:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file: readers see the old text or the new one, whole."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-        stream.write(text)
-        os.fchmod(stream.fileno(), 0o644)
-    Path(stream.name).replace(path)
+    """Replaces a file: readers see the old text or the new one, whole.
+
+    Raises:
+        OSError: the disk is full, or the like; names the file.
+    """
+    name: str | None = None
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+            name = stream.name
+            stream.write(text)
+            os.fchmod(stream.fileno(), 0o644)
+        Path(name).replace(path)
+    except OSError as error:
+        if name is not None:
+            Path(name).unlink(missing_ok=True)
+        error.filename = str(path)  # of a file that is open already the system does not say which
+        raise
