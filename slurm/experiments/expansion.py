@@ -12,6 +12,7 @@ from pathlib import Path
 
 from slurm.errors import DescriptionError
 from slurm.experiments.description import MOST_TASKS, Block, Description, Output, Scalar, Stage
+from slurm.experiments.made_paths import check_outputs
 from slurm.experiments.task import Expected, Task, task_id
 from slurm.experiments.templates import Fill, Parameters, Templates
 
@@ -25,7 +26,7 @@ def tasks_of(description: Description, workdir: Path) -> list[Task]:
 
     Raises:
         DescriptionError: stages wait for each other, or for one that is not there; a template cannot be filled in; two
-            tasks are one, or make the same file.
+            tasks are one, or make the same file; see `check_outputs`.
     """
     order = _ordered(description)
     _check_number(description)
@@ -38,6 +39,7 @@ def tasks_of(description: Description, workdir: Path) -> list[Task]:
             fill = templates.filler(name, description.stages[name].version, parameters)
             tasks.append(_task(description, name, parameters, combinations, fill, workdir))
     _check(tasks)
+    check_outputs(tasks)
     return tasks
 
 
@@ -180,13 +182,8 @@ def _check_after(description: Description, combinations: _Combinations) -> None:
 
 
 def _check(tasks: Sequence[Task]) -> None:
-    makers: dict[Path, str] = {}
     folders: dict[str, str] = {}
     for task in tasks:
-        for path in task.output_paths:
-            if path in makers:
-                raise DescriptionError(f"{makers[path]} and {task.id} both make {path}")
-            makers[path] = task.id
         if task.folder_name.lower() in folders:
             raise DescriptionError(f"{folders[task.folder_name.lower()]} and {task.id} differ by case alone")
         folders[task.folder_name.lower()] = task.id
