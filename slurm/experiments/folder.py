@@ -23,7 +23,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from slurm.errors import ExperimentError
-from slurm.experiments.events import Event, read_events
+from slurm.experiments.events import Event, Submitted, read_events
 from slurm.experiments.task import Task, folder_name
 
 _ATTEMPT = "attempt-"
@@ -55,6 +55,11 @@ class Attempt:
     def events(self) -> list[Event]:
         """What has happened, oldest first; none where its file is gone."""
         return read_events(self.events_path)
+
+    @property
+    def has_begun(self) -> bool:
+        """Its job has left a trace of its own."""
+        return self.claim.exists() or any(not isinstance(event, Submitted) for event in self.events())
 
 
 @dataclass(frozen=True, slots=True)
