@@ -7,7 +7,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from slurm.experiments.description import Description, Limits, Output, Resources, Stage, Stopping, load
+from slurm.experiments.description import Description, Limits, Output, Resources, Stage, Stopping
+from slurm.experiments.description_file import load
 from slurm.experiments.expansion import tasks_of
 from slurm.experiments.state import Cause, Kind
 

@@ -3,7 +3,8 @@
 What Slurm says of the end of a job comes first, in its state or in the log: a program that is told to end may print
 a traceback of its own. Then the program's error, and the bare exit code last. Accepted misfires: a program that is
 killed by SIGKILL, with no other trace, is taken for one that was out of memory, as the kernel leaves none; one that
-survives a lack of memory in a child, and fails by something that is no Python error, likewise.
+survives a lack of memory in a child, and fails by something that is no Python error, likewise. Of the last lines one
+that begins with `error:` is taken for the reason, though the program may have gone on after it.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ _HOST_MEMORY = re.compile(
 _WORKER_SIGNAL = re.compile(r"Root Cause \(first observed failure\):.*?\bSignal (\d+) \(SIG", re.DOTALL)
 _RAISED = re.compile(r"RaisedSignal:(\d+)")
 _NOISE = re.compile(r"^(?:=+|-+|srun: .*|slurmstepd\S*: .*|\s*)$")
+
+_SAYS_ERROR = re.compile(r"(?:[^\s:]+: )?(?:(?:fatal|critical)(?: error)?|error): ", re.IGNORECASE)
 
 
 class Finding(NamedTuple):
@@ -166,8 +169,7 @@ def _of_code(trace: Trace, words: str) -> Finding:
     code = -int(raised[1]) if trace.code is None and raised else trace.code
     if code is not None and (code < 0 or 128 < code <= 128 + signal.SIGRTMAX):
         return _of_signal(-code if code < 0 else code - 128, "it", words)
-    last = next((line for line in reversed(words.splitlines()) if not _NOISE.match(line)), "")
-    said = trace.problem or last
+    said = trace.problem or _telling(words)
     if code is not None:
         said = f"exit code {code}{': ' * bool(said)}{said}"
     elif trace.slurm:
@@ -175,6 +177,12 @@ def _of_code(trace: Trace, words: str) -> Finding:
     else:
         return Finding(Cause.LOST, _on_one_line(f"nothing tells how it has ended{'; ' * bool(said)}{said}"), words)
     return Finding(Cause.EXIT_CODE, _on_one_line(said), words)
+
+
+def _telling(words: str) -> str:
+    """The last line that says of itself that it is an error; otherwise the last."""
+    lines = [line for line in words.splitlines() if not _NOISE.match(line)]
+    return next((line for line in reversed(lines) if _SAYS_ERROR.match(line)), lines[-1] if lines else "")
 
 
 def _of_signal(number: int, who: str, words: str) -> Finding:

@@ -22,25 +22,38 @@ Texts are Jinja templates over `variables`, the parameters of the grid, `stage` 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
-from slurm.errors import DescriptionError
 from slurm.times import seconds
 
 Scalar: TypeAlias = bool | int | float | str
+MOST_TASKS = 100_000
+"""Of an experiment; each has a folder with a dozen files."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MEMORY = re.compile(r"\d+[KMGT]?", re.IGNORECASE)
 
 
 def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError(f"{text!r} is no name: letters, digits, and _ . - after the first")
+    return text
+
+
+def _variable(text: str) -> str:
+    if not _VARIABLE.fullmatch(text):
+        raise ValueError(f"{text!r} is no name of a variable: letters, digits and _, no digit first")
+    return text
+
+
+def _without_null(text: str) -> str:
+    if "\0" in text:
+        raise ValueError(f"{text!r} has a null character, which no process can be given")
     return text
 
 
@@ -55,7 +68,34 @@ def _memory(text: str) -> str:
     return text
 
 
+def _scalar(value: object) -> Scalar:
+    if not isinstance(value, bool | int | float | str):
+        words = "null" if value is None else str(value)
+        raise ValueError(
+            f"{words} is no value; give a number, true, false or a text in quotes, a list of such, or {{range: N}}"
+        )
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is no finite number; give it as a text in quotes where the command knows it")
+    return value
+
+
+def _values(found: object) -> Sequence[Scalar]:
+    """Of a parameter: one, a list, or `{range: N}`."""
+    if isinstance(found, dict) and found.keys() == {"range"}:
+        count = found["range"]
+        if type(count) is not int or not 1 <= count <= MOST_TASKS:
+            raise ValueError(f"range is {count!r}; give a whole number from 1 to {MOST_TASKS}")
+        return range(count)
+    values = found if isinstance(found, list) else [found]
+    if not values:
+        raise ValueError("it has no value")
+    return [_scalar(value) for value in values]
+
+
 Name: TypeAlias = Annotated[str, AfterValidator(_name)]
+Environment: TypeAlias = Mapping[
+    Annotated[str, AfterValidator(_variable)], Annotated[str, AfterValidator(_without_null)]
+]
 Time: TypeAlias = Annotated[str, AfterValidator(_time)]
 Memory: TypeAlias = Annotated[str, AfterValidator(_memory)]
 
@@ -106,13 +146,7 @@ class Stopping(_Model):
     """How often the job runs into its limit and goes on; 0: the command cannot be continued."""
 
 
-class Range(_Model):
-    """The integers from 0."""
-
-    range: int = Field(ge=1)
-
-
-Values: TypeAlias = Scalar | list[Scalar] | Range
+Values: TypeAlias = Annotated[Sequence[Scalar], PlainValidator(_values)]
 Block: TypeAlias = dict[Name, Values]
 
 
@@ -131,7 +165,7 @@ class Stage(_Model):
     resources: Resources = Resources()
     """Over those of the experiment."""
     stopping: Stopping = Stopping()
-    environment: Mapping[str, str] = Field(default_factory=dict)
+    environment: Environment = Field(default_factory=dict)
     """Over that of the experiment."""
     disk: Memory | None = None
     """What the outputs of each job take, at most; looked at before anything is submitted."""
@@ -157,7 +191,7 @@ class Description(_Model):
     """For templates; `env` there holds the environment of `submit`."""
     setup: str = ""
     """Shell lines ahead of each command: modules, a virtual environment."""
-    environment: Mapping[str, str] = Field(default_factory=dict)
+    environment: Environment = Field(default_factory=dict)
     resources: Mapping[str, object] = Field(default_factory=dict)
     """See `Resources`."""
     limits: Limits = Limits()
@@ -173,68 +207,3 @@ class Description(_Model):
         shared = Resources.model_validate(dict(self.resources))
         given = {name: getattr(mine, name) for name in mine.model_fields_set}
         return shared.model_copy(update={**given, "sbatch": {**shared.sbatch, **mine.sbatch}})
-
-
-def load(path: Path, changes: Sequence[str] = ()) -> Description:
-    """Reads a description.
-
-    Args:
-        path: the file.
-        changes: `NAME=VALUE`, over its `variables`; a value is YAML.
-
-    Raises:
-        DescriptionError: the file cannot be read, or does not say an experiment; names the place.
-    """
-    try:
-        found = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # a SafeLoader
-        given = dict(_change(change) for change in changes)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DescriptionError(f"{path}: {error}") from error
-    if not isinstance(found, dict):
-        raise DescriptionError(f"{path}: an experiment is a mapping with name and stages, not {type(found).__name__}")
-    variables = found.get("variables") or {}
-    if given and isinstance(variables, dict):
-        unknown = sorted(given.keys() - variables.keys())
-        if unknown:
-            raise DescriptionError(f"{path}: there is no variable {unknown[0]!r}; there are {', '.join(variables)}")
-        found["variables"] = {**variables, **given}
-    try:
-        description = Description.model_validate(found)
-        for name in description.stages:
-            description.resources_of(name)
-    except ValidationError as error:
-        raise DescriptionError(_words(path, error)) from error
-    return description
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # it has no types
-    """YAML that refuses a key twice, and reads 1e-6 as the number that everybody means."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        twice = [key for place, key in enumerate(keys) if key in keys[:place]]
-        if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"{twice[0]!r} is there twice", node.start_mark)
-        found: dict[object, object] = super().construct_mapping(node, deep)
-        return found
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
-)
-
-
-def _change(text: str) -> tuple[str, object]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise DescriptionError(f"{text!r}: expected NAME=VALUE")
-    return name, yaml.load(value, _Loader)  # noqa: S506  # as above
-
-
-def _words(path: Path, error: ValidationError) -> str:
-    """The errors of pydantic, each on a line that begins with its place in the file."""
-    lines = []
-    for item in error.errors(include_url=False):
-        place = ".".join(str(part) for part in item["loc"])
-        lines.append(f"{place}: {item['msg'].removeprefix('Value error, ')}")
-    return f"{path}: " + "\n  ".join(dict.fromkeys(lines))

@@ -74,13 +74,20 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def append(path: Path, event: Submitted | Started | Stopped | Requeued | Ended) -> None:
-    """Adds a line, at once. Whatever a crash has left of the last one stays a line of its own."""
+    """Adds a line, at once. Whatever a crash has left of the last one stays a line of its own.
+
+    Raises:
+        OSError: the disk is full, or the like; names the file.
+    """
     line = event.model_dump_json().encode() + b"\n"
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         size = os.fstat(descriptor).st_size
         is_cut = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         os.write(descriptor, b"\n" * is_cut + line)
+    except OSError as error:
+        error.filename = str(path)  # as in `write_atomically`
+        raise
     finally:
         os.close(descriptor)
 

@@ -91,6 +91,16 @@ def gather(folder: ExperimentFolder, tasks: Sequence[Task]) -> Iterator[Evidence
         )
 
 
+def earlier_evidence(folder: ExperimentFolder, attempt: Attempt) -> Evidence:
+    """Of an attempt that another has followed: what its job has written. Outputs are of the later one."""
+    events = attempt.events()
+    history = history_of(events)
+    job = history.job or _claim(attempt)
+    log = history.log or (str(folder.logs / f"{job}.log") if job else "")
+    is_told = bool(log) and not history.has_succeeded
+    return Evidence(attempt=attempt.number, job=job, log=log, events=events, tail=tail_of(Path(log)) if is_told else "")
+
+
 def _last(attempts: Sequence[Attempt]) -> Attempt | None:
     return attempts[-1] if attempts else None
 

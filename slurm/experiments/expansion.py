@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +11,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from slurm.errors import DescriptionError
-from slurm.experiments.description import Block, Description, Output, Range, Scalar, Stage
+from slurm.experiments.description import MOST_TASKS, Block, Description, Output, Scalar, Stage
+from slurm.experiments.made_paths import check_outputs
 from slurm.experiments.task import Expected, Task, task_id
 from slurm.experiments.templates import Fill, Parameters, Templates
 
@@ -24,9 +26,10 @@ def tasks_of(description: Description, workdir: Path) -> list[Task]:
 
     Raises:
         DescriptionError: stages wait for each other, or for one that is not there; a template cannot be filled in; two
-            tasks are one, or make the same file.
+            tasks are one, or make the same file; see `check_outputs`.
     """
     order = _ordered(description)
+    _check_number(description)
     combinations = _Combinations({name: list(_combinations(name, description.stages[name])) for name in order})
     _check_after(description, combinations)
     templates = Templates(description.variables)
@@ -36,6 +39,7 @@ def tasks_of(description: Description, workdir: Path) -> list[Task]:
             fill = templates.filler(name, description.stages[name].version, parameters)
             tasks.append(_task(description, name, parameters, combinations, fill, workdir))
     _check(tasks)
+    check_outputs(tasks)
     return tasks
 
 
@@ -62,8 +66,21 @@ def _ordered(description: Description) -> list[str]:
     return order
 
 
+def _check_number(description: Description) -> None:
+    """Before there are any: a slip in a grid can be more than the memory holds."""
+    count = 0
+    for name, stage in description.stages.items():
+        count += sum(math.prod(map(len, block.values())) for block in _blocks(stage))
+        if count > MOST_TASKS:
+            raise DescriptionError(f"stages.{name}.grid: with it there are {count} tasks; {MOST_TASKS} are allowed")
+
+
+def _blocks(stage: Stage) -> Sequence[Block]:
+    return stage.grid if isinstance(stage.grid, list) else [stage.grid]
+
+
 def _combinations(name: str, stage: Stage) -> Iterator[Parameters]:
-    blocks = stage.grid if isinstance(stage.grid, list) else [stage.grid]
+    blocks = _blocks(stage)
     if not blocks:
         raise DescriptionError(f"stages.{name}.grid: it is an empty list")
     seen: set[str] = set()
@@ -74,24 +91,13 @@ def _combinations(name: str, stage: Stage) -> Iterator[Parameters]:
                 f"stages.{name}.grid: one block has {one}, another {other}; give all blocks the same"
             )
         names = list(blocks[0])
-        for values in itertools.product(*(_values(name, block, key) for key in names)):
+        for values in itertools.product(*(block[key] for key in names)):
             parameters = dict(zip(names, values, strict=True))
             found = task_id(name, stage.version, parameters)
             if found in seen:
                 raise DescriptionError(f"stages.{name}.grid: {found} is there twice")
             seen.add(found)
             yield parameters
-
-
-def _values(name: str, block: Block, key: str) -> Sequence[Scalar]:
-    values = block[key]
-    if isinstance(values, Range):
-        return range(values.range)
-    if not isinstance(values, list):
-        return [values]
-    if not values:
-        raise DescriptionError(f"stages.{name}.grid.{key}: it has no value")
-    return values
 
 
 def _task(
@@ -176,13 +182,8 @@ def _check_after(description: Description, combinations: _Combinations) -> None:
 
 
 def _check(tasks: Sequence[Task]) -> None:
-    makers: dict[Path, str] = {}
     folders: dict[str, str] = {}
     for task in tasks:
-        for path in task.output_paths:
-            if path in makers:
-                raise DescriptionError(f"{makers[path]} and {task.id} both make {path}")
-            makers[path] = task.id
         if task.folder_name.lower() in folders:
             raise DescriptionError(f"{folders[task.folder_name.lower()]} and {task.id} differ by case alone")
         folders[task.folder_name.lower()] = task.id

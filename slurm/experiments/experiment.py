@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slurm.errors import ChangedError, DescriptionError, ExperimentError
-from slurm.experiments.description import load
+from slurm.experiments.description_file import load
 from slurm.experiments.events import Submitted, append
 from slurm.experiments.executor import Executor, Submission
 from slurm.experiments.expansion import tasks_of
@@ -102,11 +102,14 @@ def folder_of(place: Path | None) -> ExperimentFolder:
         place: its folder, or its file; None: the only one here.
 
     Raises:
-        ExperimentError: there is none, or several.
+        ExperimentError: there is none, or several; or the folder is that of another file.
     """
+    if place is not None and place.is_file():
+        folder = _beside(place)
+        _refuse_namesake(place, folder)
+        return folder
     if place is not None:
-        path = place.with_suffix(SUFFIX) if place.is_file() else place
-        return ExperimentFolder(Path(os.path.realpath(path)))
+        return ExperimentFolder(Path(os.path.realpath(place)))
     here = Path.cwd()
     found = [
         path for path in (here, *sorted(here.glob(f"*{SUFFIX}"))) if manifest_path(ExperimentFolder(path)).exists()
@@ -214,6 +217,22 @@ def attempts_for(experiment: Experiment, todo: Sequence[Task]) -> dict[str, Atte
 def jobs_in_queue(experiment: Experiment, states: Mapping[str, State], less: Container[str]) -> dict[str, str]:
     """The job of each task that waits or runs, by the task's id; less those that are submitted anew."""
     return {name: states[name].job for name in experiment.tasks if states[name].kind in LIVE and name not in less}
+
+
+def _beside(file: Path) -> ExperimentFolder:
+    return ExperimentFolder(Path(os.path.realpath(file.with_suffix(SUFFIX))))
+
+
+def _refuse_namesake(file: Path, folder: ExperimentFolder) -> None:
+    """grid.yaml and grid.yml would share a folder."""
+    try:
+        other = Path(read_manifest(folder).file)
+    except ExperimentError:  # there is none, or who reads it says what is wrong
+        return
+    if other.is_file() and not other.samefile(file) and _beside(other) == folder:
+        raise ExperimentError(
+            f"{folder.path} is of {other}, not of {file}; rename one, or name another folder by --dir"
+        )
 
 
 def _experiment(

@@ -26,9 +26,8 @@ class Group:
 
     @property
     def what(self) -> str:
-        """Cause or kind, and the first one's detail."""
-        words = str(self.first.cause or self.first.kind)
-        return f"{words}: {self.first.detail}" if self.first.detail else words
+        """Of the first."""
+        return self.first.what
 
 
 def grouped(states: Iterable[State], kinds: Sequence[Kind] = FAILING) -> list[Group]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from slurm.errors import ExperimentError
-from slurm.experiments.events import Event, read_events
+from slurm.experiments.events import Event, Submitted, read_events
 from slurm.experiments.task import Task, folder_name
 
 _ATTEMPT = "attempt-"
@@ -55,6 +55,11 @@ class Attempt:
     def events(self) -> list[Event]:
         """What has happened, oldest first; none where its file is gone."""
         return read_events(self.events_path)
+
+    @property
+    def has_begun(self) -> bool:
+        """Its job has left a trace of its own."""
+        return self.claim.exists() or any(not isinstance(event, Submitted) for event in self.events())
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +116,8 @@ class ExperimentFolder:
             names = [path.name for path in self.task_path(task).iterdir()]
         except FileNotFoundError:
             return []
-        numbers = sorted(int(name.removeprefix(_ATTEMPT)) for name in names if name.startswith(_ATTEMPT))
-        return [self.attempt(task, number) for number in numbers]
+        numbers = (name.removeprefix(_ATTEMPT) for name in names if name.startswith(_ATTEMPT))
+        return [self.attempt(task, number) for number in sorted(int(text) for text in numbers if text.isdecimal())]
 
     def attempt(self, task: Task, number: int) -> Attempt:
         """One, there or not."""
@@ -150,8 +155,20 @@ def _read(path: Path) -> Task:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file: readers see the old text or the new one, whole."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
-        stream.write(text)
-        os.fchmod(stream.fileno(), 0o644)
-    Path(stream.name).replace(path)
+    """Replaces a file: readers see the old text or the new one, whole.
+
+    Raises:
+        OSError: the disk is full, or the like; names the file.
+    """
+    name: str | None = None
+    try:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as stream:
+            name = stream.name
+            stream.write(text)
+            os.fchmod(stream.fileno(), 0o644)
+        Path(name).replace(path)
+    except OSError as error:
+        if name is not None:
+            Path(name).unlink(missing_ok=True)
+        error.filename = str(path)  # of a file that is open already the system does not say which
+        raise

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from slurm.experiments.made_paths import is_made, made_by
 from slurm.experiments.task import Task
 
 _HASHED_BYTES = 64 * 2**20
@@ -14,14 +15,14 @@ _HASHED_BYTES = 64 * 2**20
 
 def with_content(tasks: Sequence[Task]) -> list[Task]:
     """The tasks, with the hashes of the inputs that no task makes: who changes such a file changes what is run."""
-    made = _made(tasks)
+    made = made_by(tasks)
     known: dict[Path, str] = {}
     found = []
     for task in tasks:
         content = {}
         for text in task.inputs:
             path = Path(task.workdir, text)
-            if path.is_file() and not made & {path, *path.parents}:
+            if path.is_file() and not is_made(path, made):
                 if path not in known:
                     known[path] = _hash(path)
                 content[text] = known[path]
@@ -31,13 +32,9 @@ def with_content(tasks: Sequence[Task]) -> list[Task]:
 
 def missing_inputs(tasks: Sequence[Task]) -> list[tuple[Task, Path]]:
     """Inputs that are not there, and that no task makes."""
-    made = _made(tasks)
+    made = made_by(tasks)
     paths = [(task, Path(task.workdir, text)) for task in tasks for text in task.inputs]
-    return [(task, path) for task, path in paths if not made & {path, *path.parents} and not path.exists()]
-
-
-def _made(tasks: Sequence[Task]) -> set[Path]:
-    return {path for task in tasks for path in task.output_paths}
+    return [(task, path) for task, path in paths if not is_made(path, made) and not path.exists()]
 
 
 def _hash(path: Path) -> str:

@@ -10,6 +10,8 @@ RUN = "qrpo-experiment: run of "
 """Begins the line that a job prints first: a log holds all the times that it was queued again."""
 _BYTES = 2**17
 """Of logs that can have gigabytes. What 64 ranks print when one of them fails is less."""
+_LINE = 1000
+"""Characters of a line that are shown."""
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n")) + b"\x7f"
 
@@ -50,7 +52,13 @@ def last_lines(text: str, count: int) -> str:
     found: list[str] = []
     for line in reversed(text.splitlines()):
         if line.strip():
-            found.append(line.rstrip())
+            found.append(shortened(line.rstrip()))
         if len(found) == count:
             break
     return "\n".join(reversed(found))
+
+
+def shortened(line: str) -> str:
+    """Its beginning and its end, where it is as long as a file without a newline."""
+    half = _LINE // 2
+    return line if len(line) <= _LINE else f"{line[:half]} … {line[-half:]}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,37 +63,46 @@ def log_of(folder: ExperimentFolder, task: Task, number: int | None) -> Log:
 
 def tail(path: Path, lines: int) -> bytes:
     """The last lines; all of them for 0. Nothing where the job has not started."""
+    out = io.BytesIO()
+    write_tail(path, lines, out)
+    return out.getvalue()
+
+
+def write_tail(path: Path, lines: int, out: IO[bytes]) -> int:
+    """As `tail`, to a stream, however long they are; how many bytes the log has until there."""
     try:
         with path.open("rb") as stream:
-            return _tail(stream, lines)
+            stream.seek(_start(stream, lines))
+            shutil.copyfileobj(stream, out)
+            return stream.tell()
     except FileNotFoundError:
-        return b""
+        return 0
 
 
-def _tail(stream: IO[bytes], lines: int) -> bytes:
-    """Read from the end, in blocks; leaves the stream there."""
-    end = place = stream.seek(0, os.SEEK_END)
-    found = b""
-    while place > 0 and (lines == 0 or found.count(b"\n") <= lines):
+def _start(stream: IO[bytes], lines: int) -> int:
+    """Where the last lines begin: read from the end, in blocks."""
+    place = stream.seek(0, os.SEEK_END)
+    if lines == 0 or place == 0:
+        return 0
+    stream.seek(place - 1)
+    left = lines + (stream.read(1) == b"\n")  # that of the last line ends it, and begins none
+    while place > 0:
         step = min(_BLOCK, place)
         place = stream.seek(place - step)
-        found = stream.read(step) + found
-    stream.seek(end)
-    if lines == 0:
-        return found
-    whole, newline, rest = found.rpartition(b"\n") if found.endswith(b"\n") else (found, b"", b"")
-    return b"\n".join(whole.split(b"\n")[-lines:]) + newline + rest
+        block = stream.read(step)
+        count = block.count(b"\n")
+        if count >= left:
+            newline = step
+            for _ in range(left):
+                newline = block.rindex(b"\n", 0, newline)
+            return place + newline + 1
+        left -= count
+    return 0
 
 
 def follow(log: Log, lines: int, out: IO[bytes]) -> None:
     """Writes the last lines, and what comes until the job has ended; waits for one that has not started."""
-    place = 0
-    try:
-        with log.path.open("rb") as stream:
-            out.write(_tail(stream, lines))
-            place = stream.tell()
-    except FileNotFoundError:
-        pass
+    place = write_tail(log.path, lines, out)
     out.flush()
     ended_s: float | None = None
     while ended_s is None or time.monotonic() - ended_s < _AFTER_END_S:
@@ -100,11 +111,9 @@ def follow(log: Log, lines: int, out: IO[bytes]) -> None:
         try:
             with log.path.open("rb") as stream:
                 stream.seek(place)
-                more = stream.read()
+                shutil.copyfileobj(stream, out)
+                place = stream.tell()
         except FileNotFoundError:
-            more = b""
-        if more:
-            place += len(more)
-            out.write(more)
-            out.flush()
+            pass
+        out.flush()
         time.sleep(_LOOK_S)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from slurm.errors import ExperimentError
 from slurm.experiments.inputs import missing_inputs
+from slurm.experiments.made_paths import plain
 from slurm.experiments.quota import quota_at
 from slurm.experiments.selection import shortened
 from slurm.experiments.task import Task
@@ -69,15 +70,22 @@ def _inputs(flight: Preflight) -> Iterator[str]:
 
 
 def _outputs(flight: Preflight) -> Iterator[str]:
-    makers = {path: task.id for task in flight.left for path in task.output_paths}
+    makers = {plain(path): task.id for task in flight.left for path in task.output_paths}
     in_the_way: list[Path] = []
+    among_ours: list[Path] = []
     for task in flight.todo:
         for path in task.output_paths:
-            if path in makers:
-                made = f"{path}, which {makers[path]} has made"
+            maker = makers.get(plain(path))
+            if maker is not None:
+                made = f"{path}, which {maker} has made"
                 yield f"{task.id} would write {made}: give it another path, as by {{{{ version }}}}"
+            elif plain(path).is_relative_to(flight.folder):
+                among_ours.append(path)
             elif task.id in flight.first and _is_there(path):
                 in_the_way.append(path)
+    if among_ours:
+        paths = shortened([str(path) for path in among_ours])
+        yield f"{paths}: in the experiment's own folder, which is removed once nobody asks any more; give another path"
     if in_the_way:
         yield (
             f"{shortened([str(path) for path in in_the_way])}: there already, and not made by this experiment; "

@@ -15,7 +15,7 @@ from rich.console import Console
 from slurm.errors import ExperimentError
 from slurm.experiments.display import Display
 from slurm.experiments.experiment import folder_of, opened
-from slurm.experiments.logs import Log, follow, log_of, tail
+from slurm.experiments.logs import Log, follow, log_of, tail, write_tail
 from slurm.experiments.options import DirOption, ExperimentArgument, JsonOption, TasksArgument, reported
 from slurm.experiments.report import report_of
 from slurm.experiments.report_files import as_markdown, report_data, write_report
@@ -92,7 +92,7 @@ def logs(
             if is_following:
                 follow(log, lines, sys.stdout.buffer)
             else:
-                sys.stdout.buffer.write(tail(log.path, lines))
+                write_tail(log.path, lines, sys.stdout.buffer)
                 sys.stdout.buffer.flush()
 
 

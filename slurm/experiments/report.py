@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from slurm.experiments.events import Ended
+from slurm.experiments.diagnosis import state_of
+from slurm.experiments.evidence import earlier_evidence
 from slurm.experiments.failures import Group, grouped
 from slurm.experiments.standing import Standing
 from slurm.experiments.state import Kind, State
@@ -106,13 +107,10 @@ def _earlier(standing: Standing, states: Sequence[State]) -> Iterable[EarlierFai
         for attempt in folder.attempts(state.task):
             if attempt.number >= state.attempt:
                 break
-            events = attempt.events()
-            ends = [event for event in events if isinstance(event, Ended)]
-            if ends and ends[-1].has_succeeded:
+            then = state_of(state.task, earlier_evidence(folder, attempt))
+            if then.kind is Kind.SUCCEEDED:
                 continue
-            why = "nothing says how it has ended"
-            if ends:
-                code = ends[-1].code
-                why = ends[-1].problem or (f"signal {-code}" if code < 0 else f"exit code {code}")
-            job = next((event.job for event in events if event.event in {"submitted", "started"}), "")
-            yield EarlierFailure(task_id=state.task.id, attempt=attempt.number, job=job, why=why)
+            why = "it never started: what it needed had failed, or it was cancelled"
+            if attempt.has_begun or then.last_words:
+                why = then.what
+            yield EarlierFailure(task_id=state.task.id, attempt=attempt.number, job=then.job, why=why)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ PICKLE = "task.pkl"
 _DECIDED = frozenset(
     ("array", "dependency", "error", "job-name", "kill-on-invalid-dep", "open-mode", "output", "requeue", "signal")
 )
+_MARK = re.compile("%[jtaA]")
 _SETUP = (
     "export SUBMITIT_PREEMPT_SIGNAL=USR2 SUBMITIT_LOG_LEVEL=ERROR",
     "trap '' USR2  # until there is a handler",
@@ -36,7 +38,7 @@ def script_of(folder: ExperimentFolder, record: SubmissionRecord, group: Group, 
         running: jobs of an array that run at a time; None: any number.
 
     Raises:
-        ExperimentError: the stage asks for what we decide, or Slurm cannot write logs into the folder.
+        ExperimentError: the stage asks for what we decide, or the folder's path is none for Slurm, or submitit.
     """
     from submitit import SlurmExecutor  # here, so that other commands start as fast without it
 
@@ -127,6 +129,12 @@ def _plain(folder: Path) -> str:
     if "\\" in text or not text.isprintable():
         raise ExperimentError(
             f"{text!r}: Slurm cannot write logs into a path with a backslash or a control character; "
+            "name another folder by --dir"
+        )
+    mark = _MARK.search(text)
+    if mark is not None:
+        raise ExperimentError(
+            f"{text!r}: submitit, which starts the jobs, would put a job's id in place of {mark[0]}; "
             "name another folder by --dir"
         )
     return text.replace("%", "%%")

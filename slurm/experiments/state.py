@@ -58,3 +58,9 @@ class State:
     """How long it runs, or ran the last time."""
     requeues: int = 0
     """How often this attempt was queued again."""
+
+    @property
+    def what(self) -> str:
+        """Cause or kind, and the detail."""
+        words = str(self.cause or self.kind)
+        return f"{words}: {self.detail}" if self.detail else words

@@ -20,6 +20,9 @@ _RESERVED = ("env", "stage", "version")
 _DEEPEST = 8
 """Variables that are made of others, those of others, and so on."""
 
+_ERRORS = (TemplateError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""Of templates: their filters and macros run."""
+
 
 class Templates:
     """Of one experiment: each text is compiled once.
@@ -33,8 +36,8 @@ class Templates:
             if name in variables:
                 raise DescriptionError(f"variables.{name}: this name is taken")
         self._variables = variables
-        self._environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False)
-        self._environment.filters["quote"] = lambda value: shlex.quote(str(value))
+        self._environment = SandboxedEnvironment(undefined=StrictUndefined, autoescape=False, finalize=_not_null)
+        self._environment.filters["quote"] = lambda value: shlex.quote(str(_not_null(value)))
         self._compiled: dict[str, Template] = {}
         self._env = dict(os.environ)
 
@@ -54,7 +57,7 @@ class Templates:
         def fill(text: str) -> str:
             try:
                 return self._template(text).render(values)
-            except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            except _ERRORS as error:
                 lacking = [name for name in re.findall(r"\benv\.(\w+)", text) if name not in self._env]
                 said = f"{lacking[0]} is not set in the environment: export it" if lacking else str(error)
                 raise DescriptionError(f"stages.{stage}: {text!r} cannot be filled in: {said}") from None
@@ -70,3 +73,10 @@ class Templates:
         if text not in self._compiled:
             self._compiled[text] = self._environment.from_string(text)
         return self._compiled[text]
+
+
+def _not_null(value: object) -> object:
+    """Jinja's word for null is None, which nobody means as a folder's name."""
+    if value is None:
+        raise ValueError('null has no text; give the variable a value, or ""')
+    return value

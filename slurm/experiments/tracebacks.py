@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from slurm.experiments.log_tail import shortened
+
 _LINES = 12
 _MESSAGE = 3
 """Lines of a message beyond its first."""
@@ -174,7 +176,7 @@ def _error(stream: Sequence[tuple[int, str]], chain: int, start: int, end: int, 
         words[0] = header
     return PythonError(
         line=_bare(stream[end][1]).strip(),
-        words="\n".join(words[-_LINES:]),
+        words="\n".join(map(shortened, words[-_LINES:])),
         chain="\n".join(text for _, text in stream[chain : end + 1 + more]),
         start=stream[start][0],
         end=stream[end][0],

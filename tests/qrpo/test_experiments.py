@@ -10,7 +10,7 @@ import pytest
 
 from qrpo.config import PipelineConfig, parse
 from qrpo.experiments.__main__ import HERE, copy, main
-from slurm.experiments.description import load
+from slurm.experiments.description_file import load
 from slurm.experiments.expansion import tasks_of
 from slurm.experiments.task import Task
 

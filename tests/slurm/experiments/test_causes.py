@@ -59,6 +59,17 @@ Traceback (most recent call last):
 RuntimeError: [enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000000000 bytes. Error code 12 (Cannot allocate memory)
 """
 """`torch.empty(10**15)`."""
+ADVICE = """\
+error: runs/a was made with a different configuration: beta is 0.1, was 0.01
+Give another --output_dir, go back to the configuration, or delete the folder.
+srun: error: node1: task 0: Exited with exit code 1
+"""
+"""A command that says what to do."""
+USAGE = """\
+usage: train.py [-h] [--beta BETA]
+train.py: error: argument --beta: invalid float value: 'x'
+"""
+"""Of argparse."""
 BASH_KILLED = """\
 bash: line 2:  7508 Killed                  python3 -c "import os; os.kill(os.getpid(), 9)"
 """
@@ -174,6 +185,9 @@ NUMPY = HEAD + "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 7.
             "127: bash: line 2: pyhton",
         ),
         (Trace(code=3), Cause.EXIT_CODE, "exit code 3"),
+        (Trace(code=1, log=ADVICE), Cause.EXIT_CODE, "exit code 1: error: runs/a was made with a different conf"),
+        (Trace(code=2, log=f"{USAGE}\n\n"), Cause.EXIT_CODE, "exit code 2: train.py: error: argument --beta: invalid"),
+        (Trace(code=2, log="error: x\n" + "go\n" * 20 + "ended"), Cause.EXIT_CODE, "exit code 2: ended"),
         (Trace(slurm="FAILED", reason="NonZeroExitCode"), Cause.EXIT_CODE, "NonZeroExitCode"),
         (Trace(code=0, problem="input i: it is not there"), Cause.INPUT, "input i"),
         (Trace(code=0, problem="output o: it is empty"), Cause.OUTPUT, "output o"),

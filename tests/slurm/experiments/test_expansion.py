@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from slurm.errors import DescriptionError
-from slurm.experiments.description import load
+from slurm.experiments.description_file import load
 from slurm.experiments.expansion import tasks_of
 from slurm.experiments.task import Task
 
@@ -88,6 +88,16 @@ def test_a_variable_can_be_set_from_outside(expanded: Callable[..., list[Task]])
     assert task.script.endswith("run 3")
 
 
+@pytest.mark.parametrize("changes", [(), ("folder=",)])
+def test_a_variable_without_a_value_is_no_text(expanded: Callable[..., list[Task]], changes: tuple[str, ...]) -> None:
+    with pytest.raises(DescriptionError, match="null has no text"):
+        expanded("  a: {command: 'mkdir -p {{ folder }}'}", "variables: {folder: }", changes)
+    [task] = expanded("  a: {command: 'mkdir -p x{{ folder }}'}", "variables: {folder: }", ("folder=''",))
+    assert task.script.endswith("mkdir -p x")
+    [task] = expanded("  a: {command: 'c {% if folder %}{{ folder }}{% endif %}'}", "variables: {folder: }", changes)
+    assert task.script.endswith("c")
+
+
 def test_resources_of_a_stage_are_over_those_of_the_experiment(expanded: Callable[..., list[Task]]) -> None:
     shared = "resources: {partition: gpu, time: '10', sbatch: {mail-type: END, exclusive: true}}"
     [task] = expanded("  a: {command: c, resources: {time: '20', sbatch: {mail-type: FAIL}}}", shared)
@@ -141,7 +151,31 @@ def test_folder_names_are_short_plain_and_different(expanded: Callable[..., list
         ("  a: {command: 'c {{ env.NOWHERE }}'}", "cannot be filled in: NOWHERE is not set in the environment"),
         ("  a: {command: 'c {{'}", "cannot be filled in"),
         ("  a: {command: 'c {{ 1 / 0 }}'}", "cannot be filled in: division by zero"),
+        ("  a: {command: 'c {{ none }}/x'}", "stages.a: 'c {{ none }}/x' cannot be filled in: null has no text"),
+        ("  a: {command: 'c {{ none | quote }}'}", "cannot be filled in: null has no text; give the variable a value"),
+        (
+            "  a: {command: 'c {% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}'}",
+            "cannot be filled in: maximum recursion depth exceeded",
+        ),
+        ("  a: {command: 'c {{ 1 | dictsort }}'}", "cannot be filled in: 'int' object has no attribute 'items'"),
+        ("  a: {command: c, environment: {'A=B': c}}", "stages.a.environment.A=B: 'A=B' is no name of a variable"),
+        ('  a: {command: c, environment: {A: "x\\0"}}', "stages.a.environment.A: 'x\\x00' has a null character"),
+        ("  a: " + "[" * 3000 + "]" * 3000, "it is nested too deeply"),
+        ("  a: {command: c, grid: {x: 2026-13-45}}", "month must be in 1..12"),
         ("  a: {command: c, grid: {x: []}}", "stages.a.grid.x: it has no value"),
+        ("  a: {command: c, grid: {x: [0.1, .inf]}}", "stages.a.grid.x: inf is no finite number"),
+        ("  a: {command: c, grid: [{x: 1}, {x: [.nan]}]}", "stages.a.grid.1.x: nan is no finite number"),
+        ("  a: {command: c, grid: {x: 1e400}}", "stages.a.grid.x: inf is no finite number"),
+        ("  a: {command: c, grid: {x: [1, [2]]}}", "stages.a.grid.x: [2] is no value; give a number"),
+        ("  a: {command: c, grid: {x: null}}", "stages.a.grid.x: null is no value; give a number"),
+        ("  a: {command: c, grid: {x: {range: 0}}}", "stages.a.grid.x: range is 0; give a whole number from 1 to"),
+        ("  a: {command: c, grid: {x: {range: true}}}", "stages.a.grid.x: range is True; give a whole number"),
+        ("  a: {command: c, grid: {x: {range: 1000000000}}}", "range is 1000000000; give a whole number from 1 to"),
+        (
+            "  a: {command: c}\n  b: {command: c, grid: {x: {range: 50000}, y: [1, 2]}}",
+            "stages.b.grid: with it there are 100001 tasks; 100000 are allowed",
+        ),
+        ("  a: {command: c, outputs: [{pth: o}]}", "stages.a.outputs.0.path: Field required"),
         ("  a: {command: c, grid: {x: [1, 1]}}", "a/x=1 is there twice"),
         ("  a: {command: c, grid: [{x: 1}, {y: 1}]}", "one block has x, another y"),
         ("  a: {command: c, grid: {env: 1}}", "stages.a.grid.env: a variable has this name"),
@@ -166,6 +200,8 @@ def test_what_cannot_be_done_is_said_with_its_place(
     with pytest.raises(DescriptionError) as caught:
         expanded(stages)
     assert words in str(caught.value)
+    assert str(caught.value).count("stages.") <= 2
+    assert "function-" not in str(caught.value)
 
 
 @pytest.mark.parametrize("loop", ["a: '{{ b }}', b: '{{ a }}'", "a: '{{ a }}x'"])

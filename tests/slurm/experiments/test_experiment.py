@@ -159,6 +159,23 @@ def test_the_experiment_is_the_named_one_or_the_only_one_here(
         folder_of(None)
 
 
+def test_two_files_that_differ_by_suffix_alone_do_not_share_a_folder(
+    written: Callable[..., Experiment], tmp_path: Path
+) -> None:
+    folder = written(CHAIN).folder
+    link = tmp_path / "link.yaml"
+    link.symlink_to(tmp_path / "test.yaml")
+    (tmp_path / "link.experiment").symlink_to(folder.path)
+    assert folder_of(link) == folder
+    other = tmp_path / "test.yml"
+    other.write_text("name: other")
+    with pytest.raises(ExperimentError, match=r"test.experiment is of .*/test.yaml, not of .*/test.yml; rename one"):
+        folder_of(other)
+    assert folder_of(tmp_path / "elsewhere").path == tmp_path / "elsewhere"
+    (tmp_path / "test.yaml").unlink()  # it has got another name
+    assert folder_of(other) == folder
+
+
 def test_an_experiment_is_opened_as_it_was_saved(written: Callable[..., Experiment]) -> None:
     experiment = written(CHAIN)
     assert opened(experiment.folder) == experiment

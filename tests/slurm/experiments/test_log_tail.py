@@ -53,3 +53,10 @@ def test_what_earlier_runs_of_the_job_have_printed_is_left_out(tmp_path: Path) -
 
 def test_where_there_is_no_log_nothing_was_printed(tmp_path: Path) -> None:
     assert tail_of(tmp_path / "log") == ""
+
+
+def test_a_line_without_an_end_is_shown_by_its_beginning_and_its_end() -> None:
+    text = last_lines("begins " + "." * 2**17 + " ends", 2)
+    assert text.startswith("begins ...")
+    assert text.endswith("... ends")
+    assert len(text) < 1010

@@ -43,6 +43,16 @@ def test_of_a_long_log_only_the_end_is_read(tmp_path: Path) -> None:
     assert tail(path, 2) == b"line 99998\nline 99999\n"
 
 
+@pytest.mark.parametrize("lines", [0, 50])
+def test_a_log_of_any_length_is_read_in_the_time_that_its_bytes_take(tmp_path: Path, lines: int) -> None:
+    """Copied anew for each block, these 64 MiB are 32 GiB."""
+    path = tmp_path / "log"
+    path.write_bytes(bytes(2**26))
+    start_s = time.process_time()
+    assert len(tail(path, lines)) == 2**26
+    assert time.process_time() - start_s < 2
+
+
 def test_a_log_that_is_not_there_yet_is_empty(tmp_path: Path) -> None:
     assert tail(tmp_path / "log", 5) == b""
 

@@ -1,6 +1,7 @@
 """What is said before anything is submitted."""
 
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,16 @@ def test_all_problems_are_said_at_once(written: Callable[..., Experiment], tmp_p
     assert f"{tmp_path}/in is not there" in found
     assert f"{tmp_path}/old: there already, and not made by this experiment" in found
     assert "the outputs take up to 900000.0 TiB" in found
+
+
+@pytest.mark.parametrize("output", ["test.experiment", "./test.experiment/x"])
+def test_an_output_in_the_experiment_s_own_folder_is_refused_before_there_is_one(
+    written: Callable[..., Experiment], output: str
+) -> None:
+    experiment = written(f"  a: {{command: c, outputs: [{output}]}}")
+    shutil.rmtree(experiment.folder.path)
+    assert "test.experiment" in problems(experiment)
+    assert "in the experiment's own folder" in problems(experiment)
 
 
 def test_outputs_of_a_task_that_was_tried_before_are_not_in_the_way(

@@ -203,13 +203,13 @@ def test_of_a_short_time_limit_a_command_is_told_at_its_half(place: Place) -> No
 
 
 def test_a_percent_sign_in_the_folders_path_is_no_pattern(place: Place, tmp_path: Path) -> None:
-    place.folder = ExperimentFolder(tmp_path / "100%j")
+    place.folder = ExperimentFolder(tmp_path / "100%u")
     place.submit([task("a", 0)])
-    assert f"--output={tmp_path}/100%%j/logs/%j.log\n" in (place.standin / "script-7").read_text()
+    assert f"--output={tmp_path}/100%%u/logs/%j.log\n" in (place.standin / "script-7").read_text()
 
 
-@pytest.mark.parametrize("name", ["a\\b", "a\nb"])
-def test_a_path_that_slurm_cannot_write_logs_into_is_refused(place: Place, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["a\\b", "a\nb", "a%jb", "%A", "%a", "%t"])
+def test_a_path_that_slurm_or_submitit_cannot_use_is_refused(place: Place, tmp_path: Path, name: str) -> None:
     place.folder = ExperimentFolder(tmp_path / name)
     with pytest.raises(ExperimentError, match="another folder by --dir"):
         place.submit([task("a", 0)])
