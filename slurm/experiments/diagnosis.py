@@ -16,7 +16,7 @@ from slurm.experiments.evidence import LOCAL, Evidence, gather
 from slurm.experiments.folder import ExperimentFolder
 from slurm.experiments.heartbeat import STALE_S
 from slurm.experiments.history import History, history_of
-from slurm.experiments.job_words import FAILED, RUNNING, WAITING, never_starts, why
+from slurm.experiments.job_words import FAILED, RUNNING, WAITING, never_starts, waits_for_others, why
 from slurm.experiments.state import Cause, Kind, State
 from slurm.experiments.task import Task
 from slurm.times import seconds
@@ -145,7 +145,9 @@ def _succeeded(output: str | None) -> _Verdict:
 
 
 def _waiting(evidence: Evidence, slurm: _Slurm) -> _Verdict:
-    if never_starts(slurm.reason):
+    # Of several that it needs one has failed: Slurm sees that only once the whole array has ended.
+    is_hopeless = evidence.unmet and waits_for_others(slurm.reason)
+    if is_hopeless or never_starts(slurm.reason):
         return _blocked(evidence)
     return _Verdict(Kind.QUEUED, why(slurm.state, slurm.reason, evidence.job))
 

@@ -75,7 +75,8 @@ def gather(folder: ExperimentFolder, tasks: Sequence[Task]) -> Iterator[Evidence
         events = attempt.events()  # anew: the job may have ended before squeue was asked
         history = history_of(events)
         log = history.log or (str(folder.logs / f"{job}.log") if job else "")
-        may_have_failed = not history.has_succeeded and job not in live and bool(job)
+        is_over = history.ended is not None or job not in live  # Slurm sees an end some time after the job tells it
+        may_have_failed = not history.has_succeeded and is_over and bool(job)
         yield Evidence(
             attempt=attempt.number,
             job=job,

@@ -52,6 +52,11 @@ def never_starts(reason: str) -> bool:
     return reason.strip("()").startswith(_NEVER)
 
 
+def waits_for_others(reason: str) -> bool:
+    """What it needs has not ended, or not all of it."""
+    return reason.strip("()").split(",", maxsplit=1)[0] == "Dependency"
+
+
 def why(state: str, reason: str, job: str) -> str:
     """On one line: why a job waits, or what else it does than to run; empty where there is nothing to say."""
     reason = reason.strip("()")

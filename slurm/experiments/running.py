@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,7 @@ def submit(
             _mark(folder).unlink(missing_ok=True)
         executor: Executor
         if machine is None:
-            _forget(planned, before)
+            _forget(before.by_id[task.id] for task in planned.todo)
             live = sum(state.kind in LIVE for state in before.states)
             executor = SlurmJobs(folder, experiment.manifest.limits, live)
         else:
@@ -137,13 +137,11 @@ def cancel(experiment: Experiment, chosen: Collection[str] | None) -> list[str]:
         _end_local_run(experiment.folder)
     with experiment.folder.locked():  # what another command submits just now is ended, too
         standing = look(experiment)
-    live = [
-        state
-        for state in (*standing.states, *standing.left)
-        if state.kind in LIVE and (chosen is None or state.task.id in chosen)
-    ]
+    states = [state for state in (*standing.states, *standing.left) if chosen is None or state.task.id in chosen]
+    live = [state for state in states if state.kind in LIVE]
     jobs = [state.job for state in live if state.job and not state.job.startswith(LOCAL)]
     _end_jobs(jobs)
+    _forget(states)
     for state in live:
         if state.job.startswith(LOCAL):
             _end_process(experiment.folder, state)
@@ -153,11 +151,10 @@ def cancel(experiment: Experiment, chosen: Collection[str] | None) -> list[str]:
     return [state.task.id for state in live]
 
 
-def _forget(planned: Plan, before: Standing) -> None:
-    """Takes jobs out of the queue that will never start, of tasks that get others."""
-    states = before.by_id
-    found = [states[task.id] for task in planned.todo if states[task.id].kind is Kind.BLOCKED]
-    jobs = [state.job for state in found if state.job and not state.job.startswith(LOCAL)]
+def _forget(states: Iterable[State]) -> None:
+    """Takes jobs out of the queue that will never start."""
+    found = (state.job for state in states if state.kind is Kind.BLOCKED)
+    jobs = [job for job in found if job and not job.startswith(LOCAL)]
     try:
         _end_jobs(jobs)
     except SlurmError:  # mostly Slurm has done so itself

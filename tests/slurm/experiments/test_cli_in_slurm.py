@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from slurm.queue_listing import jobs_with
+
 DEADLINE_S = 150.0
 GRID = """
 name: grid
@@ -61,6 +63,31 @@ def test_a_failure_is_told_with_its_cause_and_completed_by_resubmit(command: Any
     assert done.returncode == 0, done.stderr + done.stdout
     assert sorted((command.folder / "ran").read_text().split()) == ["0", "1", "2"]
     assert "4 of 4 tasks have succeeded" in command.run("report").stdout
+
+
+def test_what_waits_for_a_failed_and_a_running_job_goes_along_with_the_failed_one(command: Any) -> None:
+    (command.folder / "hold").touch()
+    write(command)
+    command.run("submit", "grid.yaml")
+    wait_until(command, lambda counts: counts["failed"] == 1 and counts["running"] == 2)
+    assert "sum: 1 x blocked: needs make/shard=1" in command.run("status").stdout
+    (command.folder / "mended").touch()
+    found = command.told("resubmit", "--failed")
+    assert [item["id"] for item in found["submitted"]] == ["make/shard=1", "sum"]
+    (command.folder / "hold").unlink()
+    done = command.run("submit", "grid.yaml", "--wait")
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_cancel_also_ends_what_waits_for_a_failed_and_a_running_job(command: Any) -> None:
+    (command.folder / "hold").touch()
+    write(command)
+    command.run("submit", "grid.yaml")
+    wait_until(command, lambda counts: counts["failed"] == 1 and counts["running"] == 2)
+    (job,) = (task["job"] for task in command.told("status")["tasks"] if task["id"] == "sum")
+    command.run("cancel", "sum")
+    (found,) = jobs_with(job)
+    assert found.state == "CANCELLED"
 
 
 def test_no_more_jobs_are_in_the_queue_than_the_limit_and_who_waits_submits_the_others(command: Any) -> None:

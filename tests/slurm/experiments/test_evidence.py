@@ -96,6 +96,19 @@ def test_while_squeue_does_not_answer_what_is_known_stays_known(prepared: Any, s
     assert kinds(prepared, [waits, runs]) == [Kind.QUEUED, Kind.RUNNING]
 
 
+def test_the_log_of_a_job_that_has_told_its_end_is_read_while_squeue_says_that_it_runs(
+    prepared: Any, slurm: Slurm
+) -> None:
+    (task,) = submitted(prepared, 1)
+    started(prepared, task, "7_0")
+    append(prepared.attempt(task).events_path, Ended(time=3, code=1))
+    prepared.folder.logs.mkdir()
+    (prepared.folder.logs / "7_0.log").write_text(TRACEBACK)
+    slurm.queue("7_0 RUNNING node1 0:00 1:00 None")
+    (state,) = states_of(prepared.folder, [task])
+    assert (state.kind, state.cause) == (Kind.FAILED, Cause.PYTHON_ERROR)
+
+
 def test_only_logs_of_jobs_that_may_have_failed_are_read(prepared: Any, slurm: Slurm) -> None:
     tasks = submitted(prepared, 2)
     prepared.folder.logs.mkdir()
