@@ -193,8 +193,13 @@ def write_down(experiment: Experiment, submission: Submission) -> None:
 def give(
     experiment: Experiment, planned: Plan, states: Mapping[str, State], executor: Executor
 ) -> Generator[Submission]:
-    """Submits what is planned, and writes down each task's job as soon as it has one."""
+    """Submits what is planned, and writes down each task's job as soon as it has one.
+
+    An empty attempt says that a task is to be submitted. After an error there is none of this call: what had failed
+    before still has.
+    """
     attempts = attempts_for(experiment, planned.todo)
+    made = {name: attempt for name, attempt in attempts.items() if not attempt.path.exists()}
     for attempt in attempts.values():
         attempt.path.mkdir(parents=True, exist_ok=True)
     numbers = {name: attempt.number for name, attempt in attempts.items()}
@@ -204,6 +209,9 @@ def give(
         for submission in submissions:
             write_down(experiment, submission)
             yield submission
+    except Exception:
+        _withdraw(experiment.folder, made)
+        raise
     finally:
         if isinstance(submissions, Generator):  # it ends what it has started, and not some time later
             submissions.close()
@@ -270,6 +278,14 @@ def _refuse_changes(tasks: Sequence[Task], saved: Mapping[str, Task], folder: Ex
         f"{f', as do {len(changed) - 1} more' if len(changed) > 1 else ''}:\n  {lines}\n"
         f"give the stage ({stages}) a higher `version`, which runs it anew; or name another folder by --dir"
     )
+
+
+def _withdraw(folder: ExperimentFolder, attempts: Mapping[str, Attempt]) -> None:
+    """Less those that may have a job, as sbatch has not answered: `settle` sees to them."""
+    open_ = {tuple(entry) for record in submissions_in(folder) for entry in record.entries.values()}
+    for name, attempt in attempts.items():
+        if (name, attempt.number) not in open_:
+            attempt.withdraw()
 
 
 def _has_traces(folder: ExperimentFolder, task: Task) -> bool:

@@ -16,7 +16,7 @@ import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,11 @@ class Attempt:
     def has_begun(self) -> bool:
         """Its job has left a trace of its own."""
         return self.claim.exists() or any(not isinstance(event, Submitted) for event in self.events())
+
+    def withdraw(self) -> None:
+        """Removes it, where nothing has happened to it: the one before is the last again."""
+        with suppress(OSError):  # it is not empty, or not there
+            self.path.rmdir()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,11 @@ class ExperimentFolder:
 
     def attempt(self, task: Task, number: int) -> Attempt:
         """One, there or not."""
-        return Attempt(self.task_path(task) / f"{_ATTEMPT}{number:03d}", number)
+        return self.attempt_of(task.id, number)
+
+    def attempt_of(self, task_id: str, number: int) -> Attempt:
+        """As `attempt`, where the task may be gone."""
+        return Attempt(self.path / "tasks" / folder_name(task_id) / f"{_ATTEMPT}{number:03d}", number)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

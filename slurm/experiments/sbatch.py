@@ -67,7 +67,7 @@ def submit_script(script: Path, record: SubmissionRecord, folder: ExperimentFold
 
 
 def settle(folder: ExperimentFolder) -> None:
-    """Finds the jobs of submissions of which sbatch's answer was lost; forgets those that have none.
+    """Finds jobs of submissions of which sbatch's answer was lost; forgets those that have none, with their attempts.
 
     Raises:
         SlurmError: squeue does not answer.
@@ -79,6 +79,8 @@ def settle(folder: ExperimentFolder) -> None:
         job = _queued_as(record) or job_named(record.job_name, path.stat().st_mtime)
         if job is None:
             shutil.rmtree(path, ignore_errors=True)
+            for task_id, number in record.entries.values():
+                folder.attempt_of(task_id, number).withdraw()
         else:
             record.model_copy(update={"job": job}).save(folder)
 

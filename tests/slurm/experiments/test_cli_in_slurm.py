@@ -12,7 +12,7 @@ from slurm.queue_listing import jobs_with
 DEADLINE_S = 150.0
 GRID = """
 name: grid
-resources: {memory: 150M, cpus_per_task: 1, time: "5"}
+resources: {MORE memory: 150M, cpus_per_task: 1, time: "5"}
 LIMITS
 stages:
   make:
@@ -39,8 +39,8 @@ def ends(command: Any, node_names: list[str]) -> Any:
         command.run("cancel")
 
 
-def write(command: Any, limits: str = "") -> None:
-    (command.folder / "grid.yaml").write_text(GRID.replace("LIMITS", limits))
+def write(command: Any, limits: str = "", more: str = "") -> None:
+    (command.folder / "grid.yaml").write_text(GRID.replace("LIMITS", limits).replace("MORE", more))
 
 
 def wait_until(command: Any, condition: Callable[[dict[str, int]], bool]) -> None:
@@ -76,6 +76,22 @@ def test_what_waits_for_a_failed_and_a_running_job_goes_along_with_the_failed_on
     assert [item["id"] for item in found["submitted"]] == ["make/shard=1", "sum"]
     (command.folder / "hold").unlink()
     done = command.run("submit", "grid.yaml", "--wait")
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_a_resubmission_that_slurm_refuses_leaves_everything_as_it_was(command: Any) -> None:
+    write(command)
+    command.run("submit", "grid.yaml", "--wait")
+    write(command, more="constraint: nowhere,")
+    assert command.run("submit", "grid.yaml").stdout.startswith("submitted 0, ")
+    done = command.run("resubmit", "--failed")
+    assert (done.returncode, "Batch job submission failed" in done.stderr) == (2, True), done.stderr
+    assert "make: 1 x Python error: ValueError: no such luck" in command.run("status").stdout
+    assert command.states()["sum"] == "blocked"
+    write(command)
+    assert command.run("submit", "grid.yaml").stdout.startswith("submitted 0, ")
+    (command.folder / "mended").touch()
+    done = command.run("resubmit", "--failed", "--wait")
     assert done.returncode == 0, done.stderr + done.stdout
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from slurm.errors import ChangedError, ExperimentError
-from slurm.experiments.events import Started, Submitted, append
+from slurm.experiments.events import Ended, Started, Submitted, append
 from slurm.experiments.executor import Submission
 from slurm.experiments.experiment import (
     Experiment,
@@ -35,6 +35,7 @@ class Recorder:
         self.jobs: Mapping[str, str] = {}
         self.attempts: Mapping[str, int] = {}
         self._takes = takes
+        """-1: none, and does not fail."""
         self.has_ended = False
 
     def submit(
@@ -42,7 +43,7 @@ class Recorder:
     ) -> Iterator[Submission]:
         self.attempts, self.jobs = attempts, jobs
         try:
-            for place, task in enumerate(tasks):
+            for place, task in enumerate(tasks if self._takes >= 0 else ()):
                 if place == self._takes:
                     raise ExperimentError("no more")
                 yield Submission(task.id, str(place), Path("log"))
@@ -65,9 +66,32 @@ def test_what_was_submitted_before_a_failure_is_written_down(written: Callable[.
     experiment = written(CHAIN)
     with pytest.raises(ExperimentError):
         list(give(experiment, planned(experiment, "a", "b"), kinds(experiment), Recorder(takes=1)))
-    first, second = (experiment.folder.attempts(task)[0].events() for task in experiment.tasks.values())
-    assert [type(event) for event in first] == [Submitted]
-    assert second == []
+    (first,) = experiment.folder.attempts(experiment.tasks["a"])
+    assert [type(event) for event in first.events()] == [Submitted]
+    assert experiment.folder.attempts(experiment.tasks["b"]) == []
+
+
+@pytest.mark.parametrize(("is_in_doubt", "last"), [(False, 1), (True, 2)])
+def test_an_attempt_that_is_refused_is_withdrawn_unless_there_may_be_a_job(
+    written: Callable[..., Experiment], is_in_doubt: bool, last: int
+) -> None:
+    experiment = written(CHAIN)
+    task = experiment.tasks["a"]
+    experiment.folder.attempt(task, 1).path.mkdir(parents=True)
+    append(experiment.folder.attempt(task, 1).events_path, Ended(time=1, code=1))
+    if is_in_doubt:
+        record = SubmissionRecord(uuid="0" * 32, stage="a", is_array=False, entries={0: Entry("a", 2)})
+        record.save(experiment.folder)
+    with pytest.raises(ExperimentError, match="no more"):
+        list(give(experiment, planned(experiment, "a", "b"), kinds(experiment, a=Kind.FAILED), Recorder(takes=0)))
+    assert experiment.folder.attempts(task)[-1].number == last
+    assert experiment.folder.attempts(experiment.tasks["b"]) == []
+
+
+def test_what_an_executor_holds_back_stays_to_be_submitted(written: Callable[..., Experiment]) -> None:
+    experiment = written(CHAIN)
+    assert list(give(experiment, planned(experiment, "a"), kinds(experiment), Recorder(takes=-1))) == []
+    assert len(experiment.folder.attempts(experiment.tasks["a"])) == 1
 
 
 def test_jobs_of_what_waits_or_runs_are_told_to_the_executor(written: Callable[..., Experiment]) -> None:

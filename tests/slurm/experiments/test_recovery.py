@@ -7,9 +7,9 @@ import pytest
 
 from slurm.errors import SlurmError
 from slurm.experiments.description import Description
-from slurm.experiments.events import Submitted, append
+from slurm.experiments.events import Ended, Submitted, append
 from slurm.experiments.expansion import tasks_of
-from slurm.experiments.submission_record import submissions_in
+from slurm.experiments.submission_record import Entry, submissions_in
 
 STAGES = {"a": {"command": "true", "grid": {"n": {"range": 3}}}}
 TASKS = tasks_of(Description.model_validate({"name": "test", "stages": STAGES}), Path("/w"))
@@ -60,6 +60,18 @@ def test_a_submission_that_never_reached_slurm_is_forgotten(place: Any) -> None:
     place.set("queue", "")
     assert place.recovered() == []
     assert list(submissions_in(place.folder)) == []
+
+
+def test_an_attempt_that_never_reached_slurm_is_withdrawn(place: Any) -> None:
+    place.submit(TASKS[:1])
+    for event in (Submitted(time=1, job="7", log="x"), Ended(time=2, code=1)):
+        append(place.folder.attempt(TASKS[0], 1).events_path, event)
+    (record,) = submissions_in(place.folder)
+    place.folder.attempt(TASKS[0], 2).path.mkdir()
+    entries = {0: Entry(TASKS[0].id, 2)}
+    record.model_copy(update={"uuid": "1" * 32, "job": None, "entries": entries}).save(place.folder)
+    assert place.recovered() == []
+    assert [attempt.number for attempt in place.folder.attempts(TASKS[0])] == [1]
 
 
 def test_while_slurm_is_away_no_submission_is_forgotten(place: Any) -> None:
