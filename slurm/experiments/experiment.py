@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import fcntl
 import os
-import socket
 import time
-from collections.abc import Container, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Container, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from slurm.errors import ChangedError, DescriptionError, ExperimentError
 from slurm.experiments.description_file import load
@@ -29,7 +25,6 @@ from slurm.experiments.task import Task
 
 SUFFIX = ".experiment"
 """grid.yaml has its folder in grid.experiment, beside it."""
-_LOCAL_LOCK, _HOLDER = ".local.lock", ".local"
 _SHOWN_LINES = 12
 
 
@@ -131,57 +126,6 @@ def save(experiment: Experiment) -> None:
             folder.save(task)
     write_atomically(folder.description, experiment.text)
     write_manifest(folder, experiment.manifest)
-
-
-@contextmanager
-def submitting(folder: ExperimentFolder, *, for_long: bool = False) -> Iterator[None]:
-    """Of two commands that submit one waits; while tasks run on this machine others are refused.
-
-    Args:
-        for_long: tasks run on this machine: none of them may be submitted by somebody else meanwhile.
-
-    Raises:
-        ExperimentError: its tasks run on a machine already; or see `ExperimentFolder.locked`.
-    """
-    with folder.locked(), (folder.path / _LOCAL_LOCK).open("a") as mine:
-        try:
-            fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ExperimentError(
-                f"{folder.path}: `submit --local` runs its tasks; stop that first, or wait for its end"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
-        if not for_long:
-            yield
-            return
-        (folder.path / _HOLDER).write_text(f"{os.getpid()} {socket.gethostname()}")
-        kept = os.dup(mine.fileno())
-    try:
-        yield
-    finally:
-        (folder.path / _HOLDER).unlink(missing_ok=True)
-        os.close(kept)
-
-
-class Holder(NamedTuple):
-    """A process that runs the experiment's tasks on its machine."""
-
-    pid: int
-    host: str
-
-
-def local_holder(folder: ExperimentFolder) -> Holder | None:
-    """The one there is. What a killed one has left names nobody."""
-    try:
-        pid, host = (folder.path / _HOLDER).read_text().split()
-        with (folder.path / _LOCAL_LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return Holder(int(pid), host)
-    except (OSError, ValueError):
-        pass
-    return None
 
 
 def write_down(experiment: Experiment, submission: Submission) -> None:

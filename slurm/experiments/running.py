@@ -15,7 +15,7 @@ from slurm.commands import call_slurm
 from slurm.errors import ExperimentError, SlurmError
 from slurm.experiments.events import Started, Stopped, append
 from slurm.experiments.executor import Executor, Submission
-from slurm.experiments.experiment import Experiment, give, local_holder, opened, save, submitting, write_down
+from slurm.experiments.experiment import Experiment, give, opened, save, write_down
 from slurm.experiments.folder import ExperimentFolder
 from slurm.experiments.local import LocalExecutor
 from slurm.experiments.machine import Machine
@@ -26,6 +26,7 @@ from slurm.experiments.sbatch import settle
 from slurm.experiments.slurm_jobs import SlurmJobs
 from slurm.experiments.standing import LOCAL, Standing, look, pauses
 from slurm.experiments.state import Kind, State
+from slurm.experiments.submission_lock import local_holder, submitting
 
 _CHUNK = 500
 """Jobs in one call of scancel: a command line has its limits."""

@@ -1,7 +1,5 @@
 """An experiment's folder, and how tasks are given to an executor."""
 
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,9 +13,7 @@ from slurm.experiments.experiment import (
     attempts_for,
     folder_of,
     give,
-    local_holder,
     opened,
-    submitting,
 )
 from slurm.experiments.folder import ExperimentFolder
 from slurm.experiments.plan import Plan
@@ -130,42 +126,6 @@ def test_an_attempt_of_which_nobody_knows_a_job_is_used_again_and_any_other_is_f
     attempt.claim.unlink()
     append(attempt.events_path, Started(time=1, job="7", host="n", pid=1))
     assert following() == 2
-
-
-def test_of_two_that_submit_one_waits(written: Callable[..., Experiment]) -> None:
-    folder = written(CHAIN).folder
-    order = []
-
-    def other() -> None:
-        with submitting(folder):
-            order.append("second")
-
-    thread = threading.Thread(target=other)
-    with submitting(folder):
-        thread.start()
-        time.sleep(0.3)
-        order.append("first")
-    thread.join(timeout=20)
-    assert order == ["first", "second"]
-
-
-def test_while_tasks_run_here_others_are_refused_and_can_tell_who_it_is(written: Callable[..., Experiment]) -> None:
-    folder = written(CHAIN).folder
-    assert local_holder(folder) is None
-    with submitting(folder, for_long=True):
-        assert local_holder(folder) is not None
-        for for_long in (False, True):
-            with pytest.raises(ExperimentError, match="runs its tasks"), submitting(folder, for_long=for_long):
-                pass
-    assert local_holder(folder) is None
-    with submitting(folder):
-        pass
-
-
-def test_what_a_killed_run_has_left_names_nobody(written: Callable[..., Experiment]) -> None:
-    folder = written(CHAIN).folder
-    (folder.path / ".local").write_text("1 host")
-    assert local_holder(folder) is None
 
 
 def test_the_experiment_is_the_named_one_or_the_only_one_here(
