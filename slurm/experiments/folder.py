@@ -88,6 +88,11 @@ class ExperimentFolder:
         """Of submitit."""
         return self.path / "submissions"
 
+    @property
+    def cancelled(self) -> Path:
+        """There from a `cancel` of all to the next `submit` or `resubmit`; who runs or submits tasks then stops."""
+        return self.path / "cancelled"
+
     def task_path(self, task: Task) -> Path:
         """The folder of a task."""
         return self.path / "tasks" / task.folder_name

@@ -63,7 +63,7 @@ class LocalExecutor:
     def submit(
         self, tasks: Sequence[Task], attempts: Mapping[str, int], jobs: Mapping[str, str]
     ) -> Iterator[Submission]:
-        """See `Executor`. Ends when all have ended; those that others in `jobs` run are waited for.
+        """See `Executor`. Ends when all have ended; those that others in `jobs` run are waited for. Or at a `cancel`.
 
         Raises:
             ExperimentError: a task can never run here.
@@ -75,7 +75,7 @@ class LocalExecutor:
         elsewhere = _Elsewhere(self._folder, jobs)
         failed: set[str] = set()
         try:
-            while waiting or running:
+            while (waiting or running) and not self._folder.cancelled.exists():
                 for item in [item for item in running if item.process.poll() is not None]:
                     running.remove(item)
                     self._machine.give_back(item.share)

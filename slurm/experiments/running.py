@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 from slurm.commands import call_slurm
 from slurm.errors import ExperimentError, SlurmError
@@ -30,6 +29,8 @@ from slurm.experiments.submission_lock import local_holder, submitting
 
 _CHUNK = 500
 """Jobs in one call of scancel: a command line has its limits."""
+_ENDING_S, _LOOK_S = 10.0, 0.1
+"""What commands on this machine get to end, before it is told where they stand."""
 Read = Callable[[], Experiment]
 Show = Callable[[Standing], None]
 
@@ -79,12 +80,12 @@ def submit(
                 write_down(experiment, submission)
         found = prepared(experiment, choose, is_local=is_local)
         before, planned = found.standing, found.planned
-        if tops_up and _mark(folder).exists():
+        if tops_up and folder.cancelled.exists():
             return Done(planned, before, [])
         check(found.preflight)
         save(experiment)
         if not tops_up:
-            _mark(folder).unlink(missing_ok=True)
+            folder.cancelled.unlink(missing_ok=True)
         executor: Executor
         if machine is None:
             _forget(before.by_id[task.id] for task in planned.todo)
@@ -110,7 +111,7 @@ def wait(folder: ExperimentFolder, show: Show) -> Standing:
         standing = look(experiment)
         show(standing)
         todo = planned_for(standing, (), is_local=False).todo
-        is_over = _mark(folder).exists()
+        is_over = folder.cancelled.exists()
         if not standing.is_live and (is_over or not todo):
             return standing
         if todo and not is_over:
@@ -124,7 +125,7 @@ def wait(folder: ExperimentFolder, show: Show) -> Standing:
 
 
 def cancel(experiment: Experiment, chosen: Collection[str] | None) -> list[str]:
-    """Ends jobs; the ids of the tasks that were queued or ran.
+    """Ends jobs; the ids of the tasks that were queued or ran, and do not go on.
 
     Args:
         chosen: ids of tasks; None: all, and nothing more is submitted by commands that wait.
@@ -133,12 +134,13 @@ def cancel(experiment: Experiment, chosen: Collection[str] | None) -> list[str]:
         ExperimentError: a job runs on another machine.
         SlurmError: scancel says no.
     """
+    before = {state.task.id for state in look(experiment).all_states if state.kind is Kind.CANCELLED}
     if chosen is None:
-        _mark(experiment.folder).touch()
+        experiment.folder.cancelled.touch()
         _end_local_run(experiment.folder)
     with experiment.folder.locked():  # what another command submits just now is ended, too
         standing = look(experiment)
-    states = [state for state in (*standing.states, *standing.left) if chosen is None or state.task.id in chosen]
+    states = [state for state in standing.all_states if chosen is None or state.task.id in chosen]
     live = [state for state in states if state.kind in LIVE]
     jobs = [state.job for state in live if state.job and not state.job.startswith(LOCAL)]
     _end_jobs(jobs)
@@ -149,7 +151,8 @@ def cancel(experiment: Experiment, chosen: Collection[str] | None) -> list[str]:
         elif state.kind is Kind.QUEUED:  # it cannot say so itself, and Slurm soon forgets
             attempt = experiment.folder.attempt(state.task, state.attempt)
             append(attempt.events_path, Stopped(time=time.time(), why="cancelled"))
-    return [state.task.id for state in live]
+    kinds = LIVE | {Kind.CANCELLED}  # the latter by the command that ran them
+    return [state.task.id for state in states if state.kind in kinds and state.task.id not in before]
 
 
 def _forget(states: Iterable[State]) -> None:
@@ -167,18 +170,16 @@ def _end_jobs(jobs: Sequence[str]) -> None:
         call_slurm("scancel", "--quiet", *jobs[start : start + _CHUNK])
 
 
-def _mark(folder: ExperimentFolder) -> Path:
-    """There from a `cancel` of all to the next `submit` or `resubmit`."""
-    return folder.path / "cancelled"
-
-
 def _end_local_run(folder: ExperimentFolder) -> None:
-    holder = local_holder(folder)
-    if holder is None:
-        return
-    if holder.host != socket.gethostname():
-        raise ExperimentError(f"tasks run on {holder.host}, in process {holder.pid}: cancel them there")
-    os.kill(holder.pid, signal.SIGINT)
+    """Waits a little for a command that runs tasks: it looks for the mark. A signal could be one that it ignores."""
+    end_s = time.monotonic() + _ENDING_S
+    while (holder := local_holder(folder)) is not None and time.monotonic() < end_s:
+        folder.cancelled.touch()  # again and again: one that has just begun removes it
+        time.sleep(_LOOK_S)
+    if holder is not None and holder.host != socket.gethostname():
+        raise ExperimentError(
+            f"tasks on {holder.host}, of process {holder.pid}, have not ended yet: `status` tells when; or end it there"
+        )
 
 
 def _end_process(folder: ExperimentFolder, state: State) -> None:

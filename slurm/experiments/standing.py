@@ -36,6 +36,11 @@ class Standing:
         return {state.task.id: state for state in self.states}
 
     @property
+    def all_states(self) -> Sequence[State]:
+        """First of today's tasks."""
+        return [*self.states, *self.left]
+
+    @property
     def has_succeeded(self) -> bool:
         """All of today's tasks have."""
         return all(state.kind is Kind.SUCCEEDED for state in self.states)

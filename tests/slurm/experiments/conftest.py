@@ -38,9 +38,11 @@ class ExperimentCommand:
         """The command line."""
         return [sys.executable, "-m", "slurm.experiments.cli", *arguments]
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """In the background."""
+    def start(self, *arguments: str, is_deaf: bool = False) -> subprocess.Popen[str]:
+        """In the background; deaf to Ctrl-C, as what a script starts there."""
         words = self.words(*arguments)
+        if is_deaf:
+            words = ["bash", "-c", 'trap "" INT; exec "$@"', "bash", *words]
         return subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._env, cwd=self.folder
         )

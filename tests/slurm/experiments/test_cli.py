@@ -180,17 +180,21 @@ def test_an_interrupted_run_is_continued_by_the_same_command(command: Any, grid:
     assert sorted((command.folder / "ran").read_text().split()) == ["0", "1", "2"]
 
 
-def test_cancel_ends_a_run_from_another_terminal(command: Any, grid: Grid) -> None:
+@pytest.mark.parametrize("is_deaf", [False, True])
+def test_cancel_ends_a_run_from_another_terminal_and_names_what_it_has_ended(
+    command: Any, grid: Grid, *, is_deaf: bool
+) -> None:
     (command.folder / "mended").touch()
-    grid(**{"echo hello {{ shard }}": "sleep 60"})
-    running = command.start("submit", "grid.yaml", "--local")
+    grid(shards=4, **{"echo hello {{ shard }}": "sleep 60"})
+    running = command.start("submit", "grid.yaml", "--local", "--jobs", "2", is_deaf=is_deaf)
     end_s = time.monotonic() + 60
-    while "running" not in command.states().values():
+    while list(command.states().values()).count("running") < 2:
         assert time.monotonic() < end_s
-    assert command.run("cancel").returncode == 0
-    running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert "running" not in command.states().values()
+    assert command.told("cancel")["cancelled"] == ["make/shard=0", "make/shard=1"]
+    said, _ = running.communicate(timeout=60)
+    assert (running.returncode, "cancelled" in said) == (1, True), said
+    assert list(command.states().values()) == [*["cancelled"] * 2, *["not submitted"] * 2, "blocked"]
+    assert command.told("cancel")["cancelled"] == []
 
 
 def test_logs_are_those_of_a_task_or_of_an_earlier_attempt(command: Any, grid: Grid) -> None:
