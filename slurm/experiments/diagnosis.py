@@ -209,7 +209,7 @@ def _unknown(evidence: Evidence, history: History, problem: str) -> _Verdict:
     # Of lost events `submit` writes the first again: the sign of life alone says then that it has begun.
     is_untold = history.started_s is None and history.ended is None
     has_begun = history.is_running or (is_untold and evidence.silent_s is not None)
-    if has_begun and is_alive and not problem:
+    if evidence.is_beginning or (has_begun and is_alive and not problem):
         return _Verdict(Kind.RUNNING)
     if not has_begun and evidence.unmet:
         return _blocked(evidence)

@@ -19,6 +19,7 @@ from slurm.experiments.job_ids import in_calls
 from slurm.experiments.job_words import RUNNING, WAITING
 from slurm.experiments.log_tail import tail_of
 from slurm.experiments.outputs import invalid_output, sizes
+from slurm.experiments.submission_lock import Holder, local_holder
 from slurm.experiments.submission_record import submissions_in
 from slurm.experiments.task import Task
 from slurm.queue_listing import Job, jobs_with
@@ -46,6 +47,8 @@ class Evidence:
     """What sacct says of it, oldest first."""
     silent_s: float | None = None
     """How old the last sign of life is; None: there was none. Infinite: its process is not there."""
+    is_beginning: bool = False
+    """A process of a local run that goes on, which has not said yet that it has started."""
     output: str | None = None
     """What is wrong with the outputs, now; empty: nothing. None: that was not looked at, or there are none."""
     tail: str = ""
@@ -66,6 +69,7 @@ def gather(folder: ExperimentFolder, tasks: Sequence[Task]) -> Iterator[Evidence
     live = {job for job, found in (queue or {}).items() if found.state in WAITING | RUNNING}
     records = records_of(open_ - live)
     held = read_held(folder)
+    runner = local_holder(folder)
     now_s = time.time()
     for task in tasks:
         attempt, job = attempts[task.id], jobs.get(task.id, "")
@@ -86,6 +90,7 @@ def gather(folder: ExperimentFolder, tasks: Sequence[Task]) -> Iterator[Evidence
             is_queue_known=queue is not None,
             records=records.get(job, ()),
             silent_s=_silent_s(attempt, history, now_s),
+            is_beginning=runner is not None and _is_beginning(history, runner),
             output=_output(task, history) if history.has_succeeded or may_have_failed else None,
             tail=tail_of(Path(log)) if may_have_failed and log else "",
             held=held.get(task.id, ""),
@@ -149,14 +154,28 @@ def _queue(jobs: set[str]) -> dict[str, Job] | None:
     return found
 
 
+def _is_beginning(history: History, runner: Holder) -> bool:
+    """For that it imports this package, which may take seconds."""
+    if not history.job.startswith(LOCAL) or history.is_running or history.ended is not None:
+        return False
+    return runner.host != socket.gethostname() or _is_there(int(history.job.removeprefix(LOCAL)))
+
+
+def _is_there(pid: int) -> bool:
+    """A process of this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
 def _silent_s(attempt: Attempt, history: History, now_s: float) -> float | None:
-    if history.job.startswith(LOCAL) and history.host == socket.gethostname() and history.pid is not None:
-        try:
-            os.kill(history.pid, 0)
-        except ProcessLookupError:
-            return float("inf")
-        except PermissionError:
-            pass
+    is_here = history.job.startswith(LOCAL) and history.host == socket.gethostname()
+    if is_here and history.pid is not None and not _is_there(history.pid):
+        return float("inf")
     try:
         return now_s - attempt.heartbeat.stat().st_mtime
     except OSError:

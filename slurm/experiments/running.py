@@ -184,11 +184,14 @@ def _end_local_run(folder: ExperimentFolder) -> None:
 
 def _end_process(folder: ExperimentFolder, state: State) -> None:
     events = folder.attempt(state.task, state.attempt).events()
-    started = [event for event in events if isinstance(event, Started)]
-    if not started:
+    hosts = [event.host for event in events if isinstance(event, Started)]
+    runner = local_holder(folder)
+    if not hosts and runner is not None:  # it begins
+        hosts.append(runner.host)
+    if not hosts:
         return
-    if started[-1].host != socket.gethostname():
-        raise ExperimentError(f"{state.task.id} runs on {started[-1].host}: cancel it there")
+    if hosts[-1] != socket.gethostname():
+        raise ExperimentError(f"{state.task.id} runs on {hosts[-1]}: cancel it there")
     try:
         os.kill(int(state.job.removeprefix(LOCAL)), signal.SIGTERM)
     except ProcessLookupError:

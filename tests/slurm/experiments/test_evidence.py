@@ -17,10 +17,13 @@ from slurm.experiments.events import Ended, Started, Submitted, append
 from slurm.experiments.evidence import gather
 from slurm.experiments.held import write_held
 from slurm.experiments.state import Cause, Kind
+from slurm.experiments.submission_lock import submitting
 from slurm.experiments.submission_record import Entry, SubmissionRecord
 from slurm.experiments.task import Expected, Task
 
 TRACEBACK = 'Traceback (most recent call last):\n  File "t.py", line 1, in <module>\nValueError: loss is nan\n'
+
+NEEDS: dict[str, tuple[str, ...]] = {"run": (), "gone": (), "after": ("run",)}
 
 
 class Slurm:
@@ -70,6 +73,18 @@ def started(prepared: Any, task: Task, job: str) -> None:
 
 def kinds(prepared: Any, tasks: Sequence[Task]) -> list[Kind]:
     return [state.kind for state in states_of(prepared.folder, tasks)]
+
+
+def test_a_process_that_a_local_run_has_started_runs_before_it_says_so(prepared: Any, slurm: Slurm) -> None:
+    task, gone, after = (prepared.task("true", stage=name, needs=needs) for name, needs in NEEDS.items())
+    with subprocess.Popen(["true"]) as process:
+        pass
+    for item, pid in ((task, os.getpid()), (gone, process.pid)):
+        append(prepared.attempt(item).events_path, Submitted(time=1, job=f"local-{pid}", log="log"))
+    with submitting(prepared.folder, for_long=True):
+        assert kinds(prepared, [task, gone, after]) == [Kind.RUNNING, Kind.FAILED, Kind.NOT_SUBMITTED]
+    (state,) = states_of(prepared.folder, [task])
+    assert (state.kind, state.cause) == (Kind.FAILED, Cause.LOST)
 
 
 def test_one_call_of_each_command_is_enough_for_all(prepared: Any, slurm: Slurm) -> None:
