@@ -16,6 +16,7 @@ from slurm.experiments.events import Ended, Started, Stopped
 from slurm.experiments.executor import Submission
 from slurm.experiments.folder import ExperimentFolder
 from slurm.experiments.heartbeat import is_fresh
+from slurm.experiments.history import history_of
 from slurm.experiments.machine import Machine, Share
 from slurm.experiments.notices import kept
 from slurm.experiments.task import Task
@@ -47,7 +48,7 @@ class LocalExecutor:
 
     A memory limit is not enforced here, and `nodes` is not heeded. Jobs end with this process: where it is killed they
     are told to end, and what they run is. For the main thread. Iterate over `submit` under `contextlib.closing`: jobs
-    are stopped, as by Ctrl-C, when it is left early.
+    are stopped, as by Ctrl-C, when it is left early; their tasks have a new, empty attempt then.
 
     Args:
         folder: of the experiment.
@@ -98,7 +99,10 @@ class LocalExecutor:
                 if waiting or running:
                     time.sleep(_LOOK_S)
         finally:
-            _stop([item.process for item in running])
+            try:
+                _stop([item.process for item in running])
+            finally:
+                self._keep_for_later([item.task for item in running], attempts)
 
     def _start(self, task: Task, attempt: int, share: Share) -> _Running:
         words = [str(self._folder.path), task.id, str(attempt), str(os.getpid())]
@@ -113,6 +117,15 @@ class LocalExecutor:
                 start_new_session=True,  # Ctrl-C is for this process, which tells the jobs
             )
         return _Running(task, process, share)
+
+    def _keep_for_later(self, tasks: Sequence[Task], attempts: Mapping[str, int]) -> None:
+        """Those that have ended with this run are not submitted: the next `submit` runs them, but after a `cancel`."""
+        if self._folder.cancelled.exists():
+            return
+        for task in tasks:
+            history = history_of(self._folder.attempt(task, attempts[task.id]).events())
+            if history.ended is None or (not history.has_succeeded and "cancelled" in history.stops):
+                self._folder.attempt(task, attempts[task.id] + 1).path.mkdir(exist_ok=True)
 
     def _log(self, task: Task, attempt: int) -> Path:
         return self._folder.logs / f"{task.folder_name}.{attempt}.log"

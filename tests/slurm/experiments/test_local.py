@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -156,6 +157,24 @@ def test_when_the_executor_is_ended_commands_save_and_end(
     for task in tasks:
         assert (prepared.workdir / f"saved-{task.stage}").exists()
         assert prepared.events(task) == ["started", "stopped cancelled", "ended 9 cancelled"]
+
+
+def test_what_ends_with_an_interrupted_run_is_to_be_submitted_again_and_what_is_cancelled_is_not(
+    prepared: Any,
+) -> None:
+    for stage, is_cancelled, numbers in (("a", False, [1, 2]), ("b", True, [1])):
+        tasks = [prepared.task("sleep 60", stage=stage), prepared.task("exit 3", stage=f"{stage}-fails")]
+        with closing(
+            LocalExecutor(prepared.folder, Machine(cores=8)).submit(tasks, {t.id: 1 for t in tasks}, {})
+        ) as run:
+            next(run)
+            next(run)
+            while "ended 3" not in prepared.events(tasks[1]):
+                time.sleep(0.1)
+            if is_cancelled:
+                prepared.folder.cancelled.touch()
+        assert [attempt.number for attempt in prepared.folder.attempts(tasks[0])] == numbers
+        assert [attempt.number for attempt in prepared.folder.attempts(tasks[1])] == [1]
 
 
 def test_the_end_of_the_terminals_group_reaches_each_command_once(prepared: Any, eventually: Eventually) -> None:
