@@ -21,7 +21,7 @@ from slurm.experiments.experiment import Experiment, described, folder_of, opene
 from slurm.experiments.folder import ExperimentFolder
 from slurm.experiments.machine import Machine
 from slurm.experiments.options import BAD_INPUT, DirOption, JsonOption, TasksArgument, reported
-from slurm.experiments.plan import AGAIN, LIVE, with_dependents
+from slurm.experiments.plan import AGAIN, LIVE, obstacle, with_dependents
 from slurm.experiments.preparation import Choose
 from slurm.experiments.reading_cli import logs, report, status
 from slurm.experiments.running import Done, Read, wait
@@ -29,7 +29,7 @@ from slurm.experiments.running import cancel as cancel_tasks
 from slurm.experiments.running import submit as submit_tasks
 from slurm.experiments.selection import selected, shortened
 from slurm.experiments.standing import Standing, look
-from slurm.experiments.state import Kind
+from slurm.experiments.state import Kind, State
 from slurm.experiments.status_table import Summary, as_data
 
 _UNSUCCESSFUL = 1
@@ -193,7 +193,19 @@ def _chosen(standing: Standing, words: Sequence[str], *, only_failed: bool, agai
         raise ExperimentError(f"{shortened(live)}: in the queue, or running; `qrpo-experiment cancel` it first")
     if fine and not only_failed:
         raise ExperimentError(f"{shortened(fine)}: succeeded; --again runs it nevertheless")
-    return with_dependents(tasks, states, chosen)
+    found = with_dependents(tasks, states, chosen)
+    in_vain = ((task, obstacle(task, states, found)) for task in named if task.id in chosen and not only_failed)
+    for task, need in in_vain:
+        if need is not None:
+            raise ExperimentError(
+                f"{task.id}: needs {_said(need)}; name {need.task.id} too, and what could not run goes along"
+            )
+    return found
+
+
+def _said(state: State) -> str:
+    verb = {Kind.FAILED: "has", Kind.CANCELLED: "was"}.get(state.kind, "is")
+    return f"{state.task.id}, which {verb} {state.kind}"
 
 
 def _say(done: Done) -> None:

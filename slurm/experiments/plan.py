@@ -52,6 +52,26 @@ def plan(
     return Plan(todo=todo, held=held, stuck=stuck)
 
 
+def obstacle(task: Task, states: Mapping[str, State], chosen: Collection[str]) -> State | None:
+    """Why a task cannot be submitted: another that it needs, and that has failed or was cancelled; None: it can.
+
+    Args:
+        task: of the description.
+        states: of all of its tasks, by id.
+        chosen: ids of tasks that are submitted, too.
+    """
+    for need in task.needs:
+        state = states[need]
+        found = None
+        if need in chosen or state.kind in {Kind.BLOCKED, Kind.NOT_SUBMITTED}:
+            found = obstacle(state.task, states, chosen)
+        if found is None and need not in chosen and state.kind in AGAIN:
+            found = state
+        if found is not None:
+            return found
+    return None
+
+
 def with_dependents(tasks: Sequence[Task], states: Mapping[str, State], chosen: Collection[str]) -> set[str]:
     """The chosen tasks, and those that could not run because of them: blocked, or cancelled before they had run."""
     found = set(chosen)

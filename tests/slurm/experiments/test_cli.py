@@ -218,6 +218,18 @@ def test_what_has_succeeded_is_run_again_only_if_that_is_said(command: Any, grid
     assert [item["id"] for item in done["submitted"]] == ["make/shard=0"]
 
 
+def test_a_named_task_that_cannot_run_is_refused_with_what_it_needs(command: Any) -> None:
+    stages = "  a: {command: exit 1}\n  b: {command: 'true', after: [a]}\n  c: {command: 'true', after: [b]}"
+    (command.folder / "chain.yaml").write_text(f"name: chain\nstages:\n{stages}")
+    command.run("submit", "chain.yaml", "--local")
+    for words in (["b"], ["c"], ["b", "c", "--again"]):
+        done = command.run("resubmit", *words, "--local")
+        assert done.returncode == 2
+        assert done.stderr.endswith("needs a, which has failed; name a too, and what could not run goes along\n")
+    assert command.run("resubmit", "a", "c", "--local").returncode == 1
+    assert {task["id"]: task["attempt"] for task in command.told("status")["tasks"]}["a"] == 2
+
+
 def test_a_disturbed_run_has_the_results_of_an_undisturbed_one(command: Any, grid: Grid) -> None:
     grid()
     command.run("submit", "grid.yaml", "--local")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from slurm.experiments.description import Resources, Stopping
 from slurm.experiments.experiment import Experiment
-from slurm.experiments.plan import LIVE, plan, with_dependents
+from slurm.experiments.plan import LIVE, obstacle, plan, with_dependents
 from slurm.experiments.state import Kind, State
 from slurm.experiments.task import Task
 
@@ -56,6 +56,19 @@ def test_what_could_not_run_goes_along_with_what_it_waited_for(written: Callable
     assert with_dependents(tasks, states, {"a"}) == {"a"}
 
 
+def test_what_a_task_waits_for_in_vain_is_what_has_failed_or_was_cancelled_itself(
+    written: Callable[..., Experiment],
+) -> None:
+    tasks = written(CHAIN).tasks
+    kinds = {"a": Kind.FAILED, "b": Kind.BLOCKED, "c": Kind.BLOCKED}
+    states = {name: State(task=tasks[name], kind=kind) for name, kind in kinds.items()}
+    assert [obstacle(tasks[name], states, ()) for name in "abc"] == [None, states["a"], states["a"]]
+    assert obstacle(tasks["b"], states, {"a"}) is None
+    for kind in (Kind.CANCELLED, Kind.BLOCKED):
+        states["b"] = State(task=tasks["b"], kind=kind)
+        assert obstacle(tasks["c"], states, {"a"}) == states["b"]
+
+
 def task(number: int, needs: Sequence[int]) -> Task:
     return Task(
         stage=f"s{number}",
@@ -96,6 +109,9 @@ def test_a_task_is_submitted_after_what_it_needs_and_the_queue_holds_no_more_tha
     for item in (*found.todo, *found.held):
         assert there.issuperset(item.needs)
         there.add(item.id)
+    assert {item.id for item in found.stuck} == {
+        item.id for item in (*found.todo, *found.held, *found.stuck) if obstacle(item, states, chosen) is not None
+    }
     wanted = {name for name, state in states.items() if state.kind is Kind.NOT_SUBMITTED} | chosen
     assert {item.id for item in (*found.todo, *found.held, *found.stuck)} == wanted
     assert all(not there.issuperset(item.needs) for item in found.stuck)
