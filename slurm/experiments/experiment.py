@@ -143,9 +143,11 @@ def give(
     before still has.
     """
     attempts = attempts_for(experiment, planned.todo)
-    made = {name: attempt for name, attempt in attempts.items() if not attempt.path.exists()}
-    for attempt in attempts.values():
-        attempt.path.mkdir(parents=True, exist_ok=True)
+    later = attempts_for(experiment, planned.held)
+    begun = attempts | {name: attempt for name, attempt in later.items() if attempt.number > 1}
+    made = {name: attempt for name, attempt in begun.items() if not attempt.path.exists()}
+    for attempt in made.values():
+        attempt.path.mkdir(parents=True)
     numbers = {name: attempt.number for name, attempt in attempts.items()}
     jobs = jobs_in_queue(experiment, states, numbers)
     submissions = executor.submit(planned.todo, numbers, jobs)

@@ -256,9 +256,6 @@ SCENARIOS = {
         unmet="generate",
         kind=Kind.BLOCKED,
     ),
-    "waits beside one that has failed": Scenario(
-        events=(SUBMITTED,), queue="PENDING Dependency", silent_s=None, unmet="generate", kind=Kind.BLOCKED
-    ),
     "lost": Scenario(events=(SUBMITTED, STARTED), tail="step 3\n", kind=Kind.FAILED, cause=Cause.LOST),
 }
 SOURCES = ("events", "queue", "records", "output", "tail", "heartbeat")

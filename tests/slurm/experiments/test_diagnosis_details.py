@@ -43,7 +43,7 @@ JOBS = st.builds(
     st.sampled_from(["", "node1"]),
     st.sampled_from(["0:00", "1-02:03:04", "INVALID"]),
     st.just(""),
-    st.sampled_from(["", "Priority", "DependencyNeverSatisfied", "RaisedSignal:9(Killed)"]),
+    st.sampled_from(["", "Priority", "Dependency", "DependencyNeverSatisfied", "RaisedSignal:9(Killed)"]),
 )
 RECORDS = st.builds(
     Record,
@@ -167,3 +167,17 @@ def test_the_exit_code_of_an_earlier_run_in_accounts_is_not_this_ones() -> None:
 def test_a_local_process_that_never_began_does_not_wait_for_slurm() -> None:
     evidence = replace(known(Submitted(time=1, job="local-7", log="x"), is_queue_known=False), job="local-7")
     assert state_of(TASK, evidence).kind is Kind.FAILED
+
+
+@pytest.mark.parametrize(
+    ("reason", "unmet", "kind"),
+    [
+        ("Dependency", "", Kind.QUEUED),
+        ("Dependency", "generate", Kind.BLOCKED),  # others of that array still run
+        ("Priority", "generate", Kind.QUEUED),  # it had succeeded, and its output is gone
+        ("DependencyNeverSatisfied", "", Kind.BLOCKED),
+    ],
+)
+def test_what_waits_for_a_failed_job_waits_in_vain(reason: str, unmet: str, kind: Kind) -> None:
+    queue = Job(JOB, "PENDING", "", "0:00", "59:00", reason)
+    assert state_of(TASK, Evidence(attempt=1, job=JOB, events=[SUBMITTED], queue=queue, unmet=unmet)).kind is kind

@@ -90,6 +90,18 @@ def test_what_an_executor_holds_back_stays_to_be_submitted(written: Callable[...
     assert len(experiment.folder.attempts(experiment.tasks["a"])) == 1
 
 
+def test_what_has_failed_and_is_held_back_is_to_be_submitted_later(written: Callable[..., Experiment]) -> None:
+    experiment = written("  a: {command: c}\n  b: {command: c}\n  c: {command: c}")
+    tasks = list(experiment.tasks.values())
+    for task in tasks[:2]:
+        experiment.folder.attempt(task, 1).path.mkdir(parents=True)
+        append(experiment.folder.attempt(task, 1).events_path, Ended(time=1, code=1))
+    recorder = Recorder()
+    list(give(experiment, Plan(todo=tasks[:1], held=tasks[1:], stuck=[]), kinds(experiment), recorder))
+    assert recorder.attempts == {"a": 2}
+    assert [len(experiment.folder.attempts(task)) for task in tasks] == [2, 2, 0]
+
+
 def test_jobs_of_what_waits_or_runs_are_told_to_the_executor(written: Callable[..., Experiment]) -> None:
     experiment = written(CHAIN)
     recorder = Recorder()
