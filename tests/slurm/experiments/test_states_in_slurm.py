@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from slurm.queue_listing import jobs_with
+
 DEADLINE_S = 150.0
 ENDS = """
 name: ends
@@ -64,6 +66,7 @@ def _run_to_its_end(command: Any) -> Any:
     jobs = {task["id"]: task["job"] for task in command.told("status")["tasks"]}
     subprocess.run(["scancel", jobs["end/how=cancelled"]], check=True)
     _wait(lambda: not {"queued", "running"} & set(command.states().values()))
+    _wait(lambda: all(job.has_ended for job in jobs_with(",".join(jobs.values()))))  # also what is blocked
     (command.folder / "gone.out").write_text("")  # it was valid when its job ended
     return command
 
