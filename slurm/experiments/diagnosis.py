@@ -57,7 +57,7 @@ def states_of(folder: ExperimentFolder, tasks: Sequence[Task]) -> list[State]:
 def state_of(task: Task, evidence: Evidence) -> State:
     """Where a task stands. Any one source of the evidence may be missing."""
     history = history_of(evidence.events)
-    slurm = _slurm(evidence)
+    slurm = _slurm(evidence, history)
     verdict = _verdict(task, evidence, history, slurm)
     elapsed_s = slurm.elapsed_s
     if history.ended is not None and history.started_s is not None:
@@ -77,11 +77,14 @@ def state_of(task: Task, evidence: Evidence) -> State:
     )
 
 
-def _slurm(evidence: Evidence) -> _Slurm:
+def _slurm(evidence: Evidence, history: History) -> _Slurm:
     queue = evidence.queue
     record = evidence.records[-1] if evidence.records else None
-    if record is not None and evidence.is_queue_known and queue is None and record.state in WAITING | RUNNING:
-        record = None  # accounts lag behind; where the database was away, for ever
+    is_gone = evidence.is_queue_known and queue is None
+    # Accounts lag behind; where the database was away, for ever.
+    stale = (WAITING | RUNNING if is_gone else frozenset()) | (RUNNING if history.ended is not None else frozenset())
+    if record is not None and record.state in stale:
+        record = None
     if record is not None and (queue is None or {record.state, queue.state} == {"OUT_OF_MEMORY", "FAILED"}):
         return _Slurm(
             state="OUT_OF_MEMORY" if queue is not None else record.state,

@@ -147,6 +147,22 @@ def test_a_job_that_was_told_to_end_may_be_queued_again_until_slurm_has_ended_it
     assert (preempted.kind, preempted.cause) == (Kind.FAILED, Cause.PREEMPTED)
 
 
+@pytest.mark.parametrize(
+    ("events", "output", "kind"),
+    [
+        ([ended(3)], "", Kind.FAILED),
+        ([Stopped(time=2, why="cancelled"), ended(-15, "cancelled")], "", Kind.CANCELLED),
+        ([ended(0)], "output x: it is not there", Kind.FAILED),
+    ],
+)
+def test_accounts_that_lag_behind_the_end_of_a_job_are_passed_over(
+    events: list[Event], output: str, kind: Kind
+) -> None:
+    records = [Record(job=JOB, state="RUNNING", node="node1")]
+    evidence = known(SUBMITTED, STARTED, *events, records=records, is_queue_known=False, output=output)
+    assert state_of(TASK, evidence).kind is kind
+
+
 def test_accounts_tell_how_often_a_job_was_queued_again_where_events_are_lost() -> None:
     records = [Record(job=JOB, state=state) for state in ("NODE_FAIL", "NODE_FAIL", "FAILED")]
     assert state_of(TASK, known(records=records)).requeues == 2

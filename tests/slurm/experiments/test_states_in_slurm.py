@@ -3,12 +3,13 @@
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from slurm.experiments.accounting import records_of
 from slurm.queue_listing import jobs_with
 
 DEADLINE_S = 150.0
@@ -67,8 +68,16 @@ def _run_to_its_end(command: Any) -> Any:
     subprocess.run(["scancel", jobs["end/how=cancelled"]], check=True)
     _wait(lambda: not {"queued", "running"} & set(command.states().values()))
     _wait(lambda: all(job.has_ended for job in jobs_with(",".join(jobs.values()))))  # also what is blocked
+    _wait(lambda: _are_in_accounts([job for name, job in jobs.items() if name.startswith("end/")]))
     (command.folder / "gone.out").write_text("")  # it was valid when its job ended
     return command
+
+
+def _are_in_accounts(jobs: Collection[str]) -> bool:
+    """Whether sacct, which lags behind, tells the end of all; also where there are no accounts."""
+    found = records_of(jobs)
+    going_on = {"PENDING", "RUNNING", "COMPLETING"}
+    return not found or all(job in found and found[job][-1].state not in going_on for job in jobs)
 
 
 @pytest.fixture
