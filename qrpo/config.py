@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -139,7 +138,6 @@ def parse_with(argv: Sequence[str], *more: type, prog: str, description: str) ->
     """
     rest, path = _config_file(list(argv))
     kinds = (RunConfig, DataConfig, ModelConfig, GenerateConfig, ScoreConfig, QRPOConfig, EvaluateConfig, *more)
-    _check_nulls(rest, kinds)
     try:
         parser = TrlParser(
             kinds,  # type: ignore[arg-type]  # transformers calls a type of dataclasses what no dataclass's type is
@@ -148,8 +146,7 @@ def parse_with(argv: Sequence[str], *more: type, prog: str, description: str) ->
             f"where it was. --config takes a YAML file or one of: {', '.join(shipped_configs())} "
             f"(default {DEFAULT_CONFIG}).",
         )
-        for kind in (str, int, float):
-            parser.register("type", kind, functools.partial(_value, kind))
+        _let_null_be_said(parser, kinds)
         # transformers refuses bf16 on a machine without a GPU unless it is told so; TRL's default is bf16 everywhere.
         parser.set_defaults_with_config(use_cpu=not torch.cuda.is_available(), bf16=has_fast_bfloat16())
         *parts, in_file, in_command = parser.parse_args_and_config(
@@ -221,12 +218,8 @@ def _config_file(argv: list[str]) -> tuple[list[str], Path]:
     return rest, path
 
 
-def _value(kind: type, text: str) -> object:
-    """Of an option on the command line: as in YAML, null is none. Raises ValueError."""
-    return None if text == _NULL else kind(text)
-
-
-def _check_nulls(argv: Sequence[str], kinds: Sequence[type]) -> None:
+def _let_null_be_said(parser: TrlParser, kinds: Sequence[type]) -> None:
+    """Lets options that may be None be given as null, as in YAML."""
     # Not of `dataclasses.fields`, of which transformers' parser makes "float" of "float | None".
     types = {
         name: str(given)
@@ -234,11 +227,18 @@ def _check_nulls(argv: Sequence[str], kinds: Sequence[type]) -> None:
         for base in reversed(kind.__mro__)
         for name, given in inspect.get_annotations(base).items()
     }
-    for word, after in itertools.zip_longest(argv, argv[1:]):
-        name, _, value = word.partition("=")
-        found = types.get(name.removeprefix("--").replace("-", "_"), "")
-        if (value or after) == _NULL and found and not ("None" in found or "Optional" in found):
-            raise ConfigError(f"{name} null: this option needs a value")
+    for action in parser._actions:  # noqa: SLF001  # argparse has no other list of them
+        if ("None" in (given := types.get(action.dest, "")) or "Optional" in given) and action.nargs not in ("+", "*"):
+            action.type = _or_none(action.type if callable(action.type) else str)
+            action.choices = None if action.choices is None else [*action.choices, None]
+
+
+def _or_none(kind: Callable[[str], object]) -> Callable[[str], object]:
+    @functools.wraps(kind, updated=())  # argparse tells its name
+    def value(text: str) -> object:
+        return None if text == _NULL else kind(text)
+
+    return value
 
 
 def _plain(config: DataConfig | GenerateConfig | ScoreConfig | EvaluateConfig) -> dict[str, object]:

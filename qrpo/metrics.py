@@ -59,13 +59,11 @@ def summarise(rows: Tensor, *, pass_reward: float) -> dict[str, float]:
         rounding, as before the first step.
         `kl_k1`, `kl_k3`: estimates of KL(pi_ref || pi) over these completions, nats, if the reference sampled them: the
         means of -log r and of r - 1 - log r, r = pi / pi_ref.
-        `margin`, `accuracy`: by how much chosen completions lead rejected ones, and the share that does by
-        more than rounding.
+        `margin`, `accuracy`: by how much chosen completions lead rejected ones, and the share that does.
     """
     # float64: sums of squares of log-ratios that differ by less than 1e-7 of their size
     column = dict(zip(COLUMNS, rows.double().cpu().unbind(1), strict=True))
     known = {name: values for name, values in column.items() if not values.isnan().any()}
-    rounding = _ROUNDING * (1 + column["logps"].abs().max().item())
     summary = {name: known[name].mean().item() for name in _MEANS if name in known}
     if "residual" in known:
         summary["residual_mean"] = known["residual"].mean().item()
@@ -73,7 +71,7 @@ def summarise(rows: Tensor, *, pass_reward: float) -> dict[str, float]:
     if "tie_width" in known:
         summary["tied_fraction"] = known["tie_width"].mean().item()
     if "margin" in known:
-        summary["accuracy"] = (known["margin"] > rounding).double().mean().item()
+        summary["accuracy"] = (known["margin"] > 0).double().mean().item()
     summary["entropy"] = (column["entropy_sum"].sum() / column["tokens"].sum().clamp(min=1)).item()
     passed = column["reward"] >= pass_reward
     for name in ("logps", "logratio", "target"):
@@ -83,7 +81,7 @@ def summarise(rows: Tensor, *, pass_reward: float) -> dict[str, float]:
     if "logratio" in known:
         summary |= _kl_of_reference(known["logratio"])
         if "target" in known:
-            summary |= _calibration(known["target"], known["logratio"], rounding)
+            summary |= _calibration(known["target"], known["logratio"], known["logps"])
     return summary
 
 
@@ -93,8 +91,8 @@ def _kl_of_reference(logratio: Tensor) -> dict[str, float]:
     return {"kl_k1": -logratio.mean().item(), "kl_k3": (ratio_less_one - logratio).mean().item()}
 
 
-def _calibration(target: Tensor, logratio: Tensor, rounding: float) -> dict[str, float]:
-    if len(target) < 2 or logratio.std() <= rounding:
+def _calibration(target: Tensor, logratio: Tensor, logps: Tensor) -> dict[str, float]:
+    if len(target) < 2 or logratio.std() <= _ROUNDING * (1 + logps.abs().median()):
         return {}
     correlation = torch.corrcoef(torch.stack([target, logratio]))[0, 1].item()
     return {} if math.isnan(correlation) else {"target_correlation": correlation}

@@ -36,15 +36,19 @@ def row_digest(prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> Dige
 
 
 def completed(
-    rows: Iterable[Sequence[Tokens]], cache: RefLogpsCache, compute: Callable[[list[Tokens]], list[float]]
+    rows: Iterable[Sequence[Tokens]],
+    cache: RefLogpsCache,
+    compute: Callable[[list[Tokens]], list[float]],
+    *,
+    by_prompt: bool = False,
 ) -> list[list[float]]:
     """The log-probabilities of each row's sequences: what the cache has, and the rest computed and added to it.
 
     Args:
         rows: the same on all processes.
         cache: used by the first process alone: another job may add a file between two processes' reads.
-        compute: called on all processes or on none; its sequences are each given once, those
-            of a prompt together, long ones first.
+        compute: called on all processes or on none; its sequences are each given once, long ones first.
+        by_prompt: give those of a prompt together.
 
     Raises:
         OSError: the cache cannot be written.
@@ -57,7 +61,8 @@ def completed(
         digests.append([row_digest(*tokens) for tokens in row])
         missing |= {named: tokens for named, tokens in zip(digests[-1], row, strict=True) if named not in known}
     if missing:
-        order = _in_order(missing)
+        # Batches of similar lengths; the longest first, so that what is too big for the memory fails at once.
+        order = _prompt_by_prompt(missing) if by_prompt else sorted(missing, key=lambda one: -_length(missing[one]))
         found = dict(zip(order, compute([missing[digest] for digest in order]), strict=True))
         if is_main:
             cache.save(found)
@@ -65,18 +70,17 @@ def completed(
     return [[known[digest] for digest in named] for named in digests]
 
 
-def _in_order(sequences: Mapping[Digest, Tokens]) -> list[Digest]:
-    """Those of a prompt together; lengths fall, so that batches have similar ones and what is too big fails at once."""
-    prompts: dict[tuple[int, ...], int] = {}
-    longest: list[int] = []
-    places: dict[Digest, tuple[int, int]] = {}
+def _prompt_by_prompt(sequences: Mapping[Digest, Tokens]) -> list[Digest]:
+    """Those of a prompt together, that of the longest sequence first."""
+    prompts: dict[tuple[int, ...], list[Digest]] = {}
     for digest, tokens in sequences.items():
-        prompt, length = prompts.setdefault(tuple(tokens.prompt_ids), len(prompts)), sum(map(len, tokens))
-        if prompt == len(longest):
-            longest.append(0)
-        longest[prompt] = max(longest[prompt], length)
-        places[digest] = (prompt, -length)
-    return sorted(places, key=lambda digest: (-longest[places[digest][0]], *places[digest]))
+        prompts.setdefault(tuple(tokens.prompt_ids), []).append(digest)
+    groups = [sorted(group, key=lambda digest: -_length(sequences[digest])) for group in prompts.values()]
+    return [digest for group in sorted(groups, key=lambda group: -_length(sequences[group[0]])) for digest in group]
+
+
+def _length(tokens: Tokens) -> int:
+    return len(tokens.prompt_ids) + len(tokens.completion_ids)
 
 
 class RefLogpsCache:

@@ -14,11 +14,9 @@ import torch
 from torch import Tensor
 
 MODEL_TYPES = frozenset({"gemma", "granite", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3", "smollm3"})
-"""Those that take a mask of four dimensions and positions as they are given, as tests have shown."""
-_LONGEST = 2048
-"""Tokens of a line of more than one row: attention, which is quadratic, is computed for what is masked, too."""
+"""Those that take a mask of four dimensions and positions as they are given; a test compares each with its rows."""
 _WORTH = 0.9
-"""Of the tokens of the rows, padding included: what lines must save."""
+"""Of the cost of the rows, padding included: what lines must save."""
 
 
 class Lines(NamedTuple):
@@ -50,19 +48,31 @@ class Lines(NamedTuple):
         return flat.index_put((self.rows,), values.flatten()[self.places]).view(shape)
 
 
-def lines_of(input_ids: Tensor, labels: Tensor) -> Lines | None:
+class Cost(NamedTuple):
+    """What a line costs: attention is quadratic in its length, and computed for what is masked, too."""
+
+    width: int
+    """Of the model; tokens of a line of about twice as many cost as much by attention as by everything else."""
+
+    def __call__(self, length: int) -> float:
+        """In tokens without attention."""
+        return length * (1 + length / max(1024, 2 * self.width))
+
+
+def lines_of(input_ids: Tensor, labels: Tensor, cost: Cost) -> Lines | None:
     """The lines of a batch; None: they would save too little, or a row has no prompt or no completion.
 
     Args:
         input_ids: [B, T], padded on the right.
         labels: [B, T]: -100 in the prompt and in padding, the ids themselves in the completion.
+        cost: of the model.
     """
     rows = _split(input_ids, labels)
     if not all(row.prompt and row.completion for row in rows):
         return None
-    lines = list(_lines(rows))
+    lines = list(_lines(rows, cost))
     longest = max(map(_length, lines))
-    if len(lines) * longest > _WORTH * input_ids.numel():
+    if len(lines) * cost(longest) > _WORTH * len(rows) * cost(input_ids.shape[1]):
         return None
     tokens = [token for number, line in enumerate(lines) for token in _tokens(number, line)]
     numbers, places, ids, positions, wanted, segments = torch.tensor(tokens).T
@@ -104,12 +114,12 @@ def _split(input_ids: Tensor, labels: Tensor) -> list[_Row]:
     ]
 
 
-def _lines(rows: Sequence[_Row]) -> Iterator[list[_Row]]:
-    """Rows of one prompt together, as many as one line takes."""
+def _lines(rows: Sequence[_Row], cost: Cost) -> Iterator[list[_Row]]:
+    """Rows of one prompt together, as many as are cheaper in one line than by themselves."""
     open_lines: dict[tuple[int, ...], list[_Row]] = {}
     for row in rows:
         line = open_lines.setdefault(row.prompt, [])
-        if line and _length([*line, row]) > _LONGEST:
+        if line and cost(_length([*line, row])) > cost(_length(line)) + cost(_length([row])):
             yield line
             line = open_lines[row.prompt] = []
         line.append(row)

@@ -44,7 +44,7 @@ from qrpo.prompt_order import PromptSampler
 from qrpo.ref_logps import RefLogpsCache, completed
 from qrpo.reference import batches_of, numbers_of, reference_hash, reference_of, sharded_without_adapter
 from qrpo.trainer_config import QRPOConfig
-from qrpo.trl_head import head_on_completions_only, heads
+from qrpo.trl_head import can_share, head_on_completions_only, heads, is_told_by_tokens
 
 __all__ = ["QRPOConfig", "QRPOTrainer"]
 
@@ -129,7 +129,8 @@ class QRPOTrainer(KTOTrainer):
         self._name, self._paper = method.name, method.paper()
         if ref_model is None and self._objective.uses_reference and not args.precompute_ref_log_probs:
             ref_model = reference_of(model, adapter=peft_config is not None)
-        with heads(args.temperature, share_prompts=args.share_prompts):
+        self._shares_prompts = args.share_prompts and not is_told_by_tokens(model, peft_config)
+        with heads(args.temperature, share_prompts=self._shares_prompts):
             super().__init__(
                 model=model,
                 ref_model=ref_model,
@@ -172,6 +173,8 @@ class QRPOTrainer(KTOTrainer):
                     "transform scaled_normal_icdf needs the mean over all rows, which a stream cannot tell"
                 )
             self._pointwise.mean_ref_std = statistics.fmean(dataset["ref_std"])
+        if dataset_name == "train" and isinstance(dataset, IterableDataset) and _is_grouped(args):
+            raise ValueError("train_sampling_strategy group_by_prompt needs all rows at once, which a stream has not")
         return dataset
 
     def _set_signature_columns_if_needed(self) -> None:
@@ -181,12 +184,16 @@ class QRPOTrainer(KTOTrainer):
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
         """Rows in the order that `train_sampling_strategy` names."""
+        if not _is_grouped(self.args):
+            sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+            return sampler
         dataset = self.train_dataset if train_dataset is None else train_dataset
+        assert isinstance(dataset, Dataset)  # see `_prepare_dataset`
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        if self.args.train_sampling_strategy == "group_by_prompt" and isinstance(dataset, Dataset):
-            return PromptSampler([tuple(row["prompt_ids"]) for row in dataset], seed)
-        sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
-        return sampler
+        # A run that goes on in the midst of an epoch has a fraction here; a whole number may have been rounded.
+        return PromptSampler(
+            [tuple(row["prompt_ids"]) for row in dataset], seed, lambda: int((self.state.epoch or 0.0) + 1e-6)
+        )
 
     def _precompute_ref_logps(self, dataset: Dataset, name: str, batch_size: int) -> Dataset:
         """Adds the column `ref_logps`: from the rows, from disk, or computed.
@@ -200,7 +207,10 @@ class QRPOTrainer(KTOTrainer):
             raise ValueError("a stream of rows needs a column ref_logps, or precompute_ref_log_probs=False")
         rows = (self._form.tokens(row) for row in dataset)
         column = completed(
-            rows, self._ref_logps_cache(), functools.partial(self._ref_logps, name=name, batch_size=batch_size)
+            rows,
+            self._ref_logps_cache(),
+            functools.partial(self._ref_logps, name=name, batch_size=batch_size),
+            by_prompt=self._shares_prompts and can_share(self.accelerator.unwrap_model(self.ref_model or self.model)),
         )
         return dataset.add_column("ref_logps", [row[0] for row in column] if self._form.sequences == 1 else column)
 
@@ -333,6 +343,10 @@ class QRPOTrainer(KTOTrainer):
         rows = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.accelerator.num_processes
         card = with_options(path.read_text("utf-8"), self.args, steps=self.state.global_step, batch_size=rows)
         write_atomically(path, card)
+
+
+def _is_grouped(args: QRPOConfig) -> bool:
+    return args.train_sampling_strategy == "group_by_prompt"
 
 
 def _columns(dataset: AnyDataset, name: str) -> set[str]:

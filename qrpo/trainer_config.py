@@ -105,8 +105,8 @@ class QRPOConfig(KTOConfig):
     share_prompts: bool = field(
         default=True,
         metadata={
-            "help": "Compute a prompt once for the rows of a batch that have it. The same numbers up to rounding; for "
-            "models with attention of the implementation sdpa."
+            "help": "Compute a prompt once for the rows of a batch that have it, where that saves time: of models that "
+            "`qrpo.shared_prompts` lists, with attention of the implementation sdpa. The same numbers up to rounding."
         },
     )
 

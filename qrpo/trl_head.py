@@ -13,14 +13,17 @@ from typing import Any
 
 import torch
 import trl.trainer.utils as trl_utils
-from torch import Tensor
+from peft import PeftConfig, PeftModel
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.utils.generic import ModelOutput
 from trl.trainer import kto_trainer
 from trl.trainer.utils import FusedCausalLMOutput
 
-from qrpo.shared_prompts import MODEL_TYPES, lines_of
+from qrpo.shared_prompts import MODEL_TYPES, Cost, lines_of
 
+_SHARED = frozenset({"labels", "fused_lm_head", "use_cache"})
+"""What calls give that share prompts: with a cache, as of prefix tuning, or positions a row is more than its tokens."""
 _PER_TOKEN = frozenset({"log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1"})
 
 
@@ -31,7 +34,7 @@ def heads(temperature: float, *, share_prompts: bool) -> Iterator[None]:
 
     def add(model: PreTrainedModel, outputs: tuple[str, ...] = ("log_probs",)) -> None:
         make(model, temperature=temperature, outputs=outputs)
-        if share_prompts and can_share(model):
+        if share_prompts:
             _share(model)
 
     kto_trainer.add_fused_lm_head = add  # type: ignore[assignment]  # with the arguments that KTO gives
@@ -53,16 +56,23 @@ def can_share(model: PreTrainedModel) -> bool:
     )
 
 
+def is_told_by_tokens(model: str | nn.Module, peft_config: PeftConfig | None) -> bool:
+    """Whether an adapter looks for tokens in each row to know where it begins (aLoRA)."""
+    given = [peft_config, *(model.peft_config.values() if isinstance(model, PeftModel) else ())]
+    return any(getattr(config, "alora_invocation_tokens", None) for config in given)
+
+
 def _share(model: PreTrainedModel) -> None:
-    """Lets calls of the fused head compute each prompt once, of copies of the model, too."""
+    """Lets calls of the fused head compute each prompt once; also those of copies of the model."""
     forward: Callable[..., ModelOutput] = model.forward.__func__  # type: ignore[attr-defined]  # TRL has bound it
 
     @functools.wraps(forward)
     def shared(
         self: PreTrainedModel, input_ids: Tensor | None = None, attention_mask: Tensor | None = None, **more: Any
     ) -> ModelOutput:
-        has_prompts = more.get("fused_lm_head") and input_ids is not None and "position_ids" not in more
-        lines = lines_of(input_ids, more["labels"]) if has_prompts else None  # type: ignore[arg-type]  # it is there
+        lines = None
+        if input_ids is not None and more.get("fused_lm_head") and more.keys() <= _SHARED and can_share(self):
+            lines = lines_of(input_ids, more["labels"], Cost(self.config.get_text_config().hidden_size))
         if lines is None:
             return forward(self, input_ids=input_ids, attention_mask=attention_mask, **more)
         found = forward(

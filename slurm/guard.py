@@ -183,6 +183,8 @@ def _tell(job: socket.socket) -> None:
 
 def end_by(number: int) -> None:
     """Ends this process by a signal that ends processes, without a core file."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if number != signal.SIGKILL:
         signal.signal(number, signal.SIG_DFL)

@@ -46,7 +46,7 @@ class TaskJob:
         outcome = run.run()
         if outcome.goes_on:
             outcome = _queue_again(run)
-        if outcome.code - _SHELL_CODE in _DEADLY:  # sacct would tell 137 as 9, and this as signal 9
+        if outcome.code - _SHELL_CODE in _DEADLY:  # of codes over 127 sacct takes 128 away
             guard.end_by(outcome.code - _SHELL_CODE)
         sys.exit(outcome.code)
 

@@ -64,8 +64,6 @@ def test_an_unknown_key_of_a_file_is_refused(tmp_path: Path) -> None:
         (["--eval_train_problems", "-1"], "eval_train_problems is -1"),
         (["--eval_train_problems", "0", "--heldout_problems", "null"], "nothing could be evaluated"),
         (["--beta", "-1"], "beta"),
-        (["--beta", "null"], "--beta null: this option needs a value"),
-        (["--num-completions=null"], "--num-completions null: this option needs a value"),
         (["--generator", "answers", "--num_completions", "2", "--algorithm", "sft"], "num_completions is 2.*give 1"),
         (["--generator", "answers", "--num_completions", "1"], "algorithm is 'qrpo'.*give --algorithm sft"),
         (["--num_completions", "4", "--num_refs", "5"], "compared with, and num_refs is 5"),
@@ -91,8 +89,17 @@ def test_null_on_the_command_line_is_none_of_what_the_file_says() -> None:
     )
     assert (found.train.target_low, found.data.max_tests, found.data.heldout_problems) == (None, None, None)
     assert (config().train.target_low, found.data.max_train_problems) == (0.0, 9)
+    pairs = ["--config", "leetcode_paper", "--algorithm", "dpo", "--pairing", "null", "--pairs_per_prompt", "null"]
+    assert config(*pairs).data.pairing is None
     paper = config("--config", "leetcode_paper", "--train_split", "null", "--train-revision", "null")
     assert (paper.data.train_split, paper.data.train_revision, paper.data.heldout_split) == (None, None, "test")
+
+
+@pytest.mark.parametrize("argv", [["--beta", "null"], ["--num-completions=null"], ["--learning_rat", "null"]])
+def test_null_is_refused_for_options_that_need_a_value(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        config(*argv)
+    assert "value: 'null'" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:

@@ -51,6 +51,19 @@ def test_what_is_missing_is_computed_once_the_longest_first_and_goes_where_it_be
     assert len(asked) == 1
 
 
+def test_those_of_a_prompt_are_asked_for_together_if_they_are_to(tmp_path: Path) -> None:
+    cache = RefLogpsCache(tmp_path, model_hash="f" * 64, numbers="float32")
+    long, short, other, alone = Tokens([1], [2] * 9), Tokens([1], [3]), Tokens([2], [4] * 5), Tokens([2], [5] * 2)
+    asked: list[list[Tokens]] = []
+
+    def compute(sequences: list[Tokens]) -> list[float]:
+        asked.append(sequences)
+        return [0.0] * len(sequences)
+
+    completed([[short], [alone], [other], [long]], cache, compute, by_prompt=True)
+    assert asked == [[long, short, other, alone]]
+
+
 @pytest.mark.parametrize("other", [{"model_hash": "0" * 64}, {"numbers": "bf16"}])
 def test_models_and_dtypes_are_kept_apart(tmp_path: Path, other: dict[str, str]) -> None:
     mine = {"model_hash": "f" * 64, "numbers": "float32"}
