@@ -10,6 +10,7 @@ from collections.abc import Callable
 from slurm.experiments.events import Ended, Requeued, Started
 from slurm.experiments.folder import Attempt, ExperimentFolder
 from slurm.experiments.heartbeat import INTERVAL_S, beat_s, is_fresh
+from slurm.experiments.processes import is_there
 from slurm.experiments.task import Task
 
 
@@ -76,13 +77,7 @@ def _is_gone(started: Started) -> bool:
         return False
     if started.pid == os.getpid():  # it is ours by now
         return True
-    try:
-        os.kill(started.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass
-    return False
+    return not is_there(started.pid)
 
 
 def still_running(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from slurm.experiments.job_ids import in_calls
 from slurm.experiments.job_words import RUNNING, WAITING
 from slurm.experiments.log_tail import tail_of
 from slurm.experiments.outputs import invalid_output, sizes
+from slurm.experiments.processes import is_there
 from slurm.experiments.submission_lock import Holder, local_holder
 from slurm.experiments.submission_record import submissions_in
 from slurm.experiments.task import Task
@@ -158,23 +158,12 @@ def _is_beginning(history: History, runner: Holder) -> bool:
     """For that it imports this package, which may take seconds."""
     if not history.job.startswith(LOCAL) or history.is_running or history.ended is not None:
         return False
-    return runner.host != socket.gethostname() or _is_there(int(history.job.removeprefix(LOCAL)))
-
-
-def _is_there(pid: int) -> bool:
-    """A process of this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+    return runner.host != socket.gethostname() or is_there(int(history.job.removeprefix(LOCAL)))
 
 
 def _silent_s(attempt: Attempt, history: History, now_s: float) -> float | None:
     is_here = history.job.startswith(LOCAL) and history.host == socket.gethostname()
-    if is_here and history.pid is not None and not _is_there(history.pid):
+    if is_here and history.pid is not None and not is_there(history.pid):
         return float("inf")
     try:
         return now_s - attempt.heartbeat.stat().st_mtime
