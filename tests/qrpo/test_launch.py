@@ -194,25 +194,26 @@ def test_two_processes_on_one_machine_have_the_losses_of_one(
 TRAINING = """
 name: launch
 resources: {{memory: 1G, cpus_per_task: 1, time: "10"}}
-environment: {{PYTHON: {python}}}
+environment: {{PYTHON: {python}, PYTHONPATH: {root}}}
 stages:
   train:
     command: >-
       srun --ntasks-per-node=1 --kill-on-bad-exit=1
-      bash {launch} {ddp} -m qrpo.train_code {options} --output_dir run
+      bash {launch} {config} -m qrpo.train_code {options} --output_dir run
     outputs: [run/train/model, {{path: run/train/log.jsonl, format: jsonl, lines: 150}}]
     resources: {{nodes: 2}}
 """
 
 
 @pytest.fixture
-def experiment(scored: list[str], tmp_path: Path, node_names: list[str]) -> Any:
+def experiment(scored: list[str], tmp_path: Path, node_names: list[str], sharding: str, python: str) -> Any:
     """Runs `qrpo-experiment` where a training over two nodes is described; what it has left ends with it."""
     if len(node_names) < 2:
         pytest.skip("the Slurm has one node here")
     options = shlex.join(scored)
-    quoted = [shlex.quote(str(path)) for path in (LAUNCH, DDP)]
-    text = TRAINING.format(python=json.dumps(sys.executable), launch=quoted[0], ddp=quoted[1], options=options)
+    quoted = [shlex.quote(str(path)) for path in (LAUNCH, CONFIGS / "accelerate" / f"{sharding}.yaml")]
+    root = json.dumps(str(LAUNCH.parents[2]))  # the environment with DeepSpeed has not this package
+    text = TRAINING.format(python=json.dumps(python), root=root, launch=quoted[0], config=quoted[1], options=options)
     (tmp_path / "launch.yaml").write_text(text)
 
     def told(*arguments: str) -> Any:
@@ -226,6 +227,7 @@ def experiment(scored: list[str], tmp_path: Path, node_names: list[str]) -> Any:
         told("cancel")
 
 
+@pytest.mark.parametrize("sharding", ["ddp", "zero3"])
 def test_over_two_nodes_it_has_the_losses_of_one_process_also_when_it_is_stopped_and_queued_again(
     experiment: Any, alone: list[dict[str, float]], tmp_path: Path
 ) -> None:
