@@ -233,7 +233,7 @@ def test_over_two_nodes_it_has_the_losses_of_one_process_also_when_it_is_stopped
 ) -> None:
     [submitted] = experiment("submit", "launch.yaml")["submitted"]
     run = tmp_path / "run" / "train"
-    end_s = time.monotonic() + 200
+    end_s = time.monotonic() + 300
     while not list(run.glob("checkpoint-*/trainer_state.json")):
         assert time.monotonic() < end_s
         time.sleep(0.05)
