@@ -92,7 +92,7 @@ def _fate(found: DryRun, state: State) -> str:
         ("would be submitted", found.found.planned.todo),
         ("would be submitted later, as limits.queued has it", found.found.planned.held),
     ):
-        if state.task in tasks:
+        if any(state.task is task for task in tasks):  # equality would compare all that they do
             return word
     return str(state.kind) if state.kind is not Kind.NOT_SUBMITTED else "needs what has failed"
 

@@ -88,7 +88,8 @@ def submit(
             folder.cancelled.unlink(missing_ok=True)
         executor: Executor
         if machine is None:
-            _forget(before.by_id[task.id] for task in planned.todo)
+            states = before.by_id
+            _forget(states[task.id] for task in planned.todo)
             live = sum(state.kind in LIVE for state in before.states)
             executor = SlurmJobs(folder, experiment.manifest.limits, live)
         else:
