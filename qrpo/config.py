@@ -46,8 +46,8 @@ class PipelineConfig:
     def paths(self) -> RunPaths:
         """The folder of the run."""
         assert self.train.output_dir is not None
-        shared = self.run.completions_from
-        return RunPaths(Path(self.train.output_dir), self.run.part, None if shared is None else Path(shared))
+        others = [None if name is None else Path(name) for name in (self.run.completions_from, self.run.reference_dir)]
+        return RunPaths(Path(self.train.output_dir), self.run.part, *others)
 
     @property
     def model_name(self) -> str:
@@ -85,9 +85,10 @@ class PipelineConfig:
 
     def to_yaml(self) -> str:
         """All options as a file for `--config`; where it equals the default, TrainingArguments is left out."""
-        shared = self.run.completions_from
+        folders = {name: getattr(self.run, name) for name in ("completions_from", "reference_dir")}
+        shared = {name: folder for name, folder in folders.items() if folder is not None}
         sections: dict[str, dict[str, object]] = {
-            **({} if shared is None else {"Run": {"completions_from": shared}}),
+            **({"Run": shared} if shared else {}),
             "Data": _plain(self.data),
             "Model": {"model_name_or_path": self.model.model_name_or_path, **changed(self.model)},
             "Generate": _plain(self.generate),

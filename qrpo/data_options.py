@@ -74,8 +74,9 @@ class DataConfig:
     pairing: str | None = field(
         default=None,
         metadata={
-            "help": "Which completions make pairs: the best and the worst, the first two, or 0 and 1, 2 and 3, and so "
-            "on. null: best_worst for algorithms on pairs; qrpo then trains on completions without pairs.",
+            "help": "Which completions make pairs: the best and the worst; ranked: these, the second best and the "
+            "second worst, and so on; the first two; or disjoint: 0 and 1, 2 and 3, and so on. null: best_worst for "
+            "algorithms on pairs; qrpo then trains on completions without pairs.",
             "choices": list(PAIRINGS),
         },
     )

@@ -8,7 +8,7 @@ training use the same random numbers as those before, which makes the paired dif
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -19,6 +19,7 @@ from qrpo.config import PipelineConfig
 from qrpo.display import Display
 from qrpo.files import write_atomically
 from qrpo.halves import split_halves
+from qrpo.initial_evaluations import InitialEvaluations
 from qrpo.journal import Journal, write_records
 from qrpo.judging import count_verdicts, judge_rollouts, make_reward
 from qrpo.likelihood import token_logps
@@ -50,9 +51,13 @@ def evaluate(config: PipelineConfig, stage: Stage, display: Display, trained: Tr
         InfrastructureError: the sandbox failed; run the stage again.
     """
     problems = evaluated_problems(config)
-    sampled, kl_rows = _sample(config, stage, display, problems, trained)
+    initial = InitialEvaluations(config, stage.inputs)
+    known = initial.read(list(problems))
+    if known:
+        display.note("completions before training: those of another run with the same model and evaluation")
+    sampled, kl_rows = _sample(config, stage, display, problems, trained, known)
     with make_reward(config) as reward:
-        scored = {
+        scored = {_Part("before", split): rollouts for split, rollouts in known.items()} | {
             part: list(
                 judge_rollouts(
                     reward,
@@ -67,6 +72,8 @@ def evaluate(config: PipelineConfig, stage: Stage, display: Display, trained: Tr
         }
     for part, rollouts in scored.items():
         write_records(config.paths.evaluated(*part), rollouts)
+        if part.when == "before":
+            initial.write(part.split, rollouts)
     kl = {part: kl_estimates(rows) for part, rows in kl_rows.items()}
     selection = None
     halves = split_halves(problems.get("heldout", []))
@@ -144,8 +151,12 @@ def _sample(
     display: Display,
     problems: Mapping[Split, Sequence[Problem]],
     trained: Trained,
+    known: Collection[Split],
 ) -> tuple[dict[_Part, list[Rollout]], dict[_Part, list[KlRow]]]:
-    """Completions of every model, and their log-probabilities for the KL; two models at most are in memory."""
+    """Completions of every model, and their log-probabilities for the KL; two models at most are in memory.
+
+    Those of the initial model are left out where they are `known`.
+    """
     sampled: dict[_Part, list[Rollout]] = {}
     kl: dict[_Part, list[KlRow]] = {}
 
@@ -162,7 +173,7 @@ def _sample(
             kl[part] = _kl_rows(config, journal, policy, initial, sampled[part], display, f"KL {of}, {split}")
 
     initial = load_initial(config)
-    draw(initial, "before", "before training", list(problems))
+    draw(initial, "before", "before training", [split for split in problems if split not in known])
     for checkpoint in trained.between:
         policy = load_trained(config, checkpoint.path)
         when, what = at_step(checkpoint.step), f"step {checkpoint.step}"

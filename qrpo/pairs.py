@@ -9,10 +9,11 @@ from typing import Literal, NamedTuple, TypedDict, get_args
 from qrpo.data import PointwiseRow
 from qrpo.errors import PipelineError
 
-Pairing = Literal["best_worst", "first_two", "disjoint"]
+Pairing = Literal["best_worst", "ranked", "first_two", "disjoint"]
 """Which completions of a prompt are compared.
 
 - `best_worst`: the one with the highest reward and the one with the lowest; of equal ones the earlier.
+- `ranked`: the best and the worst, the second best and the second worst, and so on, with equal ones ordered likewise.
 - `first_two`: the first two samples.
 - `disjoint`: samples 0 and 1, 2 and 3, ...: K pairs of which no two share a completion, as in the paper (K = 10).
 """
@@ -116,6 +117,9 @@ def _candidates(group: Sequence[PointwiseRow], pairing: Pairing) -> list[tuple[P
         case "best_worst":
             best = max(group, key=lambda row: row["reward"])
             return [(best, min((row for row in group if row is not best), key=lambda row: row["reward"]))]
+        case "ranked":
+            order = sorted(group, key=lambda row: -row["reward"])
+            return [(order[place], order[-1 - place]) for place in range(len(order) // 2)]
         case "first_two":
             return [(group[0], group[1])]
         case "disjoint":

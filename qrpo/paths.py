@@ -30,6 +30,8 @@ class RunPaths:
     shard: Shard | None = None
     completions_from: Path | None = None
     """The folder of another run, where the stages that can be done in shards are instead."""
+    reference_dir: Path | None = None
+    """A folder for what is known of initial models, shared by runs."""
 
     def stage(self, name: str) -> Path:
         """The folder of a stage."""
@@ -51,7 +53,7 @@ class RunPaths:
     @property
     def reference(self) -> Path:
         """The safetensors copy of a GGUF model, and the reference's log-probabilities."""
-        return self.root / "reference"
+        return self.reference_dir or self.root / "reference"
 
     @property
     def completions(self) -> Path:

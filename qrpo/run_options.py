@@ -42,8 +42,17 @@ class RunConfig:
         },
     )
 
+    reference_dir: str | None = field(
+        default=None,
+        metadata={
+            "help": "Folder for what is known of initial models: converted weights, log-probabilities of completions, "
+            "completions and verdicts of evaluations; by hash of what they depend on. Share it between runs, to make "
+            "each once. null: `reference` in the run's folder, without evaluations."
+        },
+    )
+
     def __post_init__(self) -> None:
-        """Checks the numbers, and makes the folder's path absolute."""
+        """Checks the numbers, and makes the folders' paths absolute."""
         at_least(1, self, "num_shards")
         if self.completions_from is not None:
             if self.stage in (*SHARDED, MERGE):
@@ -51,6 +60,8 @@ class RunConfig:
                     f"completions_from is {self.completions_from}, so stage {self.stage} is that run's; leave one out"
                 )
             object.__setattr__(self, "completions_from", str(Path(self.completions_from).absolute()))
+        if self.reference_dir is not None:
+            object.__setattr__(self, "reference_dir", str(Path(self.reference_dir).absolute()))
         if self.shard is None and self.num_shards > 1:
             raise ValueError(f"num_shards is {self.num_shards}; say which of them by --shard, from 0")
         if self.shard is not None and not 0 <= self.shard < self.num_shards:

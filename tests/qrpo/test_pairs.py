@@ -38,6 +38,7 @@ def indices(found: list[PointwiseRow], pairing: Pairing, **options: object) -> l
     ("pairing", "expected"),
     [
         ("best_worst", [(2, 1)]),
+        ("ranked", [(2, 3), (4, 1)]),  # of equal ones the earlier is the better; 0 is in the middle
         ("first_two", [(0, 1)]),
         ("disjoint", [(0, 1), (2, 3)]),  # 4 has nobody left
     ],
