@@ -117,13 +117,13 @@ def main() -> None:
     print(json.dumps({"steps_s": clock.steps_s[1:], "peak_bytes": peak, "tokens": tokens}))
 
 
-def _arguments(folder: str) -> dict[str, Any]:
+def _arguments(folder: str, *, checkpointing: bool = os.environ.get("CK") == "1") -> dict[str, Any]:
     return {
         "output_dir": f"{folder}/run",
         "num_train_epochs": 1,
         "learning_rate": 1e-6,
         "max_length": 4096,
-        "gradient_checkpointing": False,
+        "gradient_checkpointing": checkpointing,
         "bf16": torch.cuda.is_available(),
         "use_cpu": not torch.cuda.is_available(),
         "save_strategy": "no",

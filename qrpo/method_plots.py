@@ -32,8 +32,8 @@ def rewards_by_method(found: Sequence[Method], names: Sequence[str]) -> str:
         if at_k := [method.pass_at_k for method in found if method.pass_at_k is not None]:
             shown[f"pass@{found[0].pass_k}, %"] = at_k
         axes = figure.subplots(1, len(shown), sharey=True).tolist()
-        for panel, (title, estimates) in zip(axes, shown.items(), strict=True):
-            _estimates(panel, estimates, found, title)
+        for panel, (title, shares) in zip(axes, shown.items(), strict=True):
+            estimates(panel, shares, [method.name == INITIAL for method in found], title, seeds=seeds_of(found))
         axes[0].set_yticks(range(len(found)), names)
         axes[0].invert_yaxis()
         handles, labels = axes[0].get_legend_handles_labels()
@@ -50,9 +50,9 @@ def log_ratios(found: Sequence[Method], names: Sequence[str]) -> str:
     ]
     drawn = [(name, logs) for name, logs in drawn if any("logratio_fail" in row for log in logs for row in log)]
     with style.context(STYLE):
-        figure, panels = _panels(len(drawn), share_x=False)
+        figure, drawings = panels(len(drawn), share_x=False)
         lines: dict[str, Line2D] = {}
-        for axes, (name, logs) in zip(panels, drawn, strict=True):
+        for axes, (name, logs) in zip(drawings, drawn, strict=True):
             for log in logs:
                 for label, (column, colour, dashes) in _LOG_RATIOS.items():
                     points = [(row["step"], row[column]) for row in log if column in row]
@@ -64,7 +64,7 @@ def log_ratios(found: Sequence[Method], names: Sequence[str]) -> str:
             axes.set(title=name, xlabel="step")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if drawn:
-            for left in panels[::_COLUMNS]:
+            for left in drawings[::_COLUMNS]:
                 left.set_ylabel("log-ratio, nats")
             handles, labels = list(lines.values()), [f"completions that {name}" for name in lines]
             figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=9)
@@ -74,8 +74,8 @@ def log_ratios(found: Sequence[Method], names: Sequence[str]) -> str:
 def length_biases(found: Sequence[Method], names: Sequence[str]) -> str:
     """Reward over length of the completions of held-out problems, with Spearman's correlations."""
     with style.context(STYLE):
-        figure, panels = _panels(len(found), share_x=True)
-        for axes, name, method in zip(panels, names, found, strict=True):
+        figure, drawings = panels(len(found), share_x=True)
+        for axes, name, method in zip(drawings, names, found, strict=True):
             rollouts = [rollout for run, step in method.chosen for rollout in run.rollouts(step)]
             tokens = np.array([len(item.token_ids) for rollout in rollouts for item in rollout.completions])
             rewards = np.array([value for rollout in rollouts for value in rollout.rewards])
@@ -96,7 +96,7 @@ def length_biases(found: Sequence[Method], names: Sequence[str]) -> str:
             bias = length_bias(rollouts)
             rho = f"ρ {_signed(bias.pooled)}, within problems {_signed(bias.within)}"
             axes.set(title=name, xlabel=f"tokens; {rho}", ylim=(-0.05, 1.05))
-        for left in panels[::_COLUMNS]:
+        for left in drawings[::_COLUMNS]:
             left.set_ylabel("reward")
         return svg(figure, "length bias")
 
@@ -112,29 +112,39 @@ def verdict_mix(found: Sequence[Method], names: Sequence[str]) -> str:
     return verdict_bars(counts)
 
 
-def _estimates(axes: Axes, estimates: Sequence[Estimate], found: Sequence[Method], title: str) -> None:
-    for row, (known, method) in enumerate(zip(estimates, found, strict=True)):
-        colour = BEFORE if method.name == INITIAL else AFTER
-        first = row == len(found) - 1
-        low, high = (100 * value for value in known.over_problems)
+def estimates(axes: Axes, known: Sequence[Estimate], initial: Sequence[bool], title: str, *, seeds: str) -> None:
+    """One below the other, in percent: points, a thin line over problems, a thick one over seeds.
+
+    Args:
+        axes: what is drawn in.
+        known: from the top.
+        initial: which of them are of models that did not train.
+        title: of the panel.
+        seeds: what the seeds are, for the legend.
+    """
+    for row, (one, untrained) in enumerate(zip(known, initial, strict=True)):
+        colour = BEFORE if untrained else AFTER
+        first = row == len(known) - 1
+        low, high = (100 * value for value in one.over_problems)
         axes.plot([low, high], [row, row], color=colour, linewidth=1.4, label="95% over problems" if first else "")
-        if known.over_seeds is not None:
-            low, high = (100 * value for value in known.over_seeds)
-            label = f"95% over {seeds_of(found)}" if first else ""
+        if one.over_seeds is not None:
+            low, high = (100 * value for value in one.over_seeds)
+            label = f"95% over {seeds}" if first else ""
             axes.plot([low, high], [row, row], color=colour, linewidth=6, alpha=0.3, label=label, solid_capstyle="butt")
-            axes.scatter(100 * known.by_run, [row] * len(known.by_run), s=14, color=colour, alpha=0.6, linewidths=0)
-        axes.scatter([100 * known.mean], [row], s=42, color=colour, zorder=4, label="mean" if first else "")
+            axes.scatter(100 * one.by_run, [row] * len(one.by_run), s=14, color=colour, alpha=0.6, linewidths=0)
+        axes.scatter([100 * one.mean], [row], s=42, color=colour, zorder=4, label="mean" if first else "")
     low, high = axes.get_xlim()  # two replicates can give an interval that exceeds what there is
-    axes.set(title=title, xlim=(max(low, -1), min(high, 101)), ylim=(-0.6, len(found) - 0.4))
+    axes.set(title=title, xlim=(max(low, -1), min(high, 101)), ylim=(-0.6, len(known) - 0.4))
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0, labelcolor=INK)
 
 
-def _panels(count: int, *, share_x: bool) -> tuple[Figure, list[Axes]]:
+def panels(count: int, *, share_x: bool, share_y: bool = True) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, at most three in a row."""
     columns = min(_COLUMNS, max(1, count))
     rows = max(1, -(-count // columns))
     figure = Figure(figsize=(9.6, 2.7 * rows), dpi=200)  # of what is rasterized: ten thousands of points
-    axes = figure.subplots(rows, columns, sharex=share_x, sharey=True, squeeze=False).ravel().tolist()
+    axes = figure.subplots(rows, columns, sharex=share_x, sharey=share_y, squeeze=False).ravel().tolist()
     for used in axes[:count]:
         used.tick_params(labelbottom=True)
     for unused in axes[count:]:

@@ -70,14 +70,14 @@ def markdown(found: Sequence[Method]) -> str:
     """The table for a README; the best reward bold, those not worse beyond chance underlined."""
     columns = _columns(found)
     best, ties = best_and_ties(found)
-    lines = [_row(columns), _row(["---", *("---:" for _ in list(columns)[1:])])]
+    lines = [row(columns), row(["---", *("---:" for _ in list(columns)[1:])])]
     for place in range(len(found)):
-        cells = {head: re.sub(r"([|\\`*_<])", r"\\\1", mine[place]) for head, mine in columns.items()}
+        cells = {head: markdown_escaped(mine[place]) for head, mine in columns.items()}
         if place == best:
             cells[REWARD] = f"**{cells[REWARD]}**"
         elif place in ties:
             cells[REWARD] = f"<u>{cells[REWARD]}</u>"
-        lines.append(_row(cells.values()))
+        lines.append(row(cells.values()))
     return "\n".join([*lines, "", f"{_legend(found)}Bold: the best reward; underlined: not worse beyond chance.", ""])
 
 
@@ -125,6 +125,11 @@ def latex(found: Sequence[Method]) -> str:
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}}", ""])
 
 
+def markdown_escaped(text: str) -> str:
+    """Text that Markdown shows as it is, in a cell of a table."""
+    return re.sub(r"([|\\`*_<])", r"\\\1", text)
+
+
 def tex_escaped(text: str) -> str:
     """Text that LaTeX sets as it is."""
     return "".join(_TEX.get(char, char) for char in text)
@@ -146,13 +151,13 @@ def _columns(found: Sequence[Method]) -> dict[str, list[str]]:
         "method": [method.name for method in found],
         MODEL: [method.model for method in found],
         "reward, selection": [f"{100 * method.selection:.1f}" for method in found],
-        REWARD: [_shown(method.reward) for method in found],
-        "pass@1, reporting": [_shown(method.pass_at_1) for method in found],
+        REWARD: [shown(method.reward) for method in found],
+        "pass@1, reporting": [shown(method.pass_at_1) for method in found],
         **_pass_at_k(found),
         "KL": ["" if method.kl is None else f"{method.kl:.2f}" for method in found],
-        "beta": [_number(method.beta) for method in found],
-        "learning rate": [_number(method.learning_rate) for method in found],
-        "references": [_number(method.num_refs) for method in found],
+        "beta": [number(method.beta) for method in found],
+        "learning rate": [number(method.learning_rate) for method in found],
+        "references": [number(method.num_refs) for method in found],
         "step": [method.steps for method in found],
         "seeds": [str(len(method.chosen)) for method in found],
         "chosen of": ["" if method.name == INITIAL else str(method.candidates) for method in found],
@@ -165,18 +170,24 @@ def _columns(found: Sequence[Method]) -> dict[str, list[str]]:
 
 def _pass_at_k(found: Sequence[Method]) -> dict[str, list[str]]:
     known = [method.pass_at_k for method in found if method.pass_at_k is not None]
-    return {f"pass@{found[0].pass_k}{_REPORTING}": [_shown(value) for value in known]} if known else {}
+    return {f"pass@{found[0].pass_k}{_REPORTING}": [shown(value) for value in known]} if known else {}
 
 
-def _shown(found: Estimate) -> str:
+def shown(found: Estimate, *, signed: bool = False) -> str:
+    """Mean and intervals, in percent: `12.3 ± 4.5 [6.7, 8.9]`."""
     seeds = "" if found.over_seeds is None else f" ± {50 * (found.over_seeds.high - found.over_seeds.low):.1f}"
-    return f"{100 * found.mean:.1f}{seeds} [{100 * found.over_problems.low:.1f}, {100 * found.over_problems.high:.1f}]"
+    sign = "+" if signed else ""
+    low, mean, high = (
+        f"{100 * part:{sign}.1f}" for part in (found.over_problems.low, found.mean, found.over_problems.high)
+    )
+    return f"{mean}{seeds} [{low}, {high}]"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     """`0.03`, `1e-6`; nothing for None."""
     return "" if value is None else re.sub(r"e([+-])0+", r"e\1", f"{value:g}")
 
 
-def _row(cells: Iterable[str]) -> str:
+def row(cells: Iterable[str]) -> str:
+    """A line of a table in Markdown."""
     return f"| {' | '.join(cells)} |"

@@ -235,6 +235,8 @@ class MadeUp:
     total_cpu_s: float | None = 100.0
     num_refs: int | None = None
     pass_k: int = 1
+    train: bool = False
+    """Whether it was evaluated on training problems too, with as many and the same rates."""
     longer: float = 0.0
     """By how many tokens completions that pass are longer."""
 
@@ -275,11 +277,14 @@ def make_run() -> Callable[[Path, MadeUp], Path]:
         shared |= {"seed": made.seed, "sampling_seed": made.sampling_seed}
         paths.config.write_text(yaml.safe_dump({**shared, **options, **evaluation}))
         with open_stage(paths.stage("evaluate"), stage="evaluate", config=evaluation, inputs={}) as stage:
-            steps = {step: [_rollout(*item, made, chance) for item in zip(problems, rates, strict=True)]
+            draws = {step: np.random.default_rng(made.sampling_seed) if step == 0 else chance for step in made.rates}
+            steps = {step: [_rollout(*item, made, draws[step]) for item in zip(problems, rates, strict=True)]
                      for step, rates in made.rates.items()}  # fmt: skip
+            splits = ("heldout", "train") if made.train else ("heldout",)
             for step, rollouts in steps.items():
                 when = {0: "before", last: "after"}.get(step, at_step(step))
-                write_records(paths.evaluated(when, "heldout"), rollouts)
+                for split in splits:
+                    write_records(paths.evaluated(when, split), rollouts)
             kl = {step: {"k1": step / last, "k3": step / last} for step in steps if step}
             selection = select(
                 steps, kl, halves, seeds=made.sampling_seeds, pass_k=made.pass_k, resamplings=50, seed=made.seed
@@ -294,7 +299,7 @@ def make_run() -> Callable[[Path, MadeUp], Path]:
                 length_bias={"after": length_bias(steps[last])},
                 selection=selection,
             )
-            paths.metrics.write_text(results_json({"heldout": result}))
+            paths.metrics.write_text(results_json(dict.fromkeys(splits, result)))
             stage.finish([])
         return path
 

@@ -235,3 +235,40 @@ def skipped(*runs: Path) -> str:
     collect(runs, runs[0].parent / "collected", console)
     written: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "".join(line for line in written.splitlines() if line.startswith("skipped"))
+
+
+def test_runs_that_share_a_reference_folder_convert_and_evaluate_the_initial_model_once(
+    start: Start, tmp_path: Path
+) -> None:
+    """Nothing of what a run finds depends on where that came from, nor on what else is in the folder."""
+    warm = ("--policy_temperature", "0.6", "--reference_dir", tmp_path / "shared")
+    base, alone = tmp_path / "base", tmp_path / "alone"
+    start(base, *warm, "--stage", "generate")
+    start(base, *warm, "--stage", "score")
+    runs = [tmp_path / name for name in ("first", "second")]
+    shown = [start(run, *warm, "--completions_from", base, "--seed", seed) for seed, run in enumerate(runs)]
+    assert ["before training, heldout problems" in text for text in shown] == [True, False]
+    assert ["judging before" in text for text in shown] == [True, False]
+    assert "completions before training: those of another run" in shown[1]
+    assert [(run / "reference").exists() for run in (base, *runs)] == [False] * 3
+    kept = sorted((tmp_path / "shared" / "evaluations").iterdir())
+    assert [path.name.split(".")[1:] for path in kept] == [["heldout", "jsonl"], ["train", "jsonl"]]
+    start(alone, "--policy_temperature", "0.6", "--completions_from", base, "--seed", 1)
+    for name in ("before.train.jsonl", "before.heldout.jsonl", "after.heldout.jsonl", "metrics.json"):
+        assert (runs[1] / "evaluate" / name).read_bytes() == (alone / "evaluate" / name).read_bytes()
+
+
+@pytest.mark.parametrize("other", [("--eval_completions", 1), ("--eval_temperature", 0.5), ("--sampling_seed", 3)])
+def test_another_evaluation_of_the_initial_model_is_made_anew(
+    start: Start, tmp_path: Path, other: tuple[str, object]
+) -> None:
+    shared = ("--reference_dir", tmp_path / "shared")
+    start(tmp_path / "first", *shared)
+    assert "judging before" in start(tmp_path / "second", *shared, *other)
+    assert len(list((tmp_path / "shared" / "evaluations").iterdir())) == 4
+
+
+def test_the_shared_reference_folder_is_in_the_runs_configuration(start: Start, tmp_path: Path) -> None:
+    start(tmp_path / "run", "--reference_dir", tmp_path / "shared", "--stage", "generate")
+    again = parse(["--config", str(tmp_path / "run" / "config.yaml"), "--bf16", "false"])
+    assert again.paths.reference == tmp_path / "shared"

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,9 @@ from slurm.experiments.description_file import load
 from slurm.experiments.expansion import tasks_of
 from slurm.experiments.task import Task
 
+STUDY = "smollm2_ties"
 NAMES = sorted(file.stem for file in HERE.glob("*.yaml"))
+PIPELINES = [name for name in NAMES if name != STUDY]
 
 
 def tasks(name: str) -> list[Task]:
@@ -34,7 +37,7 @@ def asked(task: Task) -> PipelineConfig:
     return parse(list(commands(task))[-1])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PIPELINES)
 def test_it_has_the_stages_of_the_pipeline_in_order(name: str) -> None:
     stages = list(dict.fromkeys(task.stage for task in tasks(name)))
     wanted = ["generate", "score", "merge", "train", "evaluate", "collect"]
@@ -46,13 +49,13 @@ def test_it_has_the_stages_of_the_pipeline_in_order(name: str) -> None:
 def test_every_command_is_taken_and_writes_where_its_outputs_are(name: str) -> None:
     for stage in {task.stage: task for task in tasks(name)}.values():
         for words in commands(stage):
-            if "config.yaml" in " ".join(words):  # of a run that training has made
+            if re.search("config.yaml|/chosen/", " ".join(words)):  # which another task makes
                 continue
             config = parse(words)
             assert any(output.path.startswith(str(config.paths.root)) for output in stage.outputs)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", PIPELINES)
 def test_outputs_are_checked_against_their_manifests(name: str) -> None:
     for task in tasks(name):
         if task.stage != "collect":
@@ -114,7 +117,7 @@ def test_methods_on_one_gpu_have_three_seeds_and_equal_batches() -> None:
 
 
 def test_all_runs_of_an_experiment_take_the_completions_that_it_makes() -> None:
-    for name in NAMES:
+    for name in PIPELINES:
         found = tasks(name)
         made = {
             str(Path(output.path).parents[1])
@@ -127,6 +130,63 @@ def test_all_runs_of_an_experiment_take_the_completions_that_it_makes() -> None:
                 source = asked(task).run.completions_from
                 assert source is not None
                 assert str(Path(source).relative_to(Path.cwd())) in made
+
+
+def test_methods_of_the_study_are_tuned_on_as_many_options_and_trained_on_the_same_completions() -> None:
+    """Sixteen a step, of the same four of each prompt; tuned without held-out problems."""
+    found = tasks(STUDY)
+    tuned = [task for task in found if task.stage == "tune"]
+    methods = {str(task.parameters["method"]) for task in tuned}
+    assert Counter(str(task.parameters["method"]) for task in tuned) == {
+        name: 2 if name == "sft" else 4 for name in methods
+    }
+    shared, rules = set(), {}
+    for task in tuned:
+        [words] = commands(task)
+        config = parse(words)
+        data, train = config.data, config.train
+        pairs = train.algorithm in {"dpo", "rebel", "simpo"}
+        assert train.per_device_train_batch_size == (8 if pairs else 16)
+        assert data.pairing == ("ranked" if pairs else None)
+        assert data.heldout_problems is None
+        assert train.beta == (0.1 if train.algorithm == "sft" else task.parameters["beta"])
+        shared.add(
+            (
+                data.completions_per_prompt,
+                train.max_steps,
+                train.warmup_steps,
+                train.seed,
+                config.paths.completions_from,
+            )
+        )
+        if train.algorithm == "qrpo":
+            rules[str(task.parameters["method"])] = train.ties, train.target_low, train.drop_all_equal
+    assert {item[0] for item in shared} == {4}
+    assert len(shared) == 1
+    assert rules == {
+        "qrpo-le": ("le", None, False),
+        "qrpo-exact": ("exact", None, False),
+        "qrpo-mid": ("mid", None, False),
+        "qrpo-le-clip": ("le", 0.0, False),
+        "qrpo-le-filter": ("le", None, True),
+    }
+
+
+def test_final_runs_of_the_study_take_the_options_that_were_chosen_for_their_method() -> None:
+    found = {task.id: task for task in tasks(STUDY)}
+    finals = [task for task in found.values() if task.stage == "final"]
+    assert set(Counter(task.parameters["method"] for task in finals).values()) == {3}
+    for task in finals:
+        choice = found[f"choose/method={task.parameters['method']}"]
+        assert task.needs == (choice.id,)
+        assert f"--config {choice.outputs[0].path} " in task.script
+        assert set(choice.needs) == {
+            name for name, one in found.items()
+            if one.stage == "tune" and one.parameters["method"] == task.parameters["method"]
+        }  # fmt: skip
+    compared = re.findall(r"final/\{(.*)\} ", found["compare"].script)
+    names = subprocess.check_output(["bash", "-c", f"echo {{{compared[0]}}}"], text=True).split()
+    assert sorted(names) == sorted({str(task.parameters["method"]) for task in finals})
 
 
 def test_a_copy_comes_with_what_it_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

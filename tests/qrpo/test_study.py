@@ -1,0 +1,130 @@
+"""Methods side by side: what the page says is what the runs hold."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pytest
+
+from qrpo.contenders import contenders
+from qrpo.errors import PipelineError
+from qrpo.methods import INITIAL
+from qrpo.paths import RunPaths
+from qrpo.records import ScoredRollout
+from qrpo.study import main
+
+Make = Callable[[Path, Any], Path]
+
+
+@pytest.fixture
+def folders(make_run: Make, made_up: Any, tmp_path: Path) -> list[Path]:
+    """Two methods with three seeds each; the second is the better one."""
+    for name, algorithm, rate in (("le | paper's", "qrpo", 0.3), ("dpo", "dpo", 0.7)):
+        for seed in (1, 2, 3):
+            rates = {0: [0.2] * 12, 8: [rate] * 12}
+            options = {"algorithm": algorithm, "seed": seed, "rates": rates, "train": True, "sampling_seeds": 1}
+            make_run(tmp_path / "final" / name / str(seed), made_up(**options))
+    return [tmp_path / "final" / "le | paper's", tmp_path / "final" / "dpo"]
+
+
+def rewards(run: Path, when: str, split: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    lines = RunPaths(run).evaluated(when, split).read_text().splitlines()
+    rollouts = [ScoredRollout.model_validate_json(line) for line in lines]
+    return np.array([np.mean(rollout.rewards) for rollout in sorted(rollouts, key=lambda one: one.problem_id)])
+
+
+def test_levels_gains_and_intervals_are_those_of_the_runs(folders: list[Path]) -> None:
+    initial, *methods = contenders(folders)
+    assert [item.name for item in (initial, *methods)] == [INITIAL, "le | paper's", "dpo"]
+    for folder, method in zip(folders, methods, strict=True):
+        for split in ("train", "heldout"):
+            before = rewards(folder / "1", "before", split)
+            after = np.array([rewards(folder / str(seed), "after", split) for seed in (1, 2, 3)])
+            level, gain = method.outcomes[split, "pass_fraction"]  # type: ignore[index]
+            assert gain is not None
+            assert gain.over_seeds is not None
+            assert level.mean == pytest.approx(after.mean())
+            assert gain.mean == pytest.approx(after.mean() - before.mean())
+            # Student's with two degrees of freedom
+            half = 4.302652729911275 * after.mean(axis=1).std(ddof=1) / 3**0.5
+            assert gain.over_seeds.high - gain.mean == pytest.approx(half)
+            assert gain.over_problems.low < gain.mean < gain.over_problems.high
+    assert initial.outcomes["heldout", "pass_fraction"].gain is None
+    assert initial.outcomes["heldout", "pass_fraction"].level.over_seeds is None
+
+
+def test_the_page_has_both_tables_the_grid_and_what_made_it(
+    folders: list[Path], make_run: Make, made_up: Any, tmp_path: Path
+) -> None:
+    for beta in ("0.1", "0.5"):
+        rates = {0: [0.2] * 12, 8: [float(beta)] * 12}
+        make_run(tmp_path / "tune" / "dpo" / beta, made_up(algorithm="dpo", rates=rates, train=True))
+    (tmp_path / "tune" / "le | paper's").mkdir()
+    made_with = {"commit": "abc", "date": "2020-01-01", "cores": 2, "processor": "P", "memory_gib": 8, "torch": "2"}
+    (tmp_path / "made_with.json").write_text(json.dumps(made_with))
+    arguments = [*map(str, folders), "--tried", str(tmp_path / "tune"), "--title", "T", "--command", "do it"]
+    arguments += ["--made_with", str(tmp_path / "made_with.json")]
+    for name in ("one", "two"):
+        assert main([*arguments, "--out", str(tmp_path / name / "page.md")]) == 0
+    text = (tmp_path / "one" / "page.md").read_text()
+    assert text == (tmp_path / "two" / "page.md").read_text()
+    assert text.startswith("# T\n")
+    assert "    do it\n" in text
+    assert "Commit `abc`, 2020-01-01, 2 cores of P, 8 GiB; torch 2." in text
+    train, heldout = text.split("## Training problems")[1].split("## Held-out problems")
+    for table in (train, heldout):
+        lines = [line for line in table.splitlines() if line.startswith("|")]
+        assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines[:5]] == [9] * 5
+        assert lines[4].startswith("| dpo | 0.1 | 1e-6 | **")
+        assert lines[3].startswith("| le \\| paper's |")
+    assert "| dpo | **0.1: 100.0**, 0.5: 100.0 |" in text
+    for name in ("rewards.svg", "log_probabilities.svg"):
+        assert f"](page/{name})" in text
+        ET.fromstring((tmp_path / "one" / "page" / name).read_bytes())
+        assert (tmp_path / "one" / "page" / name).read_bytes() == (tmp_path / "two" / "page" / name).read_bytes()
+    numbers = json.loads((tmp_path / "one" / "page" / "results.json").read_text())
+    assert [item["seeds"] for item in numbers["methods"]] == [[], [1, 2, 3], [1, 2, 3]]
+    assert numbers["methods"][2]["tried"] == {"0.1": 1.0, "0.5": 1.0}
+
+
+def test_runs_of_one_method_that_differ_in_more_than_seeds_are_refused(
+    folders: list[Path], make_run: Make, made_up: Any
+) -> None:
+    rates = {0: [0.2] * 12, 8: [0.5] * 12}
+    make_run(folders[1] / "4", made_up(algorithm="dpo", beta=7.0, seed=4, rates=rates, train=True, sampling_seeds=1))
+    with pytest.raises(PipelineError, match=r"dpo/1 and .*dpo/4 differ in more than seeds"):
+        contenders(folders)
+
+
+def test_runs_with_other_random_numbers_are_refused(folders: list[Path], make_run: Make, made_up: Any) -> None:
+    rates = {0: [0.2] * 12, 8: [0.5] * 12}
+    shutil.rmtree(folders[1])
+    options = {"algorithm": "dpo", "rates": rates, "train": True, "sampling_seeds": 1, "sampling_seed": 5}
+    make_run(folders[1] / "1", made_up(**options))
+    with pytest.raises(PipelineError, match="other random numbers; give all runs one model"):
+        contenders(folders)
+
+
+def test_what_cannot_be_compared_is_named(
+    folders: list[Path], make_run: Make, made_up: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "page.md")]
+    assert main([str(tmp_path / "nowhere"), *out]) == 1
+    assert "there is no folder" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main([str(tmp_path / "empty"), *out]) == 1
+    assert "holds no runs" in capsys.readouterr().err
+    assert main([str(folders[1]), str(folders[1]), *out]) == 1
+    assert "same name" in capsys.readouterr().err
+    make_run(tmp_path / "bare" / "1", made_up(algorithm="dpo", rates={0: [0.2] * 12, 8: [0.5] * 12}))
+    assert main([str(tmp_path / "bare"), *out]) == 1
+    assert "was not evaluated on train problems" in capsys.readouterr().err
+    shutil.rmtree(folders[0] / "2" / "evaluate")
+    assert main([str(folders[0]), *out]) == 1
+    assert "paper's/2: its evaluation is not finished" in capsys.readouterr().err
+    assert not (tmp_path / "page.md").exists()
