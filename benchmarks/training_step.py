@@ -27,6 +27,10 @@ from qrpo.trainer import QRPOConfig, QRPOTrainer
 
 VOCABULARY = 49_152
 WORDS = [f"w{number}" for number in range(VOCABULARY - 1)]
+Rows = list[tuple[str, str, str]]
+"""Prompt, chosen, rejected."""
+Arguments = dict[str, Any]
+"""Of both trainers."""
 
 
 class Clock(TrainerCallback):
@@ -73,7 +77,7 @@ def save_model(folder: Path, layers: int) -> None:
     LlamaForCausalLM(shape).save_pretrained(folder)
 
 
-def pairs(count: int, prompt_tokens: int, completion_tokens: int) -> list[tuple[str, str, str]]:
+def pairs(count: int, prompt_tokens: int, completion_tokens: int) -> Rows:
     """A prompt and two completions each; completions of half to one and a half times the tokens."""
     chance = random.Random(0)
 
@@ -86,7 +90,7 @@ def pairs(count: int, prompt_tokens: int, completion_tokens: int) -> list[tuple[
     return [(text(prompt_tokens), completion(), completion()) for _ in range(count)]
 
 
-def tokens_of(rows: list[tuple[str, str, str]]) -> int:
+def tokens_of(rows: Rows) -> int:
     """Of both sequences of each pair, with the end that trainers add."""
     return sum(
         2 * len(prompt.split()) + len(chosen.split()) + len(rejected.split()) + 2 for prompt, chosen, rejected in rows
@@ -102,12 +106,14 @@ def main() -> None:
     parser.add_argument("--layers", type=int, required=True)
     parser.add_argument("--prompt-tokens", type=int, required=True)
     parser.add_argument("--completion-tokens", type=int, required=True)
+    parser.add_argument("--checkpointing", action="store_true")
     options = parser.parse_args()
     rows = pairs(options.steps * options.pairs, options.prompt_tokens, options.completion_tokens)
     with tempfile.TemporaryDirectory() as name:
         save_model(Path(name), options.layers)
         clock = Clock()
-        trainer = TRAINERS[options.trainer](name, rows, options.pairs, clock)
+        arguments = _arguments(name, checkpointing=options.checkpointing)
+        trainer = TRAINERS[options.trainer](name, arguments, rows, options.pairs, clock)
         trainer.train()
     if torch.cuda.is_available():
         peak = torch.cuda.max_memory_allocated()
@@ -117,7 +123,7 @@ def main() -> None:
     print(json.dumps({"steps_s": clock.steps_s[1:], "peak_bytes": peak, "tokens": tokens}))
 
 
-def _arguments(folder: str, *, checkpointing: bool = os.environ.get("CK") == "1") -> dict[str, Any]:
+def _arguments(folder: str, *, checkpointing: bool) -> Arguments:
     return {
         "output_dir": f"{folder}/run",
         "num_train_epochs": 1,
@@ -134,7 +140,7 @@ def _arguments(folder: str, *, checkpointing: bool = os.environ.get("CK") == "1"
     }
 
 
-def qrpo(folder: str, rows: list[tuple[str, str, str]], pairs_per_step: int, clock: Clock) -> QRPOTrainer:
+def qrpo(folder: str, arguments: Arguments, rows: Rows, pairs_per_step: int, clock: Clock) -> QRPOTrainer:
     """Both completions of each pair are rows of their own, whose reference log-probabilities are known."""
     pointwise = [
         {
@@ -147,23 +153,23 @@ def qrpo(folder: str, rows: list[tuple[str, str, str]], pairs_per_step: int, clo
         for prompt, *both in rows
         for completion, reward in zip(both, (1.0, 0.0), strict=True)
     ]
-    args = QRPOConfig(**_arguments(folder), per_device_train_batch_size=2 * pairs_per_step)
+    args = QRPOConfig(**arguments, per_device_train_batch_size=2 * pairs_per_step)
     return QRPOTrainer(folder, args=args, train_dataset=Dataset.from_list(pointwise), callbacks=[clock])
 
 
 def dpo(
-    folder: str, rows: list[tuple[str, str, str]], pairs_per_step: int, clock: Clock, *, precompute: bool = False
+    folder: str, arguments: Arguments, rows: Rows, pairs_per_step: int, clock: Clock, *, precompute: bool = False
 ) -> DPOTrainer:
     """TRL's own."""
     data = Dataset.from_list([{"prompt": p, "chosen": chosen, "rejected": rejected} for p, chosen, rejected in rows])
     more = {"per_device_train_batch_size": pairs_per_step, "precompute_ref_log_probs": precompute}
-    args = DPOConfig(**_arguments(folder), **more)
+    args = DPOConfig(**arguments, **more)
     return DPOTrainer(folder, args=args, train_dataset=data, callbacks=[clock])
 
 
-def dpo_precomputed(folder: str, rows: list[tuple[str, str, str]], pairs_per_step: int, clock: Clock) -> DPOTrainer:
+def dpo_precomputed(folder: str, arguments: Arguments, rows: Rows, pairs_per_step: int, clock: Clock) -> DPOTrainer:
     """TRL's own, which goes over the data with the reference first; that is no part of its steps."""
-    return dpo(folder, rows, pairs_per_step, clock, precompute=True)
+    return dpo(folder, arguments, rows, pairs_per_step, clock, precompute=True)
 
 
 TRAINERS: dict[str, Callable[..., QRPOTrainer | DPOTrainer]] = {

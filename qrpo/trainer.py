@@ -44,7 +44,7 @@ from qrpo.prompt_order import PromptSampler
 from qrpo.ref_logps import RefLogpsCache, completed
 from qrpo.reference import batches_of, numbers_of, reference_hash, reference_of, sharded_without_adapter
 from qrpo.trainer_config import QRPOConfig
-from qrpo.trl_head import can_share, head_on_completions_only, heads, is_told_by_tokens
+from qrpo.trl_head import can_share, head_fit_for, heads, is_told_by_tokens
 
 __all__ = ["QRPOConfig", "QRPOTrainer"]
 
@@ -229,7 +229,7 @@ class QRPOTrainer(KTOTrainer):
         )
         shown = tqdm(batches, desc=f"Reference, {name} rows", disable=self.args.disable_tqdm, leave=False)
         logps: list[float] = []
-        with head_on_completions_only(self.accelerator.device):
+        with head_fit_for(self.accelerator.device):
             for batch in shown:
                 sums, _ = self.compute_ref_log_probs(model, batch)  # type: ignore[no-untyped-call]
                 logps += self.accelerator.gather_for_metrics(sums.float()).tolist()
@@ -261,7 +261,7 @@ class QRPOTrainer(KTOTrainer):
         if self.aux_loss_enabled:
             tokens["output_router_logits"] = True
         labels = batch["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
-        with head_on_completions_only(self.accelerator.device):
+        with head_fit_for(self.accelerator.device):
             outputs = model(**tokens, labels=labels, fused_lm_head=True)
             ref_logps = self._ref_logps_of(batch)
         # The first token has no prediction; prompt-learning PEFT puts virtual tokens in front.

@@ -24,6 +24,8 @@ from qrpo.shared_prompts import MODEL_TYPES, Cost, lines_of
 
 _SHARED = frozenset({"labels", "fused_lm_head", "use_cache"})
 """What calls give that share prompts: with a cache, as of prefix tuning, or positions a row is more than its tokens."""
+_CPU_TILE = 4096
+"""Words of the vocabulary at a time."""
 _PER_TOKEN = frozenset({"log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1"})
 
 
@@ -90,19 +92,24 @@ def _share(model: PreTrainedModel) -> None:
 
 
 @contextmanager
-def head_on_completions_only(device: torch.device) -> Iterator[None]:
-    """Lets TRL's fused head skip prompts and padding on the CPU, as it does on a GPU.
+def head_fit_for(device: torch.device) -> Iterator[None]:
+    """Lets TRL's fused head skip prompts and padding on a CPU, as it does on a GPU, and keep its tiles small there.
 
     TRL decides by whether Triton runs on the device; elsewhere it scores every position, for the sake of devices that
     compile one kernel per shape. On a CPU that is waste: SmolLM2-135M's head takes 34% (float32) or 50% (bfloat16) of a
-    step with prompts of 180 and completions of 70 tokens, and 10% or 20% this way.
+    step with prompts of 180 and completions of 70 tokens, and 10% or 20% this way. And what is one kernel with Triton
+    is a dozen operations there, with about eight copies of a tile: 1 GB of them for 1000 tokens, by TRL's width.
+
+    The backward pass, which may be after the block, has the tiles of its forward pass.
     """
     if device.type != "cpu":
         yield
         return
-    decide = trl_utils._use_triton  # noqa: SLF001
+    decide, width = trl_utils._use_triton, trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE  # noqa: SLF001
     trl_utils._use_triton = lambda device: True  # noqa: SLF001
+    trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE = min(width, _CPU_TILE)  # noqa: SLF001
     try:
         yield
     finally:
         trl_utils._use_triton = decide  # noqa: SLF001
+        trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE = width  # noqa: SLF001

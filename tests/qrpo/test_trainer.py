@@ -7,13 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 import trl.trainer.utils as trl_utils
 from datasets import Dataset
 from torch import Tensor
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import TrlParser
+from trl.kernels import chunked_logprob
 from trl.trainer.kto_trainer import KTOTrainer
 
+from qrpo import trl_head
 from qrpo.encoding import prepare_dataset
 from qrpo.metrics import COLUMNS
 from qrpo.pointwise import PointwiseForm
@@ -140,6 +143,32 @@ def test_on_the_cpu_the_head_scores_completion_tokens_only(
     total = sum(len(row["completion_ids"]) for row in rows())
     assert scored == [total - len(rows()[6]["completion_ids"]), total]
     assert trl_utils._use_triton is decide
+
+
+def test_on_the_cpu_the_head_goes_over_the_vocabulary_in_small_tiles_to_the_same_effect(
+    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, rows: MakeRows
+) -> None:
+    """Also in the backward pass, and TRL's own width is left as it is."""
+    shapes: list[tuple[int, int]] = []
+    lines, weights, width = [], [], trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE
+    backward = chunked_logprob._backward_tile
+
+    def watched(tile: Tensor, *arguments: Any, **more: Any) -> None:
+        shapes.append((tile.shape[0], tile.shape[1]))
+        backward(tile, *arguments, **more)
+
+    monkeypatch.setattr(chunked_logprob, "_backward_tile", watched)
+    for words in (trl_head._CPU_TILE, 4):
+        monkeypatch.setattr(trl_head, "_CPU_TILE", words)
+        trainer = make_trainer(rows(), max_steps=1)
+        trainer.train()
+        lines.append(train_log(trainer)[0])
+        weights.append(torch.cat([item.detach().flatten() for item in trainer.model.parameters()]))
+    total = sum(len(row["completion_ids"]) for row in rows())
+    assert trl_head._CPU_TILE < width == trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE
+    assert shapes == [(total, 9), (total, 4), (total, 4), (total, 1)]
+    assert lines[1]["loss"] == pytest.approx(lines[0]["loss"], abs=1e-6)
+    torch.testing.assert_close(weights[1], weights[0], atol=1e-6, rtol=1e-5)
 
 
 def test_precomputed_reference_equals_plain_log_probabilities(
