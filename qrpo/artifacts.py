@@ -152,7 +152,13 @@ def open_stage(
         manifest = read_manifest(path)
         if manifest is None:
             manifest = Manifest(
-                stage=stage, done=False, config=config, inputs=hashes, outputs={}, seconds=0.0, versions=_versions()
+                stage=stage,
+                done=False,
+                config=config,
+                inputs=hashes,
+                outputs={},
+                seconds=0.0,
+                versions=package_versions(),
             )
             write_atomically(path / MANIFEST, manifest.model_dump_json(indent=1) + "\n")
         work = Stage(path, manifest)
@@ -266,5 +272,6 @@ def check_outputs(path: Path, manifest: Manifest) -> None:
         )
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Of the packages that decide the numbers."""
     return {name: metadata.version(name) for name in _VERSIONED}

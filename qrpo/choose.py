@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from qrpo.artifacts import read_manifest
 from qrpo.errors import PipelineError
 from qrpo.files import write_atomically
 from qrpo.paths import RunPaths
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="where its configuration goes")
     options = parser.parse_args(argv)
     try:
+        _check_alike(options.runs)
         rewards = {path: training_reward(path) for path in options.runs}
         best = max(rewards, key=rewards.__getitem__)
         options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +52,23 @@ def training_reward(path: Path) -> float:
     if "train" not in results:
         raise PipelineError(f"{path} was not evaluated on training problems; give it --eval_train_problems")
     return results["train"].metrics[METRIC].after
+
+
+def _check_alike(paths: Sequence[Path]) -> None:
+    """Refuses runs that were not evaluated, or in different ways.
+
+    Raises:
+        PipelineError: naming them.
+    """
+    wanted: dict[str, object] | None = None
+    for path in paths:
+        manifest = read_manifest(RunPaths(path).stage("evaluate"))
+        if manifest is None or not manifest.done:
+            raise PipelineError(f"{path}: its evaluation is not finished")
+        wanted = manifest.config if wanted is None else wanted
+        differing = [name for name, value in wanted.items() if manifest.config.get(name) != value]
+        if differing:
+            raise PipelineError(f"{paths[0]} and {path} were evaluated with different {', '.join(differing)}")
 
 
 if __name__ == "__main__":

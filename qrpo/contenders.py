@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
 from qrpo.choose import training_reward
@@ -47,6 +48,11 @@ class Contender:
     tried: Mapping[str, float]
     """Name of a run of the grid to its mean reward on training problems; empty where no grid is known."""
 
+    @property
+    def beta(self) -> float | None:
+        """None: it has none."""
+        return self.runs[0].beta if self.runs and self.runs[0].algorithm != "sft" else None
+
 
 def contenders(folders: Sequence[Path], tried: Path | None = None) -> list[Contender]:
     """The initial model, then the methods in the order of their folders.
@@ -56,7 +62,9 @@ def contenders(folders: Sequence[Path], tried: Path | None = None) -> list[Conte
         tried: see `--tried`.
 
     Raises:
-        PipelineError: a run is not finished, or cannot be compared with the others; names it.
+        PipelineError: a run is not finished, cannot be compared with the others, or does not have the best options that
+            were tried for its method; names it.
+        OSError: a file of a run is gone.
     """
     groups = {folder.name: _replicates(folder) for folder in folders}
     if len(groups) < len(folders):
@@ -87,7 +95,7 @@ def contenders(folders: Sequence[Path], tried: Path | None = None) -> list[Conte
                 runs=runs,
                 outcomes=outcomes,
                 kl={split: float(np.mean([result[split].kl["k3"] for result in results])) for split in SPLITS},
-                tried={} if tried is None else _tried(tried / name),
+                tried={} if tried is None else _tried(tried / name, runs[0]),
             )
         )
     return found
@@ -111,6 +119,8 @@ def _replicates(folder: Path) -> list[FinishedRun]:
     for run in runs[1:]:
         if run.hyperparameters != runs[0].hyperparameters:
             raise PipelineError(f"{runs[0].path} and {run.path} differ in more than seeds, so they are not one method")
+        if run.replicate in [other.replicate for other in runs[: runs.index(run)]]:
+            raise PipelineError(f"{run.path} has the seeds of another run in {folder}; take one of them away")
     return sorted(runs, key=lambda run: run.replicate)
 
 
@@ -136,5 +146,16 @@ def _values(run: FinishedRun, when: str, split: Split, metric: str) -> NDArray[n
     return values
 
 
-def _tried(folder: Path) -> dict[str, float]:
-    return {path.name: training_reward(path) for path in sorted(folder.iterdir()) if path.is_dir()}
+def _tried(folder: Path, run: FinishedRun) -> dict[str, float]:
+    """Mean rewards on training problems, by run."""
+    paths = [path for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
+    rewards = {path: training_reward(path) for path in paths}
+    if rewards:
+        best = RunPaths(max(rewards, key=rewards.__getitem__))
+        options = yaml.safe_load(best.config.read_text(encoding="utf-8"))
+        if (options["beta"], options["learning_rate"]) != (run.beta, run.learning_rate):
+            raise PipelineError(
+                f"{run.path} has beta {run.beta:g} and learning rate {run.learning_rate:g}, but the best run of "
+                f"{folder} is {best.root.name}; choose and train again"
+            )
+    return {path.name: reward for path, reward in rewards.items()}

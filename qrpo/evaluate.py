@@ -52,7 +52,7 @@ def evaluate(config: PipelineConfig, stage: Stage, display: Display, trained: Tr
     """
     problems = evaluated_problems(config)
     initial = InitialEvaluations(config, stage.inputs)
-    known = initial.read(list(problems))
+    known = initial.read(problems)
     if known:
         display.note("completions before training: those of another run with the same model and evaluation")
     sampled, kl_rows = _sample(config, stage, display, problems, trained, known)
@@ -70,10 +70,10 @@ def evaluate(config: PipelineConfig, stage: Stage, display: Display, trained: Tr
             )
             for part, rollouts in sampled.items()
         }
+    for split in problems.keys() - known.keys():
+        scored[_Part("before", split)] = initial.keep(split, scored[_Part("before", split)])
     for part, rollouts in scored.items():
         write_records(config.paths.evaluated(*part), rollouts)
-        if part.when == "before":
-            initial.write(part.split, rollouts)
     kl = {part: kl_estimates(rows) for part, rows in kl_rows.items()}
     selection = None
     halves = split_halves(problems.get("heldout", []))

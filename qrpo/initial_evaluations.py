@@ -2,21 +2,29 @@
 
     FOLDER/evaluations/<hash of what they depend on>.<set of problems>.jsonl
 
-A grid of runs on one model evaluates it once, and not once for each. Runs that start together both do, and write the
-same.
+A grid of runs on one model evaluates it once, and not once for each. Runs that start together each do; the first to be
+done is the one whose completions all have.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
+import tempfile
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 
+from qrpo.artifacts import package_versions
 from qrpo.config import PipelineConfig
+from qrpo.errors import PipelineError
 from qrpo.journal import read_records, write_records
+from qrpo.models import default_device, sampling_dtype
 from qrpo.problems import Split
 from qrpo.records import ScoredRollout
+from sandbox import Problem
 
 _NOT_OF_COMPLETIONS = ("kl_completions", "pass_k", "bootstrap_samples", "eval_checkpoints")
 """Options of the stage that say what is made of completions, not which they are."""
@@ -32,33 +40,57 @@ class InitialEvaluations:
             config: of the run.
             inputs: hashes of what its evaluation is made from, `qrpo.artifacts.Stage.inputs`.
         """
-        options = {
-            name: value for name, value in config.stage_options("evaluate").items() if name not in _NOT_OF_COMPLETIONS
+        options = config.stage_options("evaluate")
+        made_from = {
+            **{name: value for name, value in options.items() if name not in _NOT_OF_COMPLETIONS},
+            **{name: digest for name, digest in inputs.items() if name != "trained model"},
+            # What a sample can depend on, in its last bit, and a verdict.
+            "numbers": str(sampling_dtype(config.generate.sampling_dtype)),
+            "device": default_device().type,
+            "python": platform.python_version(),
+            "qrpo-sandbox": metadata.version("qrpo-sandbox"),
+            **package_versions(),
         }
-        made_from = {name: digest for name, digest in inputs.items() if name != "trained model"}
-        key = json.dumps([options, made_from], sort_keys=True, default=str)
+        key = json.dumps(made_from, sort_keys=True, default=str)
         self._folder = config.paths.reference / "evaluations" if config.run.reference_dir is not None else None
         self._name = hashlib.sha256(key.encode()).hexdigest()[:32]
+        self._completions = config.evaluate.eval_completions * config.evaluate.eval_seeds
 
-    def read(self, splits: Sequence[Split]) -> dict[Split, list[ScoredRollout]]:
+    def read(self, problems: Mapping[Split, Sequence[Problem]]) -> dict[Split, list[ScoredRollout]]:
         """Those of the sets of problems that are kept.
 
         Raises:
-            PipelineError: a file does not hold them.
+            PipelineError: a file does not hold all of them.
         """
-        paths = {split: self._path(split) for split in splits}
-        return {split: read_records(path, ScoredRollout) for split, path in paths.items() if path and path.is_file()}
+        found = {}
+        for split, wanted in problems.items():
+            path = self._path(split)
+            if path is not None and path.is_file():
+                rollouts = read_records(path, ScoredRollout)
+                there = {rollout.problem_id: len(rollout.completions) for rollout in rollouts}
+                if there != {problem.id: self._completions for problem in wanted}:
+                    raise PipelineError(f"{path} lacks completions of the initial model; delete it, to make it anew")
+                found[split] = rollouts
+        return found
 
-    def write(self, split: Split, rollouts: Sequence[ScoredRollout]) -> None:
-        """Keeps those of a set of problems.
+    def keep(self, split: Split, rollouts: list[ScoredRollout]) -> list[ScoredRollout]:
+        """Keeps those of a set of problems, unless another run was first; returns what is kept, for all runs the same.
 
         Raises:
             OSError: the folder cannot be written.
         """
         path = self._path(split)
-        if path is not None and not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_records(path, rollouts)
+        if path is None:
+            return rollouts
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            draft = Path(folder) / path.name
+            write_records(draft, rollouts)
+            try:
+                os.link(draft, path)
+            except FileExistsError:
+                return read_records(path, ScoredRollout)
+        return rollouts
 
     def _path(self, split: Split) -> Path | None:
         return None if self._folder is None else self._folder / f"{self._name}.{split}.jsonl"

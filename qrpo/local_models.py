@@ -134,7 +134,7 @@ def _convert_temperature(name: str, cache: Path, revision: str, temperature: flo
 
     # A converted model's own name tells its content, wherever the folder of the run has been moved to.
     known = Path(name).parent == cache
-    digest = "" if known else "-" + hashlib.sha256(f"{name}\0{revision}".encode()).hexdigest()[:12]
+    digest = "" if known else "-" + hashlib.sha256(f"{fingerprint(name)}\0{revision}".encode()).hexdigest()[:12]
     return _convert(load, cache / f"{Path(name).name}{digest}-T{temperature:g}")
 
 

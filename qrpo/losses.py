@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, assert_never, get_args
 
+import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -66,6 +67,34 @@ def residual(logps: Tensor, ref_logps: Tensor, target: Tensor, *, beta: Tensor |
         beta: KL weight, > 0, of all rows or of each.
     """
     return beta * (target - (logps - ref_logps))
+
+
+def profiled(residual: Tensor, *, prompt: Tensor, beta: Tensor, weight: Tensor) -> Tensor:
+    """Residuals with that log Z of each prompt which fits its rows in the batch best, [B].
+
+    At the optimum target - log-ratio is one number for all completions of a prompt, whichever log Z targets were made
+    with: the error of that. Least squares over it, with the rows' weights and in units of the reward, leave
+
+        beta (u - c),      u = target - log-ratio,      c = sum(w beta^2 u) / sum(w beta^2) over the prompt's rows.
+
+    For equal betas and weights the squares of n rows sum to those of all differences between two of them, divided by n:
+    of two rows they are REBEL's loss, with f(q) as the reward. The only row of a prompt has nothing left.
+
+    Args:
+        residual: beta u, see `residual`, [B].
+        prompt: which prompt a row is of, in [0, B), int64 [B].
+        beta: KL weights, > 0, [B].
+        weight: of the rows in the loss, >= 0, [B].
+
+    Derivation: docs/algorithm.md.
+    """
+
+    def of_prompts(values: Tensor) -> Tensor:
+        return torch.zeros_like(values).index_add(0, prompt, values)[prompt]
+
+    scale = of_prompts(weight * beta.square())
+    # Where all weights are 0 any number will do.
+    return residual - beta * of_prompts(weight * beta * residual) / scale.clamp(min=torch.finfo(scale.dtype).tiny)
 
 
 def dpo_loss(chosen_logratio: Tensor, rejected_logratio: Tensor, *, beta: float) -> Tensor:

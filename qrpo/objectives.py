@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol, get_args
 from torch import Tensor
 
 from qrpo.encoding import RowForm
-from qrpo.losses import Distance, dpo_loss, qrpo_loss, rebel_loss, residual, simpo_loss
+from qrpo.losses import Distance, dpo_loss, profiled, qrpo_loss, rebel_loss, residual, simpo_loss
 from qrpo.pairwise import PairForm
 from qrpo.pointwise import PointwiseForm
 
@@ -57,6 +57,8 @@ class Qrpo:
 
     distance: Distance
     delta: float
+    profiles_log_z: bool = False
+    """See `qrpo.losses.profiled`."""
     form = PointwiseForm()
     uses_reference = True
 
@@ -69,10 +71,12 @@ class Qrpo:
         named = {name: batch[name][:, None] for name in ("target", "quantile", "tie_width")}
         return {**named, "residual": self._residual(scores, batch)}
 
-    @staticmethod
-    def _residual(scores: Scores, batch: Mapping[str, Tensor]) -> Tensor:
+    def _residual(self, scores: Scores, batch: Mapping[str, Tensor]) -> Tensor:
         assert scores.ref_logps is not None
-        return residual(scores.logps, scores.ref_logps, batch["target"][:, None], beta=batch["beta"][:, None])
+        left = residual(scores.logps[:, 0], scores.ref_logps[:, 0], batch["target"], beta=batch["beta"])
+        if self.profiles_log_z:
+            left = profiled(left, prompt=batch["prompt"], beta=batch["beta"], weight=batch["weight"])
+        return left[:, None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,9 +103,9 @@ def online_rows(
 
 def _check(config: PipelineConfig) -> None:
     data, wanted = config.data, {"algorithm": config.train.algorithm}
-    wanted |= {name: getattr(config.run, name) for name in ("stage", "completions_from")}
+    wanted |= {name: getattr(config.run, name) for name in ("stage", "completions_from", "reference_dir")}
     wanted |= {name: getattr(data, name) for name in ("pairing", "references", "completions_per_prompt")}
-    known = {"algorithm": "qrpo", "stage": "all", "completions_from": None}
+    known = {"algorithm": "qrpo", "stage": "all", "completions_from": None, "reference_dir": None}
     known |= {"pairing": None, "references": "all", "completions_per_prompt": None}
     for name, value in wanted.items():
         if value != known[name]:

@@ -13,7 +13,8 @@ Pairing = Literal["best_worst", "ranked", "first_two", "disjoint"]
 """Which completions of a prompt are compared.
 
 - `best_worst`: the one with the highest reward and the one with the lowest; of equal ones the earlier.
-- `ranked`: the best and the worst, the second best and the second worst, and so on, with equal ones ordered likewise.
+- `ranked`: the best and the worst, the second best and the second worst, and so on; of equal ones the earlier counts as
+  the better, so that of equal worst ones the last comes first. Of an odd number the one in the middle is left out.
 - `first_two`: the first two samples.
 - `disjoint`: samples 0 and 1, 2 and 3, ...: K pairs of which no two share a completion, as in the paper (K = 10).
 """

@@ -81,11 +81,14 @@ class PointwiseCollator:
         """What `qrpo.encoding.padded` gives, [B, T]; and scalars [B] float32.
 
         These are `reward`, `weight`, `beta`, `quantile`, `tie_width`, `target`, and `ref_logps` if rows have it.
+        `prompt` [B] int64 numbers the prompts of the batch.
         """
         batch = padded([Tokens(row["prompt_ids"], row["completion_ids"]) for row in rows], self.pad_to_multiple_of)
         for name in ("reward", "weight", "quantile", "tie_width", "ref_logps"):
             if name in rows[0]:
                 batch[name] = scalars(rows, name)
+        numbers: dict[tuple[int, ...], int] = {}
+        batch["prompt"] = torch.tensor([numbers.setdefault(tuple(row["prompt_ids"]), len(numbers)) for row in rows])
         beta = self._betas(rows)
         batch["beta"] = torch.from_numpy(beta).float()
         batch["target"] = torch.from_numpy(self.rule.targets(self._atoms(rows), beta)).float()

@@ -47,18 +47,16 @@ def provenance() -> dict[str, str | int]:
 
 def commit() -> str:
     """Of the checkout that this package is in, `+` behind it where files were changed; else the package's version."""
-    folder = Path(__file__).parent
+    file = Path(__file__)
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        _git(file.parent, "ls-files", "--error-unmatch", file.name)  # it may be installed within somebody's checkout
+        return _git(file.parent, "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*")
     except (OSError, subprocess.CalledProcessError):
         return f"version {metadata.version('qrpo-sandbox')}"
-    return found.stdout.strip()
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _processor() -> str:

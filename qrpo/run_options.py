@@ -41,13 +41,13 @@ class RunConfig:
             "making its own. They are checked against the options, and never written."
         },
     )
-
     reference_dir: str | None = field(
         default=None,
         metadata={
             "help": "Folder for what is known of initial models: converted weights, log-probabilities of completions, "
-            "completions and verdicts of evaluations; by hash of what they depend on. Share it between runs, to make "
-            "each once. null: `reference` in the run's folder, without evaluations."
+            "completions and verdicts of evaluations; by hash of what they depend on, which of a model on a hub is its "
+            "revision. Share it between runs, to make each once. null: `reference` in the run's folder, without "
+            "evaluations."
         },
     )
 

@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--made_with", type=Path, metavar="FILE", help="of qrpo.provenance, from where it was run")
     parser.add_argument("--command", default="", help="what made the runs, to be told")
     options = parser.parse_args(argv)
+    if options.out.suffix != ".md":
+        parser.error(f"--out is {options.out}; it must end in .md")
     try:
         made_with = {} if options.made_with is None else json.loads(options.made_with.read_text(encoding="utf-8"))
         found = contenders(options.methods, options.tried)
@@ -63,7 +65,7 @@ def _plain(found: Sequence[Contender], about: About) -> dict[str, object]:
             {
                 "name": item.name,
                 "seeds": [run.replicate.seed for run in item.runs],
-                "beta": item.runs[0].beta if item.runs else None,
+                "beta": item.beta,
                 "learning_rate": item.runs[0].learning_rate if item.runs else None,
                 "kl_k3": dict(item.kl),
                 "tried": dict(item.tried),

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from qrpo.contenders import Contender
 from qrpo.methods import Estimate, is_worse
 from qrpo.problems import Split
-from qrpo.tables import markdown_escaped, number, row, shown
+from qrpo.tables import markdown_escaped, number, row, with_intervals
 
 _TITLES: dict[Split, str] = {"train": "Training problems", "heldout": "Held-out problems"}
 _LEGEND = (
@@ -16,7 +16,13 @@ _LEGEND = (
     "gains are differences to the initial model, with the same random numbers, in points. ± is half of Student's 95% "
     "interval over training seeds, brackets are 95% intervals over problems (bootstrap). KL: to the initial model, k3, "
     "nats per completion. Bold: the best reward; underlined: not worse beyond chance, of problems (paired bootstrap) "
-    "or of seeds (Welch)."
+    "or of seeds (Welch). Options of each method are the best of those tried on training problems: what is told of "
+    "these is a little too high, the more so the more were tried."
+)
+
+_CURVES = (
+    "Log-ratios to the initial model; log-probabilities where a method has no use for its. Faint: one seed; strong: "
+    "all seeds together. Running means over a quarter of the steps."
 )
 
 
@@ -46,7 +52,7 @@ def page(found: Sequence[Contender], folder: str, about: About) -> str:
         f"![Rewards of all methods]({folder}/rewards.svg)",
         "## Completions that pass, over training",
         f"![Log-probabilities of completions that pass]({folder}/log_probabilities.svg)",
-        "A faint line per seed, and their mean; both are running means over a quarter of the steps.",
+        _CURVES,
     ]
     if any(item.tried for item in found):
         parts += ["## What options were chosen from", _grid(found)]
@@ -65,12 +71,11 @@ def _head(found: Sequence[Contender], about: About) -> list[str]:
         lines.append(f"    {about.command}")
     if about.made_with:
         known = {name: str(value) for name, value in about.made_with.items()}
-        lines.append(
-            f"Commit `{known.pop('commit', '?')}`, {known.pop('date', '?')}, {known.pop('cores', '?')} cores of "
-            f"{known.pop('processor', '?')}, {known.pop('memory_gib', '?')} GiB; "
-            + ", ".join(f"{name} {value}" for name, value in known.items())
-            + "."
+        commit, day, cores, processor, memory = (
+            known.pop(name, "?") for name in ("commit", "date", "cores", "processor", "memory_gib")
         )
+        versions = ", ".join(f"{name} {value}" for name, value in known.items())
+        lines.append(f"Begun at commit `{commit}`, {day}, {cores} cores of {processor}, {memory} GiB; {versions}.")
     return lines
 
 
@@ -80,7 +85,7 @@ def _table(found: Sequence[Contender], split: Split) -> str:
     best = max(range(len(found)), key=lambda place: levels[place].mean)
     lines = [row(heads), row(["---", *["---:"] * (len(heads) - 1)])]
     for place, item in enumerate(found):
-        reward = shown(levels[place])
+        reward = with_intervals(levels[place])
         if place == best:
             reward = f"**{reward}**"
         elif not is_worse(levels[place], levels[best]):
@@ -91,11 +96,11 @@ def _table(found: Sequence[Contender], split: Split) -> str:
             row(
                 [
                     markdown_escaped(item.name),
-                    "" if first is None or first.algorithm == "sft" else number(first.beta),
+                    number(item.beta),
                     "" if first is None else number(first.learning_rate),
                     reward,
                     _gain(item.outcomes[split, "pass_fraction"].gain),
-                    shown(solved.level),
+                    with_intervals(solved.level),
                     _gain(solved.gain),
                     f"{item.kl[split]:.2f}" if split in item.kl else "",
                 ]
@@ -118,4 +123,4 @@ def _grid(found: Sequence[Contender]) -> str:
 
 
 def _gain(value: Estimate | None) -> str:
-    return "" if value is None else shown(value, signed=True)
+    return "" if value is None else with_intervals(value, signed=True)

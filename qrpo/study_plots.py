@@ -35,13 +35,12 @@ def rewards(found: Sequence[Contender]) -> str:
         for panel, (key, title) in zip(axes, _PANELS.items(), strict=True):
             levels = [item.outcomes[key].level for item in found]
             estimates(panel, levels, [item.name == INITIAL for item in found], title, seeds="training seeds")
-            panel.axvline(100 * levels[0].mean, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+            initial = 100 * levels[0].mean
+            panel.axvline(initial, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0, label="initial model")
         axes[0].set_yticks(range(len(found)), [item.name for item in found])
         axes[0].invert_yaxis()
-        labelled = {label: handle for handle, label in zip(*axes[0].get_legend_handles_labels(), strict=True)}
-        figure.legend(
-            list(labelled.values()), list(labelled), loc="outside lower center", ncols=len(labelled), fontsize=9
-        )
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
         return standalone(svg(figure, "rewards"))
 
 
@@ -60,8 +59,10 @@ def log_probabilities(found: Sequence[Contender]) -> str:
                 panel.axhline(0, color=MUTED, linewidth=0.8)
             panel.set(title=item.name, xlabel="step", ylabel="log-ratio, nats" if compared else "log-probability, nats")
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
+        lines = {
+            label: handle for panel in axes for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=len(lines), fontsize=9)
         return standalone(svg(figure, "log-probabilities"))
 
 

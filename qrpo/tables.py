@@ -151,8 +151,8 @@ def _columns(found: Sequence[Method]) -> dict[str, list[str]]:
         "method": [method.name for method in found],
         MODEL: [method.model for method in found],
         "reward, selection": [f"{100 * method.selection:.1f}" for method in found],
-        REWARD: [shown(method.reward) for method in found],
-        "pass@1, reporting": [shown(method.pass_at_1) for method in found],
+        REWARD: [with_intervals(method.reward) for method in found],
+        "pass@1, reporting": [with_intervals(method.pass_at_1) for method in found],
         **_pass_at_k(found),
         "KL": ["" if method.kl is None else f"{method.kl:.2f}" for method in found],
         "beta": [number(method.beta) for method in found],
@@ -170,10 +170,10 @@ def _columns(found: Sequence[Method]) -> dict[str, list[str]]:
 
 def _pass_at_k(found: Sequence[Method]) -> dict[str, list[str]]:
     known = [method.pass_at_k for method in found if method.pass_at_k is not None]
-    return {f"pass@{found[0].pass_k}{_REPORTING}": [shown(value) for value in known]} if known else {}
+    return {f"pass@{found[0].pass_k}{_REPORTING}": [with_intervals(value) for value in known]} if known else {}
 
 
-def shown(found: Estimate, *, signed: bool = False) -> str:
+def with_intervals(found: Estimate, *, signed: bool = False) -> str:
     """Mean and intervals, in percent: `12.3 ± 4.5 [6.7, 8.9]`."""
     seeds = "" if found.over_seeds is None else f" ± {50 * (found.over_seeds.high - found.over_seeds.low):.1f}"
     sign = "+" if signed else ""

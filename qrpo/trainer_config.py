@@ -13,6 +13,8 @@ from qrpo.objectives import ALGORITHMS, Dpo, Objective, Qrpo, Rebel, Sft, SimPo
 from qrpo.targets import TIES, Clip, TargetRule
 from qrpo.transforms import TRANSFORMS, transform_named
 
+LOG_Z = ("closed_form", "profiled")
+
 
 @dataclass
 class QRPOConfig(KTOConfig):
@@ -47,6 +49,16 @@ class QRPOConfig(KTOConfig):
         metadata={
             "help": "Which quantile a reward has that several references have: see docs/algorithm.md. le: the paper's.",
             "choices": list(TIES),
+        },
+    )
+    log_z: str = field(
+        default="closed_form",
+        metadata={
+            "help": "log Z of a prompt. closed_form: the transform's, which is exact where rewards do not tie. "
+            "profiled: what fits the prompt's rows in the batch best, so that only their differences are learnt from; "
+            "right for every distribution of rewards. It needs rows of one prompt in a batch: train_sampling_strategy "
+            "group_by_prompt, and a batch size of two at least.",
+            "choices": list(LOG_Z),
         },
     )
     distance: str = field(
@@ -149,6 +161,7 @@ class QRPOConfig(KTOConfig):
             self.activation_checkpointing = self.gradient_checkpointing
         super().__post_init__()  # type: ignore[no-untyped-call]
         self.target_rule()
+        self._check_log_z()
         if not self.objective().uses_reference:
             self.precompute_ref_log_probs = True  # none are computed, and TRL loads no reference
         for name in ("target_low", "target_high"):
@@ -167,6 +180,23 @@ class QRPOConfig(KTOConfig):
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be positive and finite, got {value!r}")
 
+    def _check_log_z(self) -> None:
+        if self.log_z not in LOG_Z:
+            raise ValueError(f"log_z must be one of {', '.join(LOG_Z)}, got {self.log_z!r}")
+        if self.log_z == "closed_form" or self.algorithm != "qrpo":
+            return
+        if self.distance != "mse":
+            raise ValueError(f"log_z is 'profiled', which is of least squares, but distance is {self.distance!r}")
+        if (
+            self.train_sampling_strategy not in ("group_by_prompt", "sequential")
+            or self.per_device_train_batch_size < 2
+        ):
+            raise ValueError(
+                "log_z is 'profiled', which compares the rows of a prompt that are in one batch, but "
+                f"train_sampling_strategy is {self.train_sampling_strategy!r} and per_device_train_batch_size "
+                f"{self.per_device_train_batch_size}; give group_by_prompt and 2 at least"
+            )
+
     def objective(self) -> Objective:
         """What is minimised.
 
@@ -176,7 +206,7 @@ class QRPOConfig(KTOConfig):
         distance = distance_named(self.distance)
         match self.algorithm:
             case "qrpo":
-                return Qrpo(distance=distance, delta=self.huber_delta)
+                return Qrpo(distance=distance, delta=self.huber_delta, profiles_log_z=self.log_z == "profiled")
             case "sft":
                 return Sft()
             case "dpo":

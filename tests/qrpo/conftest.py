@@ -237,6 +237,8 @@ class MadeUp:
     pass_k: int = 1
     train: bool = False
     """Whether it was evaluated on training problems too, with as many and the same rates."""
+    told_reward: float = 1.0
+    """What `metrics.json` says of the mean reward."""
     longer: float = 0.0
     """By how many tokens completions that pass are longer."""
 
@@ -293,7 +295,7 @@ def make_run() -> Callable[[Path, MadeUp], Path]:
             result = SplitResult(
                 problems=len(problems),
                 completions=made.completions,
-                metrics={"pass_fraction": compare([[0.0]], [[1.0]], resamplings=10, seed=0)},
+                metrics={"pass_fraction": compare([[0.0]], [[made.told_reward]], resamplings=10, seed=0)},
                 kl=kl[last],
                 verdicts={},
                 length_bias={"after": length_bias(steps[last])},

@@ -2,17 +2,20 @@
 
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from qrpo.collect import collect
 from qrpo.config import parse
 from qrpo.display import Display
 from qrpo.errors import ConfigError, PipelineError, StaleFolderError
+from qrpo.initial_evaluations import InitialEvaluations
 from qrpo.interrupts import Interrupts
 from qrpo.train_code import run
 
@@ -251,6 +254,7 @@ def test_runs_that_share_a_reference_folder_convert_and_evaluate_the_initial_mod
     assert ["judging before" in text for text in shown] == [True, False]
     assert "completions before training: those of another run" in shown[1]
     assert [(run / "reference").exists() for run in (base, *runs)] == [False] * 3
+    assert len(list((tmp_path / "shared").glob("*-T0.6"))) == 1
     kept = sorted((tmp_path / "shared" / "evaluations").iterdir())
     assert [path.name.split(".")[1:] for path in kept] == [["heldout", "jsonl"], ["train", "jsonl"]]
     start(alone, "--policy_temperature", "0.6", "--completions_from", base, "--seed", 1)
@@ -258,7 +262,19 @@ def test_runs_that_share_a_reference_folder_convert_and_evaluate_the_initial_mod
         assert (runs[1] / "evaluate" / name).read_bytes() == (alone / "evaluate" / name).read_bytes()
 
 
-@pytest.mark.parametrize("other", [("--eval_completions", 1), ("--eval_temperature", 0.5), ("--sampling_seed", 3)])
+@pytest.mark.parametrize(
+    "other",
+    [
+        ("--eval_completions", 1),
+        ("--eval_temperature", 0.5),
+        ("--sampling_seed", 3),
+        ("--reward", "all"),
+        ("--cpu_s", 3),
+        ("--policy_temperature", 0.5),
+        ("--sampling_dtype", "bfloat16"),
+        ("--max_tests", 1),
+    ],
+)
 def test_another_evaluation_of_the_initial_model_is_made_anew(
     start: Start, tmp_path: Path, other: tuple[str, object]
 ) -> None:
@@ -266,6 +282,50 @@ def test_another_evaluation_of_the_initial_model_is_made_anew(
     start(tmp_path / "first", *shared)
     assert "judging before" in start(tmp_path / "second", *shared, *other)
     assert len(list((tmp_path / "shared" / "evaluations").iterdir())) == 4
+
+
+def test_another_model_at_the_same_place_is_converted_and_evaluated_anew(
+    start: Start, code_model_dir: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
+    options = ("--model_name_or_path", model, "--policy_temperature", "0.6", "--reference_dir", tmp_path / "shared")
+    shutil.copytree(code_model_dir, model)
+    start(tmp_path / "first", *options)
+    weights = load_file(model / "model.safetensors")
+    save_file({name: 2 * tensor for name, tensor in weights.items()}, model / "model.safetensors", {"format": "pt"})
+    assert "judging before" in start(tmp_path / "second", *options)
+    assert len(list((tmp_path / "shared").glob("*-T0.6"))) == 2
+
+
+def test_of_two_evaluations_at_the_same_time_both_have_the_one_that_was_done_first(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verdict at the edge of a limit may differ between two runs."""
+    shared = ("--reference_dir", tmp_path / "shared")
+    start(tmp_path / "first", *shared)
+    kept = {path.name: path.read_text() for path in (tmp_path / "shared" / "evaluations").iterdir()}
+    other = {name: re.sub(r'"rewards":\[[^,\]]*', '"rewards":[0.375', text) for name, text in kept.items()}
+
+    def read_nothing(self: InitialEvaluations, problems: object) -> dict[str, object]:
+        for name, text in other.items():
+            (tmp_path / "shared" / "evaluations" / name).write_text(text)
+        return {}
+
+    monkeypatch.setattr(InitialEvaluations, "read", read_nothing)
+    assert "judging before" in start(tmp_path / "second", *shared)
+    for path in (tmp_path / "shared" / "evaluations").iterdir():
+        assert path.read_text() == other[path.name] != kept[path.name]
+        split = path.name.split(".")[1]
+        assert (tmp_path / "second" / "evaluate" / f"before.{split}.jsonl").read_text() == other[path.name]
+
+
+def test_kept_completions_that_were_cut_are_named(start: Start, tmp_path: Path) -> None:
+    shared = ("--reference_dir", tmp_path / "shared")
+    start(tmp_path / "first", *shared)
+    [path] = (tmp_path / "shared" / "evaluations").glob("*.train.jsonl")
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(PipelineError, match=r"train.jsonl lacks completions of the initial model; delete it"):
+        start(tmp_path / "second", *shared)
 
 
 def test_the_shared_reference_folder_is_in_the_runs_configuration(start: Start, tmp_path: Path) -> None:

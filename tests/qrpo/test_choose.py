@@ -56,9 +56,20 @@ def test_a_run_without_training_problems_or_without_results_is_named(
     assert (
         "heldout only was not evaluated on training problems; give it --eval_train_problems" in capsys.readouterr().err
     )
-    assert main([str(tmp_path / "nowhere"), "--out", str(out)]) == 1
-    assert "nowhere" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_runs_that_were_evaluated_in_different_ways_or_not_at_all_are_refused(
+    run: Callable[[str, float], Path], make_run: Make, made_up: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "chosen.yaml")]
+    made = made_up(algorithm="qrpo", rates={0: [0.5] * 4, 4: [0.5] * 4}, temperature=0.9)
+    other = make_run(tmp_path / "other", made)
+    assert main([str(run("one", 0.2)), str(other), *out]) == 1
+    assert "other were evaluated with different eval_temperature" in capsys.readouterr().err
+    (tmp_path / "two").mkdir()
+    assert main([str(run("two", 0.3)), str(tmp_path / "two" / "nothing"), *out]) == 1
+    assert "nothing: its evaluation is not finished" in capsys.readouterr().err
 
 
 def test_the_reward_is_that_after_training(run: Callable[[str, float], Path]) -> None:

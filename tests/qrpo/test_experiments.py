@@ -160,15 +160,16 @@ def test_methods_of_the_study_are_tuned_on_as_many_options_and_trained_on_the_sa
             )
         )
         if train.algorithm == "qrpo":
-            rules[str(task.parameters["method"])] = train.ties, train.target_low, train.drop_all_equal
+            rules[str(task.parameters["method"])] = train.ties, train.log_z, train.target_low, train.drop_all_equal
     assert {item[0] for item in shared} == {4}
     assert len(shared) == 1
     assert rules == {
-        "qrpo-le": ("le", None, False),
-        "qrpo-exact": ("exact", None, False),
-        "qrpo-mid": ("mid", None, False),
-        "qrpo-le-clip": ("le", 0.0, False),
-        "qrpo-le-filter": ("le", None, True),
+        "qrpo-le": ("le", "closed_form", None, False),
+        "qrpo-exact": ("exact", "closed_form", None, False),
+        "qrpo-mid": ("mid", "closed_form", None, False),
+        "qrpo-le-clip": ("le", "closed_form", 0.0, False),
+        "qrpo-le-filter": ("le", "closed_form", None, True),
+        "qrpo-profiled": ("le", "profiled", None, True),
     }
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from qrpo.losses import Distance, distance_named, dpo_loss, qrpo_loss, rebel_loss, residual, simpo_loss
+from qrpo.losses import Distance, distance_named, dpo_loss, profiled, qrpo_loss, rebel_loss, residual, simpo_loss
 from qrpo.quantiles import quantile_among
 from qrpo.targets import Atoms, Clip, TargetRule, Ties
 from qrpo.transforms import TRANSFORMS, Transform, transform_named
@@ -93,6 +93,50 @@ def test_simpo_by_hand() -> None:
     assert loss.tolist() == pytest.approx([math.log(2)])
 
 
+def test_profiled_residuals_by_hand() -> None:
+    """Prompt 0 has rows 0, 1 and 3 with u = residual / beta = 2, 2 and -1, prompt 1 row 2 alone.
+
+    c = (1 * 1 * 2 + 2 * 1 * 2 + 1 * 4 * (-1)) / (1 + 2 + 4) = 2/7, so beta (u - c) = 12/7, 12/7 and -18/7.
+    """
+    beta, weight = torch.tensor([1.0, 1.0, 1.0, 2.0]), torch.tensor([1.0, 2.0, 1.0, 1.0])
+    left = profiled(torch.tensor([2.0, 2.0, 5.0, -2.0]), prompt=torch.tensor([0, 0, 1, 0]), beta=beta, weight=weight)
+    assert left.tolist() == pytest.approx([12 / 7, 12 / 7, 0, -18 / 7], abs=1e-6)
+
+
+def test_rows_without_weight_do_not_break_profiled_residuals() -> None:
+    left = profiled(torch.ones(2), prompt=torch.zeros(2).long(), beta=torch.ones(2), weight=torch.zeros(2))
+    assert left.isfinite().all()
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 2), st.floats(-9, 9)), min_size=1, max_size=9),
+    shifts=st.lists(st.floats(-50, 50), min_size=3, max_size=3),
+    beta=st.floats(0.01, 10),
+)
+def test_profiled_squares_are_those_of_all_pairs_and_no_log_z_changes_them(
+    rows: list[tuple[int, float]], shifts: list[float], beta: float
+) -> None:
+    prompt = torch.tensor([index for index, _ in rows])
+    left = torch.tensor([value for _, value in rows], dtype=torch.float64)
+    same = {"prompt": prompt, "beta": torch.full_like(left, beta), "weight": torch.ones_like(left)}
+    found = profiled(left, **same)
+    for index in set(prompt.tolist()):
+        mine = left[prompt == index]
+        pairs = (mine[:, None] - mine[None, :]).square().sum().item() / 2
+        assert found[prompt == index].square().sum().item() == pytest.approx(pairs / len(mine), abs=1e-6)
+    shifted = profiled(left + beta * torch.tensor(shifts, dtype=torch.float64)[prompt], **same)
+    assert shifted.tolist() == pytest.approx(found.tolist(), abs=1e-6)
+
+
+def test_two_rows_of_a_prompt_are_rebels_pair_with_quantiles_as_rewards() -> None:
+    """0.5 (beta ((q_c - q_r) / beta - (chosen - rejected)))^2, whatever log Z is."""
+    logratio, target, beta = torch.tensor([0.3, -1.2]), torch.tensor([0.9, 0.2]) / 0.4 - 17.0, torch.full((2,), 0.4)
+    left = residual(logratio, torch.zeros(2), target, beta=beta)
+    left = profiled(left, prompt=torch.zeros(2).long(), beta=beta, weight=torch.ones(2))
+    rebel = rebel_loss(logratio[:1], logratio[1:], torch.tensor([0.7]), beta=0.4)
+    assert left.square().sum().item() == pytest.approx(0.5 * 0.4**2 * rebel.item(), abs=1e-5)
+
+
 def targets_of(
     rewards: list[float],
     refs: list[float],
@@ -143,6 +187,37 @@ def test_monotone_maps_of_rewards_change_neither_loss_nor_gradient(
     loss_mapped, gradient_mapped = loss_and_gradient(mapped, logps, NAMED[name], ties)
     assert torch.equal(loss, loss_mapped)
     assert torch.equal(gradient, gradient_mapped)
+
+
+@pytest.mark.parametrize("ties", ["le", "lt"])
+def test_minimiser_of_profiled_residuals_is_the_optimum_where_rewards_tie(ties: Ties) -> None:
+    """Most rewards are 0. The transform's log Z is wrong by far there, and its minimiser is not the optimum."""
+    beta, rewards = 0.2, [0.0] * 12 + [0.25] * 3 + [0.5] * 2 + [1.0] * 3
+    target = targets_of(rewards, rewards, NAMED["identity"], beta=beta, ties=ties)
+    ref = torch.full((len(rewards),), -math.log(len(rewards)), dtype=torch.float64)
+    optimum = (ref + target).log_softmax(0)  # pi* = pi_ref exp(f(q) / beta) / Z, with the Z that there is
+    assert abs((ref + target).logsumexp(0)) > 0.3
+
+    def divergence(profile: bool) -> float:
+        logits = ref.clone().requires_grad_()
+        optimiser = torch.optim.LBFGS([logits], lr=1, max_iter=300, history_size=20, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimiser.zero_grad()
+            left = residual(logits.log_softmax(0), ref, target, beta=beta)
+            ones = torch.ones_like(left)
+            if profile:
+                left = profiled(left, prompt=ones.long() - 1, beta=beta * ones, weight=ones)
+            loss = qrpo_loss(left).mean()
+            loss.backward()
+            return loss
+
+        optimiser.step(closure)
+        policy = logits.detach().log_softmax(0)
+        return float((policy.exp() * (policy - optimum)).sum())
+
+    assert divergence(profile=True) < 1e-6
+    assert divergence(profile=False) > 1e-2
 
 
 @pytest.mark.parametrize("distance", ["mse", "huber"])

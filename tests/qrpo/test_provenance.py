@@ -23,7 +23,9 @@ def test_it_is_written_with_machine_and_versions(tmp_path: Path) -> None:
     assert found["cores"] == len(os.sched_getaffinity(0))
     assert found["torch"] == metadata.version("torch")
     assert found["memory_gib"] > 0
-    assert found["processor"] in Path("/proc/cpuinfo").read_text() or found["processor"] == os.uname().machine
+    named = "model name" in Path("/proc/cpuinfo").read_text()
+    assert found["processor"]
+    assert (f": {found['processor']}\n" in Path("/proc/cpuinfo").read_text()) == named
 
 
 def test_the_commit_is_the_checkouts_and_says_whether_files_were_changed(
@@ -46,6 +48,16 @@ def test_the_commit_is_the_checkouts_and_says_whether_files_were_changed(
 def test_without_a_checkout_it_is_the_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert commit() == f"version {metadata.version('qrpo-sandbox')}"
+
+
+def test_installed_within_somebodys_checkout_it_is_the_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "theirs").write_text("")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "theirs")
+    (tmp_path / "provenance.py").write_text("")
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "provenance.py"))
     assert commit() == f"version {metadata.version('qrpo-sandbox')}"
 
 

@@ -58,13 +58,34 @@ def test_levels_gains_and_intervals_are_those_of_the_runs(folders: list[Path]) -
     assert initial.outcomes["heldout", "pass_fraction"].level.over_seeds is None
 
 
+def grid(make_run: Make, made_up: Any, folder: Path, rewards: dict[float, float]) -> None:
+    """Runs of `dpo` by beta, with a mean reward on training problems each."""
+    for beta, reward in rewards.items():
+        made = made_up(algorithm="dpo", beta=beta, rates={0: [0.2] * 4, 8: [0.5] * 4}, train=True, told_reward=reward)
+        make_run(folder / "tune" / "dpo" / str(beta), made)
+
+
+def test_runs_without_the_best_options_that_were_tried_are_refused(
+    folders: list[Path], make_run: Make, made_up: Any, tmp_path: Path
+) -> None:
+    """As where a grid has grown since."""
+    grid(make_run, made_up, tmp_path, {0.1: 0.5, 0.7: 0.625})
+    with pytest.raises(
+        PipelineError, match=r"dpo/1 has beta 0.1 .* the best run of .*tune/dpo is 0.7; choose and train"
+    ):
+        contenders(folders, tmp_path / "tune")
+
+
+def test_a_seed_that_is_there_twice_is_refused(folders: list[Path]) -> None:
+    shutil.copytree(folders[1] / "2", folders[1] / "2 again")
+    with pytest.raises(PipelineError, match="2 again has the seeds of another run"):
+        contenders(folders)
+
+
 def test_the_page_has_both_tables_the_grid_and_what_made_it(
     folders: list[Path], make_run: Make, made_up: Any, tmp_path: Path
 ) -> None:
-    for beta in ("0.1", "0.5"):
-        rates = {0: [0.2] * 12, 8: [float(beta)] * 12}
-        make_run(tmp_path / "tune" / "dpo" / beta, made_up(algorithm="dpo", rates=rates, train=True))
-    (tmp_path / "tune" / "le | paper's").mkdir()
+    grid(make_run, made_up, tmp_path, {0.05: 0.25, 0.1: 0.5, 0.5: 0.375})
     made_with = {"commit": "abc", "date": "2020-01-01", "cores": 2, "processor": "P", "memory_gib": 8, "torch": "2"}
     (tmp_path / "made_with.json").write_text(json.dumps(made_with))
     arguments = [*map(str, folders), "--tried", str(tmp_path / "tune"), "--title", "T", "--command", "do it"]
@@ -75,21 +96,22 @@ def test_the_page_has_both_tables_the_grid_and_what_made_it(
     assert text == (tmp_path / "two" / "page.md").read_text()
     assert text.startswith("# T\n")
     assert "    do it\n" in text
-    assert "Commit `abc`, 2020-01-01, 2 cores of P, 8 GiB; torch 2." in text
+    assert "Begun at commit `abc`, 2020-01-01, 2 cores of P, 8 GiB; torch 2." in text
     train, heldout = text.split("## Training problems")[1].split("## Held-out problems")
     for table in (train, heldout):
         lines = [line for line in table.splitlines() if line.startswith("|")]
         assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines[:5]] == [9] * 5
         assert lines[4].startswith("| dpo | 0.1 | 1e-6 | **")
         assert lines[3].startswith("| le \\| paper's |")
-    assert "| dpo | **0.1: 100.0**, 0.5: 100.0 |" in text
+    assert "| dpo | 0.05: 25.0, **0.1: 50.0**, 0.5: 37.5 |" in text
+    assert "| le \\| paper's | 0" not in text
     for name in ("rewards.svg", "log_probabilities.svg"):
         assert f"](page/{name})" in text
         ET.fromstring((tmp_path / "one" / "page" / name).read_bytes())
         assert (tmp_path / "one" / "page" / name).read_bytes() == (tmp_path / "two" / "page" / name).read_bytes()
     numbers = json.loads((tmp_path / "one" / "page" / "results.json").read_text())
     assert [item["seeds"] for item in numbers["methods"]] == [[], [1, 2, 3], [1, 2, 3]]
-    assert numbers["methods"][2]["tried"] == {"0.1": 1.0, "0.5": 1.0}
+    assert numbers["methods"][2]["tried"] == {"0.05": 0.25, "0.1": 0.5, "0.5": 0.375}
 
 
 def test_runs_of_one_method_that_differ_in_more_than_seeds_are_refused(

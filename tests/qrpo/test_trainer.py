@@ -151,6 +151,7 @@ def test_on_the_cpu_the_head_goes_over_the_vocabulary_in_small_tiles_to_the_same
     """Also in the backward pass, and TRL's own width is left as it is."""
     shapes: list[tuple[int, int]] = []
     lines, weights, width = [], [], trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE
+    assert width > trl_head._CPU_TILE
     backward = chunked_logprob._backward_tile
 
     def watched(tile: Tensor, *arguments: Any, **more: Any) -> None:
@@ -165,7 +166,7 @@ def test_on_the_cpu_the_head_goes_over_the_vocabulary_in_small_tiles_to_the_same
         lines.append(train_log(trainer)[0])
         weights.append(torch.cat([item.detach().flatten() for item in trainer.model.parameters()]))
     total = sum(len(row["completion_ids"]) for row in rows())
-    assert trl_head._CPU_TILE < width == trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE
+    assert width == trl_utils._CHUNKED_LOGPROB_CHUNK_SIZE
     assert shapes == [(total, 9), (total, 4), (total, 4), (total, 1)]
     assert lines[1]["loss"] == pytest.approx(lines[0]["loss"], abs=1e-6)
     torch.testing.assert_close(weights[1], weights[0], atol=1e-6, rtol=1e-5)
