@@ -161,7 +161,6 @@ class QRPOConfig(KTOConfig):
             self.activation_checkpointing = self.gradient_checkpointing
         super().__post_init__()  # type: ignore[no-untyped-call]
         self.target_rule()
-        self._check_log_z()
         if not self.objective().uses_reference:
             self.precompute_ref_log_probs = True  # none are computed, and TRL loads no reference
         for name in ("target_low", "target_high"):
@@ -179,6 +178,7 @@ class QRPOConfig(KTOConfig):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise ValueError(f"{name} must be positive and finite, got {value!r}")
+        self._check_log_z()
 
     def _check_log_z(self) -> None:
         if self.log_z not in LOG_Z:

@@ -75,6 +75,10 @@ def test_an_unknown_key_of_a_file_is_refused(tmp_path: Path) -> None:
         (["--target_low", "nan"], "target_low must be a number"),
         (["--learning_rate", "-1"], "learning_rate must be at least 0"),
         (["--per_device_train_batch_size", "0"], "per_device_train_batch_size must be at least 1"),
+        (["--log_z", "none"], "log_z"),
+        (["--distance", "mae"], "log_z is 'profiled', which is of least squares, but distance is 'mae'"),
+        (["--train_sampling_strategy", "random"], "compares the rows of a prompt.*'random'.*give group_by_prompt"),
+        (["--per_device_train_batch_size", "1"], "per_device_train_batch_size 1; give group_by_prompt and 2 at least"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
     ],
 )
@@ -85,10 +89,10 @@ def test_a_value_that_cannot_be_used_is_refused(argv: list[str], message: str) -
 
 def test_null_on_the_command_line_is_none_of_what_the_file_says() -> None:
     found = config(
-        "--target_low", "null", "--max_tests=null", "--heldout_problems", "null", "--max_train_problems", "9"
+        *("--save_total_limit", "null", "--max_tests=null", "--heldout_problems", "null", "--max_train_problems", "9")
     )
-    assert (found.train.target_low, found.data.max_tests, found.data.heldout_problems) == (None, None, None)
-    assert (config().train.target_low, found.data.max_train_problems) == (0.0, 9)
+    assert (found.train.save_total_limit, found.data.max_tests, found.data.heldout_problems) == (None, None, None)
+    assert (config().train.save_total_limit, found.data.max_train_problems) == (1, 9)
     pairs = ["--config", "leetcode_paper", "--algorithm", "dpo", "--pairing", "null", "--pairs_per_prompt", "null"]
     assert config(*pairs).data.pairing is None
     paper = config("--config", "leetcode_paper", "--train_split", "null", "--train-revision", "null")

@@ -94,3 +94,8 @@ def test_prompts_whose_rewards_are_equal_say_nothing() -> None:
     assert FORM.says_something(ROW)
     assert not FORM.says_something(ROW | {"ref_rewards": [1.0, 1.0]})
     assert FORM.says_something(ROW | {"reward": 0.0, "ref_rewards": [1.0, 1.0]})
+
+
+def test_prompts_of_a_batch_are_numbered_by_their_tokens(tokenizer: PreTrainedTokenizerFast) -> None:
+    rows = [prepared(tokenizer, prompt_ids=prompt) for prompt in ([1, 3], [1, 4], [1, 3], [3], [1, 4])]
+    assert PointwiseCollator(beta=0.1)(rows)["prompt"].tolist() == [0, 1, 0, 2, 1]
