@@ -75,7 +75,6 @@ def test_an_unknown_key_of_a_file_is_refused(tmp_path: Path) -> None:
         (["--target_low", "nan"], "target_low must be a number"),
         (["--learning_rate", "-1"], "learning_rate must be at least 0"),
         (["--per_device_train_batch_size", "0"], "per_device_train_batch_size must be at least 1"),
-        (["--log_z", "none"], "log_z"),
         (["--distance", "mae"], "log_z is 'profiled', which is of least squares, but distance is 'mae'"),
         (["--train_sampling_strategy", "random"], "compares the rows of a prompt.*'random'.*give group_by_prompt"),
         (["--per_device_train_batch_size", "1"], "per_device_train_batch_size 1; give group_by_prompt and 2 at least"),

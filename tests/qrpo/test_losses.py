@@ -116,7 +116,7 @@ def test_rows_without_weight_do_not_break_profiled_residuals() -> None:
 def test_profiled_squares_are_those_of_all_pairs_and_no_log_z_changes_them(
     rows: list[tuple[int, float]], shifts: list[float], beta: float
 ) -> None:
-    prompt = torch.tensor([index for index, _ in rows])
+    prompt = torch.tensor([index for index, _ in rows]).unique(return_inverse=True)[1]
     left = torch.tensor([value for _, value in rows], dtype=torch.float64)
     same = {"prompt": prompt, "beta": torch.full_like(left, beta), "weight": torch.ones_like(left)}
     found = profiled(left, **same)
