@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from qrpo.choose import training_reward
 from qrpo.comparison import by_seed, metrics
 from qrpo.errors import PipelineError
-from qrpo.finished_runs import FinishedRun, check_comparable, read_run
+from qrpo.finished_runs import FinishedRun, check_comparable, read_options, read_run
 from qrpo.journal import read_records
 from qrpo.methods import INITIAL, Estimate, estimate
 from qrpo.paths import RunPaths
@@ -151,11 +150,11 @@ def _tried(folder: Path, run: FinishedRun) -> dict[str, float]:
     paths = [path for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
     rewards = {path: training_reward(path) for path in paths}
     if rewards:
-        best = RunPaths(max(rewards, key=rewards.__getitem__))
-        options = yaml.safe_load(best.config.read_text(encoding="utf-8"))
+        best = max(rewards, key=rewards.__getitem__)
+        options = read_options(best)
         if (options["beta"], options["learning_rate"]) != (run.beta, run.learning_rate):
             raise PipelineError(
                 f"{run.path} has beta {run.beta:g} and learning rate {run.learning_rate:g}, but the best run of "
-                f"{folder} is {best.root.name}; choose and train again"
+                f"{folder} is {best.name}; choose and train again"
             )
     return {path.name: reward for path, reward in rewards.items()}

@@ -133,14 +133,13 @@ def read_run(path: Path) -> FinishedRun:
     try:
         selection = read_results(paths.metrics)["heldout"].selection
         halves = Halves.model_validate_json(paths.halves.read_bytes())
-        options = yaml.safe_load(paths.config.read_text(encoding="utf-8"))
+        options = read_options(path)
     except KeyError:
         raise PipelineError("it has no held-out problems") from None
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise PipelineError(f"it cannot be read: {error}") from error
     if selection is None:
         raise PipelineError("it has fewer than two held-out problems")
-    options = _defaults() | options
     return FinishedRun(
         path=path,
         algorithm=("online " if "iterations" in options else "") + options["algorithm"],
@@ -179,10 +178,16 @@ def check_comparable(runs: Sequence[FinishedRun]) -> None:
                 )
 
 
-def _defaults() -> dict[str, Any]:
-    """What `config.yaml` leaves out."""
+def read_options(path: Path) -> dict[str, Any]:
+    """The options of a run, with those that its `config.yaml` leaves out as they are by default.
+
+    Raises:
+        OSError, yaml.YAMLError: it cannot be read.
+    """
     configs = (DataConfig, GenerateConfig, QRPOConfig)
-    return {field.name: field.default for config in configs for field in dataclasses.fields(config)}
+    defaults = {field.name: field.default for config in configs for field in dataclasses.fields(config)}
+    recorded: dict[str, Any] = yaml.safe_load(RunPaths(path).config.read_text(encoding="utf-8"))
+    return defaults | recorded
 
 
 def _num_refs(options: Mapping[str, Any]) -> int:
