@@ -6,7 +6,7 @@ Both train random weights of the shape of SmolLM2-135M (49,152 words) on pairs o
 of as many pairs; QRPO takes the two as rows and knows their reference log-probabilities. The trainers take turns, each
 time in a process of its own; a ratio is of the two of one round, and the median of the rounds. Without a GPU both
 compute in float32, on a GPU in bfloat16 autocast. `*_over_dpo_precomputed` is beside DPO that knows its reference, too
-(`precompute_ref_log_probs`).
+(`precompute_ref_log_probs`). All run with MALLOC_MMAP_THRESHOLD_ set, so that a peak is of what is in use.
 
 Prints one JSON object last. Exits with 1 where a bar is missed, and names it.
 """
