@@ -60,7 +60,7 @@ class Experiment:
         [self.file] = copy("smollm2_cpu", folder)
         self.edit("[qrpo, dpo]", "[qrpo]")
         self.edit("[0, 1]", "[0]")
-        self.edit("memory: 4G", "memory: 1G")
+        self.edit("memory: 10G", "memory: 1G")
         self.edit("config: smollm2_cpu", f"config: {config}")
 
     def edit(self, old: str, new: str) -> None:
