@@ -16,7 +16,7 @@ from qrpo.data import PointwiseRow
 from qrpo.display import Display, duration
 from qrpo.files import write_atomically
 from qrpo.journal import RecordFile, read_records
-from qrpo.model_card import METHODS
+from qrpo.methods import LABELS
 from qrpo.plots import Pair, histograms, per_problem, training_curves, verdict_bars
 from qrpo.quantiles import all_equal, quantile_among
 from qrpo.records import ScoredRollout
@@ -211,7 +211,7 @@ def render(config: PipelineConfig, results: Mapping[str, SplitResult], story: St
             ),
         },
         story=story,
-        method=METHODS[config.train.algorithm].name,
+        method=LABELS[config.train.algorithm],
         beta=None if config.train.algorithm == "sft" else config.train.beta,
         examples={split: examples(evaluated["before", split], evaluated["after", split]) for split in results},
         seconds={name: duration(value) for name, value in story.seconds.items()},

@@ -141,7 +141,9 @@ def test_answers_are_judged_and_those_that_pass_fine_tuned_on(start: Callable[..
     losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "train" / "log.jsonl").read_text().splitlines()]
     assert len(losses) == 4
     assert losses[-1] < losses[0]
-    assert "trained on the 1 solutions;" in (tmp_path / "run" / "report" / "report.html").read_text()
+    page = (tmp_path / "run" / "report" / "report.html").read_text()
+    assert "SFT run: " in page
+    assert "trained on the 1 solutions. " in " ".join(page.split())  # and of no beta
 
 
 def test_shards_of_answers_make_up_the_whole(start: Callable[..., str], tmp_path: Path) -> None:
