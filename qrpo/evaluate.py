@@ -56,20 +56,8 @@ def evaluate(config: PipelineConfig, stage: Stage, display: Display, trained: Tr
     if known:
         display.note("completions before training: those of another run with the same model and evaluation")
     sampled, kl_rows = _sample(config, stage, display, problems, trained, known)
-    with make_reward(config) as reward:
-        scored = {_Part("before", split): rollouts for split, rollouts in known.items()} | {
-            part: list(
-                judge_rollouts(
-                    reward,
-                    rollouts,
-                    stage.path / f"{part.when}.{part.split}.scored.part.jsonl",
-                    chunk=config.score.score_chunk,
-                    display=display,
-                    what=f"judging {part.when}, {part.split}",
-                )
-            )
-            for part, rollouts in sampled.items()
-        }
+    scored = {_Part("before", split): rollouts for split, rollouts in known.items()}
+    scored |= _judged(config, stage, display, sampled)
     for split in problems.keys() - known.keys():
         scored[_Part("before", split)] = initial.keep(split, scored[_Part("before", split)])
     for part, rollouts in scored.items():
@@ -184,6 +172,25 @@ def _sample(
     draw(policy, "after", "after training", list(problems))
     compare_with(initial, policy, "after", "to the reference", list(problems))
     return sampled, kl
+
+
+def _judged(
+    config: PipelineConfig, stage: Stage, display: Display, sampled: Mapping[_Part, Sequence[Rollout]]
+) -> dict[_Part, list[ScoredRollout]]:
+    with make_reward(config) as reward:
+        return {
+            part: list(
+                judge_rollouts(
+                    reward,
+                    rollouts,
+                    stage.path / f"{part.when}.{part.split}.scored.part.jsonl",
+                    chunk=config.score.score_chunk,
+                    display=display,
+                    what=f"judging {part.when}, {part.split}",
+                )
+            )
+            for part, rollouts in sampled.items()
+        }
 
 
 def _pass_k(config: PipelineConfig) -> int:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from qrpo.contenders import contenders
+from qrpo.contenders import SPLITS, contenders
 from qrpo.errors import PipelineError
 from qrpo.methods import INITIAL
 from qrpo.paths import RunPaths
@@ -42,10 +42,10 @@ def test_levels_gains_and_intervals_are_those_of_the_runs(folders: list[Path]) -
     initial, *methods = contenders(folders)
     assert [item.name for item in (initial, *methods)] == [INITIAL, "le | paper's", "dpo"]
     for folder, method in zip(folders, methods, strict=True):
-        for split in ("train", "heldout"):
+        for split in SPLITS:
             before = rewards(folder / "1", "before", split)
             after = np.array([rewards(folder / str(seed), "after", split) for seed in (1, 2, 3)])
-            level, gain = method.outcomes[split, "pass_fraction"]  # type: ignore[index]
+            level, gain = method.outcomes[split, "pass_fraction"]
             assert gain is not None
             assert gain.over_seeds is not None
             assert level.mean == pytest.approx(after.mean())
