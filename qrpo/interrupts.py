@@ -14,7 +14,8 @@ from qrpo import processes
 MESSAGE = "Interrupted. Nothing is lost: the same command continues here."
 
 _SAME_S = 3.0
-"""A launcher hands its signals on to its processes, which the terminal or Slurm has sent them to as well."""
+"""A launcher hands its signals on to its processes, which the terminal or Slurm has sent them to as well; one process
+has them before another."""
 
 
 class Interrupts:
@@ -24,7 +25,7 @@ class Interrupts:
     most the batch in work.
 
     Attributes:
-        requested: a signal came.
+        requested: a signal came, here or to another process.
     """
 
     def __init__(self) -> None:
@@ -72,6 +73,11 @@ class Interrupts:
         finally:
             self._notice = None
         self.check()
+
+    def request(self) -> None:
+        """Another process was sent a signal, which this one may still get: it is no second one here."""
+        if not self.requested:
+            self.requested, self._first = True, time.monotonic()
 
     def check(self) -> None:
         """Raises if a signal came.

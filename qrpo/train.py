@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 MODEL = "model"
 LOG = "log.jsonl"
 _STATE = "trainer_state.json"
-"""The file of a checkpoint that transformers writes last."""
+"""The file of a checkpoint that is written last."""
 _PART = 1024
 """Rows turned into columns at a time."""
 
@@ -156,10 +156,12 @@ def last_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint; removes those that were being written when the process was killed."""
     whole: list[Path] = []
     for path in folder.glob("checkpoint-*"):
-        if (path / _STATE).is_file():
-            whole.append(path)
-        else:
+        try:
+            TrainerState.load_from_json(str(path / _STATE))
+        except (OSError, ValueError):  # it is not there, or was being written
             shutil.rmtree(path)
+        else:
+            whole.append(path)
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
@@ -207,7 +209,7 @@ class _Progress(TrainerCallback):
         assert self._bar is not None
         self._bar.advance(note=self._note)
         if processes.in_any(self._interrupts.requested):
-            self._interrupts.requested = True
+            self._interrupts.request()
             control.should_save = True
             control.should_training_stop = True
 

@@ -332,6 +332,12 @@ class QRPOTrainer(KTOTrainer):
         whole = self.accelerator.get_state_dict(self.model)  # on all processes
         self._save(output_dir, state_dict=whole)
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        # The last part of a checkpoint that every process writes; the trainer's state, by which it counts as whole, is
+        # the first one's alone.
+        super()._save_rng_state(output_dir)
+        self.accelerator.wait_for_everyone()
+
     def create_model_card(  # type: ignore[override]  # TRL has fewer arguments than transformers
         self, model_name: str | None = None, dataset_name: str | None = None, tags: str | list[str] | None = None
     ) -> None:

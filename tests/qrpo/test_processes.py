@@ -35,8 +35,9 @@ save_steps: 8
 """
 
 SLOW = """
-import os, signal, sys
-from transformers import TrainerCallback
+import os, signal, time
+from pathlib import Path
+from transformers import Trainer, TrainerCallback
 import qrpo.train
 from qrpo.processes import index, leave
 from qrpo.train_code import main
@@ -46,11 +47,21 @@ class Interrupt(TrainerCallback):
         if state.global_step == 4 and index() == 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
+def late_random_state(self, folder):
+    if index() == 0:
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        time.sleep(1)
+        if (Path(folder) / "trainer_state.json").exists():
+            os.write(2, b"a checkpoint looked whole before it was\\n")
+    save_random_state(self, folder)
+
+save_random_state, Trainer._save_rng_state = Trainer._save_rng_state, late_random_state
 make = qrpo.train.QRPOTrainer
 qrpo.train.QRPOTrainer = lambda **arguments: make(callbacks=[Interrupt()], **arguments)
 leave(main())
 """
-"""Sends SIGTERM to the second process alone, in its fifth step."""
+"""Sends SIGTERM to the second process, in its fifth step, and to the first as it saves, for which it has to wait."""
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +104,7 @@ def stopped(scored: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFac
     done = launched(str(folder / "slow.py"), *options_of(scored, folder / "run", *HALF))
     assert done.returncode != 0
     assert done.stderr.count("the same command continues here") == 1
+    assert "looked whole" not in done.stderr
     return folder / "run"
 
 
