@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import tempfile
@@ -25,6 +26,8 @@ from qrpo.models import default_device, sampling_dtype
 from qrpo.problems import Split
 from qrpo.records import ScoredRollout
 from sandbox import Problem
+
+log = logging.getLogger(__name__)
 
 _NOT_OF_COMPLETIONS = ("kl_completions", "pass_k", "bootstrap_samples", "eval_checkpoints")
 """Options of the stage that say what is made of completions, not which they are."""
@@ -74,23 +77,32 @@ class InitialEvaluations:
         return found
 
     def keep(self, split: Split, rollouts: list[ScoredRollout]) -> list[ScoredRollout]:
-        """Keeps those of a set of problems, unless another run was first; returns what is kept, for all runs the same.
-
-        Raises:
-            OSError: the folder cannot be written.
-        """
+        """Keeps those of a set of problems, unless another run was first; returns what is kept, for all the same."""
         path = self._path(split)
         if path is None:
             return rollouts
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            draft = Path(folder) / path.name
-            write_records(draft, rollouts)
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                return read_records(path, ScoredRollout)
-        return rollouts
+        try:
+            return _kept(path, rollouts)
+        except OSError as error:
+            log.warning("%s cannot be written (%s); the next run evaluates the initial model again", path, error)
+            return rollouts
 
     def _path(self, split: Split) -> Path | None:
         return None if self._folder is None else self._folder / f"{self._name}.{split}.jsonl"
+
+
+def _kept(path: Path, rollouts: list[ScoredRollout]) -> list[ScoredRollout]:
+    """What the file holds: these, or those of the run that was first.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        draft = Path(folder) / path.name
+        write_records(draft, rollouts)
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return read_records(path, ScoredRollout)
+    return rollouts

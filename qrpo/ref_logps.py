@@ -49,9 +49,6 @@ def completed(
         cache: used by the first process alone: another job may add a file between two processes' reads.
         compute: called on all processes or on none; its sequences are each given once, long ones first.
         by_prompt: give those of a prompt together.
-
-    Raises:
-        OSError: the cache cannot be written.
     """
     is_main = PartialState().is_main_process
     [known] = broadcast_object_list([cache.load() if is_main else {}])
@@ -65,7 +62,10 @@ def completed(
         order = _prompt_by_prompt(missing) if by_prompt else sorted(missing, key=lambda one: -_length(missing[one]))
         found = dict(zip(order, compute([missing[digest] for digest in order]), strict=True))
         if is_main:
-            cache.save(found)
+            try:
+                cache.save(found)
+            except OSError as error:  # hours of work, which this run has all the same
+                log.warning("%s cannot be written (%s); the next run computes it again", cache.folder, error)
         known |= found
     return [[known[digest] for digest in named] for named in digests]
 

@@ -328,6 +328,18 @@ def test_kept_completions_that_were_cut_are_named(start: Start, tmp_path: Path) 
         start(tmp_path / "second", *shared)
 
 
+def test_a_shared_folder_that_cannot_be_written_costs_a_run_nothing(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "shared").mkdir()
+    for name in ("logps", "evaluations"):
+        (tmp_path / "shared" / name).write_text("")
+    start(tmp_path / "run", "--reference_dir", tmp_path / "shared")
+    assert (tmp_path / "run" / "report" / "report.html").is_file()
+    for name in ("logps", "evaluations"):
+        assert re.search(f"shared/{name}/.* cannot be written", caplog.text)
+
+
 def test_the_shared_reference_folder_is_in_the_runs_configuration(start: Start, tmp_path: Path) -> None:
     start(tmp_path / "run", "--reference_dir", tmp_path / "shared", "--stage", "generate")
     again = parse(["--config", str(tmp_path / "run" / "config.yaml"), "--bf16", "false"])

@@ -51,6 +51,15 @@ def test_what_is_missing_is_computed_once_the_longest_first_and_goes_where_it_be
     assert len(asked) == 1
 
 
+def test_a_cache_that_cannot_be_written_loses_nothing_and_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    cache = RefLogpsCache(tmp_path / "file", model_hash="f" * 64, numbers="float32")
+    assert completed([[Tokens([1], [2])]], cache, lambda sequences: [-2.0] * len(sequences)) == [[-2.0]]
+    assert f"{cache.folder} cannot be written" in caplog.text
+
+
 def test_those_of_a_prompt_are_asked_for_together_if_they_are_to(tmp_path: Path) -> None:
     cache = RefLogpsCache(tmp_path, model_hash="f" * 64, numbers="float32")
     long, short, other, alone = Tokens([1], [2] * 9), Tokens([1], [3]), Tokens([2], [4] * 5), Tokens([2], [5] * 2)
