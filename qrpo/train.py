@@ -81,6 +81,9 @@ def train(config: PipelineConfig, stage: Stage, display: Display, interrupts: In
             "take easier problems, more --num_completions, or a stronger model"
         )
     display.note(f"{config.train.algorithm}: {len(rows)} {what}; rewards differ within {len(varied)}{dropped}")
+    if unused := config.train.unused():
+        options = ", ".join(f"{name}={value}" for name, value in unused.items())
+        display.note(f"{config.train.algorithm} has no use for {options}")
     used = sum(("chosen_ids" in row) + 1 for row in rows if row["problem_id"] in varied or not drop)
     fit(config, stage, display, interrupts, Work(rows=rows, used=used, policy=name))
 
@@ -156,12 +159,10 @@ def last_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint; removes those that were being written when the process was killed."""
     whole: list[Path] = []
     for path in folder.glob("checkpoint-*"):
-        try:
-            TrainerState.load_from_json(str(path / _STATE))
-        except (OSError, ValueError):  # it is not there, or was being written
-            shutil.rmtree(path)
-        else:
+        if (path / _STATE).is_file():
             whole.append(path)
+        else:
+            shutil.rmtree(path)
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 

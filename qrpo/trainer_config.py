@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import torch
 from trl.trainer.kto_config import KTOConfig
@@ -14,6 +14,14 @@ from qrpo.targets import TIES, Clip, TargetRule
 from qrpo.transforms import TRANSFORMS, transform_named
 
 LOG_Z = ("closed_form", "profiled")
+
+_USED_BY = {
+    **dict.fromkeys(("transform", "transform_power", "ties", "log_z", "distance", "huber_delta"), ("qrpo",)),
+    **dict.fromkeys(("normalize_beta_by_length", "target_low", "target_high"), ("qrpo",)),
+    "simpo_margin": ("simpo",),
+    "beta": ("qrpo", "dpo", "rebel", "simpo"),
+}
+"""Options that are not of all algorithms."""
 
 
 @dataclass
@@ -216,6 +224,12 @@ class QRPOConfig(KTOConfig):
             case "simpo":
                 return SimPo(beta=self.beta, margin=self.simpo_margin)
         raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}, got {self.algorithm!r}")
+
+    def unused(self) -> dict[str, object]:
+        """Options that have another value than by default, and no effect, as the algorithm has no use for them."""
+        defaults = {option.name: option.default for option in fields(self)}
+        of_others = [name for name, algorithms in _USED_BY.items() if self.algorithm not in algorithms]
+        return {name: value for name in of_others if (value := getattr(self, name)) != defaults[name]}
 
     def target_rule(self) -> TargetRule:
         """From rewards to targets.

@@ -285,7 +285,7 @@ def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(arguments: list[s
 @pytest.mark.parametrize(
     ("options", "trained"),
     [
-        (["--algorithm", "dpo", "--beta", "0.3"], "pairs"),
+        (["--algorithm", "dpo", "--beta", "0.3", "--ties", "mid"], "pairs"),
         (["--algorithm", "rebel", "--pairing", "disjoint", "--pairs_per_prompt", "4"], "pairs"),
         (["--algorithm", "simpo", "--beta", "2.0"], "pairs"),
         (["--algorithm", "sft"], "solutions"),
@@ -299,7 +299,9 @@ def test_every_algorithm_runs_on_the_same_scored_completions(
     folder = tmp_path / "run"
     for stage in ("generate", "score"):
         shutil.copytree(whole_run / stage, folder / stage)
-    start(folder, arguments, None, *options)
+    shown = io.StringIO()
+    start(folder, arguments, Display(Console(file=shown, width=200)), *options)
+    assert ("dpo has no use for ties=mid" in shown.getvalue()) == ("dpo" in options)
     assert contents(folder)[FINAL[1]] == contents(whole_run)[FINAL[1]]
     assert contents(folder)[FINAL[2]] != contents(whole_run)[FINAL[2]]
     metrics = json.loads((folder / "evaluate" / "metrics.json").read_text())["train"]["metrics"]["pass_fraction"]

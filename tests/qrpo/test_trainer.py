@@ -46,6 +46,7 @@ HOOKS = {
     "_compute_loss": ["self", "model", "inputs", "return_outputs"],
     "log": ["self", "logs", "start_time"],
     "save_model": ["self", "output_dir", "_internal_call"],
+    "_save_rng_state": ["self", "output_dir"],
     "create_model_card": ["self", "model_name", "dataset_name", "tags"],
 }
 USED = {"compute_ref_log_probs": ["self", "model", "inputs"]}
@@ -94,6 +95,25 @@ def test_config_reads_from_the_command_line_without_ktos_own_options() -> None:
 def test_config_refuses_values_that_cannot_be_used(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"beta|collapse_nats|transform|low"):
         QRPOConfig(output_dir="x", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "unused"),
+    [
+        ({"ties": "exact", "beta": 0.3, "log_z": "profiled", "train_sampling_strategy": "group_by_prompt"}, []),
+        ({"simpo_margin": 1.0}, ["simpo_margin"]),
+        (
+            {"algorithm": "dpo", "beta": 0.3, "ties": "le", "log_z": "profiled", "target_low": 0.0},
+            ["log_z", "target_low"],
+        ),
+        ({"algorithm": "simpo", "simpo_margin": 1.0, "transform": "sqrt"}, ["transform"]),
+        ({"algorithm": "sft", "beta": 0.3}, ["beta"]),
+        ({"algorithm": "rebel"}, []),
+    ],
+)
+def test_options_that_an_algorithm_has_no_use_for_are_named(options: dict[str, Any], unused: list[str]) -> None:
+    found = QRPOConfig(output_dir="x", **options).unused()
+    assert found == {name: options[name] for name in unused}
 
 
 # --- the loss of a step -------------------------------------------------------------------------------------------
