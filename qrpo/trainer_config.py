@@ -126,7 +126,7 @@ class QRPOConfig(KTOConfig):
         default=True,
         metadata={
             "help": "Compute a prompt once for the rows of a batch that have it, where that saves time: of models that "
-            "`qrpo.shared_prompts` lists, with attention of the implementation sdpa. The same numbers up to rounding."
+            "`qrpo.shared_prompts` lists, with attention of sdpa or eager. The same numbers up to rounding."
         },
     )
 

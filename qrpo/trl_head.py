@@ -24,6 +24,8 @@ from qrpo.shared_prompts import MODEL_TYPES, Cost, lines_of
 
 _SHARED = frozenset({"labels", "fused_lm_head", "use_cache"})
 """What calls give that share prompts: with a cache, as of prefix tuning, or positions a row is more than its tokens."""
+_ATTENTION = ("sdpa", "eager")
+"""Implementations that take a mask as it is given."""
 _CPU_TILE = 4096
 """Words of the vocabulary at a time."""
 _PER_TOKEN = frozenset({"log_probs", "entropy", "log_sum_sq_probs", "mean_logits", "is_top1"})
@@ -52,10 +54,14 @@ def can_share(model: PreTrainedModel) -> bool:
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     return (
         config.model_type in MODEL_TYPES
-        and config._attn_implementation == "sdpa"  # noqa: SLF001  # there is no other name for it
+        and _attention(model) in _ATTENTION
         and layers == {"full_attention"}
         and (getattr(config, "sliding_window", None) is None or not getattr(config, "use_sliding_window", True))
     )
+
+
+def _attention(model: PreTrainedModel) -> str:
+    return str(model.config.get_text_config()._attn_implementation)  # noqa: SLF001  # there is no other name for it
 
 
 def is_told_by_tokens(model: str | nn.Module, peft_config: PeftConfig | None) -> bool:
@@ -77,10 +83,14 @@ def _share(model: PreTrainedModel) -> None:
             lines = lines_of(input_ids, more["labels"], Cost(self.config.get_text_config().hidden_size))
         if lines is None:
             return forward(self, input_ids=input_ids, attention_mask=attention_mask, **more)
+        mask = lines.attention_mask()
+        if _attention(self) == "eager":  # which adds it
+            hidden = torch.finfo(self.dtype).min
+            mask = torch.zeros(mask.shape, dtype=self.dtype, device=mask.device).masked_fill(~mask, hidden)
         found = forward(
             self,
             input_ids=lines.input_ids,
-            attention_mask=lines.attention_mask(),
+            attention_mask=mask,
             position_ids=lines.position_ids,
             **more | {"labels": lines.labels},
         )

@@ -11,7 +11,9 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import PrefixTuningConfig
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_seed
+from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_seed
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from trl.trainer import kto_trainer
 
 from qrpo.encoding import Tokens, padded
@@ -92,7 +94,7 @@ def test_values_go_to_where_the_rows_have_them() -> None:
     assert lines.spread(values, torch.Size((2, 3))).tolist() == [[0, 1, 2], [0, 4, 0]]
 
 
-def tiny(model_type: str, **options: Any) -> PreTrainedModel:
+def tiny(model_type: str, attention: str = "sdpa", **options: Any) -> PreTrainedModel:
     set_seed(0)
     config = AutoConfig.for_model(
         model_type,
@@ -113,7 +115,7 @@ def tiny(model_type: str, **options: Any) -> PreTrainedModel:
             **options,
         },
     )
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, attn_implementation=attention)
     return model
 
 
@@ -141,10 +143,11 @@ def computed(model: Any, *, share: bool) -> tuple[dict[str, torch.Tensor], dict[
     return {"log_probs": outputs.log_probs, "entropy": outputs.entropy}, gradients, sum(tokens)
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("model_type", sorted(MODEL_TYPES))
-def test_the_numbers_and_gradients_of_each_kind_of_model_stay_the_same(model_type: str) -> None:
-    alone, gradients, tokens = computed(tiny(model_type), share=False)
-    shared, others, fewer = computed(tiny(model_type), share=True)
+def test_the_numbers_and_gradients_of_each_kind_of_model_stay_the_same(model_type: str, attention: str) -> None:
+    alone, gradients, tokens = computed(tiny(model_type, attention), share=False)
+    shared, others, fewer = computed(tiny(model_type, attention), share=True)
     assert (tokens, fewer) == (32, 26)
     for name, value in alone.items():
         torch.testing.assert_close(shared[name], value, atol=2e-5, rtol=1e-5)
@@ -174,7 +177,9 @@ def test_layers_that_see_less_do_not_share() -> None:
 def test_sharing_ends_where_attention_becomes_another() -> None:
     model: Any = tiny("llama")
     before, _, _ = computed(model, share=True)
-    model.set_attn_implementation("eager")
+    AttentionInterface.register("another", sdpa_attention_forward)
+    AttentionMaskInterface.register("another", sdpa_mask)
+    model.set_attn_implementation("another")
     after, _, tokens = computed(model, share=True)
     assert tokens == 32
     torch.testing.assert_close(after["log_probs"], before["log_probs"], atol=2e-5, rtol=1e-5)
