@@ -32,7 +32,7 @@ class Interrupts:
         self.requested = False
         self._raises = False
         self._notice: str | None = None
-        self._first = 0.0
+        self._first: float | None = None
 
     def install(self) -> None:
         """Takes over SIGINT and SIGTERM; main thread only. Until `raising` they end the process with `MESSAGE`."""
@@ -75,9 +75,8 @@ class Interrupts:
         self.check()
 
     def request(self) -> None:
-        """Another process was sent a signal, which this one may still get: it is no second one here."""
-        if not self.requested:
-            self.requested, self._first = True, time.monotonic()
+        """Another process was sent a signal. That which this one may still get is its first one."""
+        self.requested = True
 
     def check(self) -> None:
         """Raises if a signal came.
@@ -89,18 +88,21 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002  # the signature of handlers
-        first, self.requested = not self.requested, True
-        if first:
-            self._first = time.monotonic()
-        elif processes.count() > 1 and time.monotonic() - self._first < _SAME_S:
+        now, is_known = time.monotonic(), self.requested
+        self.requested = True
+        if self._first is not None:
+            if processes.count() > 1 and now - self._first < _SAME_S:
+                return
+            os._exit(128 + number)
+        self._first = now
+        if is_known:
             return
-        if first and self._notice is not None:
+        if self._notice is not None:
             _tell(self._notice)
-        elif first and self._raises:
+        elif self._raises:
             raise KeyboardInterrupt
         else:
-            if first:
-                _tell(MESSAGE)
+            _tell(MESSAGE)
             os._exit(128 + number)
 
 

@@ -143,6 +143,8 @@ def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Inte
                 f"{checkpoint} cannot be gone on from: {error}; if it is damaged, delete it, to go on from the one "
                 "before or from the start"
             ) from error
+        if processes.in_any(interrupts.requested):  # after the last step, too, all end, and none waits for another
+            interrupts.request()
     _save(trainer, stage, config, work)
 
 

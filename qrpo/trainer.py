@@ -332,6 +332,13 @@ class QRPOTrainer(KTOTrainer):
         whole = self.accelerator.get_state_dict(self.model)  # on all processes
         self._save(output_dir, state_dict=whole)
 
+    def _run_epoch(self, *arguments: Any, **options: Any) -> None:
+        # transformers looks only after a step whether one is left: from the checkpoint of the last it takes one more.
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+            return
+        super()._run_epoch(*arguments, **options)  # type: ignore[no-untyped-call]
+
     def _save_rng_state(self, output_dir: str) -> None:
         # The last part of a checkpoint that every process writes; the trainer's state, by which it counts as whole, is
         # the first one's alone.

@@ -44,7 +44,11 @@ from qrpo.train_code import main
 
 class Interrupt(TrainerCallback):
     def on_step_begin(self, args, state, control, **more):
-        if state.global_step == 4 and index() == 1:
+        if state.global_step == 4 and index() == 1 and "AT_THE_END" not in os.environ:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_train_end(self, args, state, control, **more):
+        if index() == 1 and "AT_THE_END" in os.environ:
             os.kill(os.getpid(), signal.SIGTERM)
 
 def late_random_state(self, folder):
@@ -61,7 +65,8 @@ make = qrpo.train.QRPOTrainer
 qrpo.train.QRPOTrainer = lambda **arguments: make(callbacks=[Interrupt()], **arguments)
 leave(main())
 """
-"""Sends SIGTERM to the second process, in its fifth step, and to the first as it saves, for which it has to wait."""
+"""Sends SIGTERM to the second process, in its fifth step or after the last, and to the first as it saves, for which it
+has to wait."""
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +122,20 @@ def test_a_signal_to_one_process_stops_all_at_one_step(stopped: Path) -> None:
     assert checkpoint.name == "checkpoint-5"
     assert len(list(checkpoint.glob("rng_state_*.pth"))) == 2
     assert not (stopped / "train" / "model").exists()
+
+
+def test_a_signal_to_one_process_after_the_last_step_stops_all(
+    scored: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(scored[0], tmp_path / "run")
+    (tmp_path / "slow.py").write_text(SLOW.replace("os.kill(os.getpid(), signal.SIGTERM)\n    else", "pass\n    else"))
+    monkeypatch.setenv("AT_THE_END", "1")
+    options = options_of(scored, tmp_path / "run", *HALF, "--max_steps", "2")
+    assert launched(str(tmp_path / "slow.py"), *options).returncode != 0
+    assert not (tmp_path / "run" / "train" / "model").exists()
+    monkeypatch.undo()
+    assert launched("-m", "qrpo.train_code", *options).returncode == 0
+    assert len((tmp_path / "run" / "train" / "log.jsonl").read_text().splitlines()) == 2
 
 
 def test_training_goes_on_in_as_many_processes_and_its_checkpoints_are_evaluated_in_one(

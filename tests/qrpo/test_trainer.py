@@ -49,6 +49,13 @@ HOOKS = {
     "_save_rng_state": ["self", "output_dir"],
     "create_model_card": ["self", "model_name", "dataset_name", "tags"],
 }
+HANDED_ON = {
+    "_run_epoch": [
+        *("self", "model", "epoch", "train_dataloader", "steps_in_epoch", "num_update_steps_per_epoch", "trial"),
+        *("ignore_keys_for_eval", "start_time", "resume_from_checkpoint", "epochs_trained"),
+        "steps_trained_in_current_epoch",
+    ],
+}
 USED = {"compute_ref_log_probs": ["self", "model", "inputs"]}
 OWN = {"__init__", "_ref_logps", "_ref_logps_cache", "_ref_logps_of", "_keep"}
 
@@ -59,8 +66,15 @@ def test_the_base_class_has_the_hook_with_this_signature(name: str, expected: li
     assert list(inspect.signature(getattr(QRPOTrainer, name)).parameters) == expected
 
 
+@pytest.mark.parametrize(("name", "expected"), HANDED_ON.items())
+def test_what_is_handed_on_as_it_comes_has_this_signature(name: str, expected: list[str]) -> None:
+    assert list(inspect.signature(getattr(KTOTrainer, name)).parameters) == expected
+
+
 def test_every_method_of_the_trainer_is_a_pinned_hook_or_its_own() -> None:
-    assert {name for name, value in vars(QRPOTrainer).items() if inspect.isfunction(value)} == HOOKS.keys() | OWN
+    assert {
+        name for name, value in vars(QRPOTrainer).items() if inspect.isfunction(value)
+    } == HOOKS.keys() | HANDED_ON.keys() | OWN
     assert not any(hasattr(KTOTrainer, name) for name in OWN - {"__init__"})
 
 

@@ -68,6 +68,19 @@ def test_a_resumed_run_has_the_same_tail(make_trainer: MakeTrainer, tmp_path: Pa
     assert torch.equal(parameters(resumed), parameters(whole))
 
 
+def test_a_run_resumed_from_its_last_checkpoint_takes_no_step_more(
+    make_trainer: MakeTrainer, tmp_path: Path, rows: MakeRows
+) -> None:
+    """Such as one that ended before its model was written."""
+    options: dict[str, Any] = {"max_steps": 3, "save_strategy": "steps", "per_device_train_batch_size": 4}
+    whole = make_trainer(rows(20), output_dir=str(tmp_path / "whole"), **options)
+    whole.train()
+    resumed = make_trainer(rows(20), output_dir=str(tmp_path / "resumed"), **options)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-3"))
+    assert train_log(resumed) == train_log(whole)
+    assert torch.equal(parameters(resumed), parameters(whole))
+
+
 def test_a_resumed_run_with_dropout_in_model_and_adapter_has_the_same_tail(
     make_trainer: MakeTrainer, make_model: MakeModel, tmp_path: Path, rows: MakeRows
 ) -> None:
