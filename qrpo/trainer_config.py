@@ -191,7 +191,7 @@ class QRPOConfig(KTOConfig):
     def _check_log_z(self) -> None:
         if self.log_z not in LOG_Z:
             raise ValueError(f"log_z must be one of {', '.join(LOG_Z)}, got {self.log_z!r}")
-        if self.log_z == "closed_form" or self.algorithm != "qrpo":
+        if not self.profiles_log_z:
             return
         if self.distance != "mse":
             raise ValueError(f"log_z is 'profiled', which is of least squares, but distance is {self.distance!r}")
@@ -204,6 +204,13 @@ class QRPOConfig(KTOConfig):
                 f"train_sampling_strategy is {self.train_sampling_strategy!r} and per_device_train_batch_size "
                 f"{self.per_device_train_batch_size}; give group_by_prompt and 2 at least"
             )
+        if self.per_device_eval_batch_size < 2:  # as above
+            raise ValueError("log_z is 'profiled', of which batches of 1 tell nothing; per_device_eval_batch_size is 1")
+
+    @property
+    def profiles_log_z(self) -> bool:
+        """Whether log Z is that of the rows in a batch: see `qrpo.losses.profiled`."""
+        return self.algorithm == "qrpo" and self.log_z == "profiled"
 
     def objective(self) -> Objective:
         """What is minimised.
@@ -214,7 +221,7 @@ class QRPOConfig(KTOConfig):
         distance = distance_named(self.distance)
         match self.algorithm:
             case "qrpo":
-                return Qrpo(distance=distance, delta=self.huber_delta, profiles_log_z=self.log_z == "profiled")
+                return Qrpo(distance=distance, delta=self.huber_delta, profiles_log_z=self.profiles_log_z)
             case "sft":
                 return Sft()
             case "dpo":

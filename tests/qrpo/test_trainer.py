@@ -514,3 +514,27 @@ def test_no_rows_is_an_error(make_trainer: MakeTrainer) -> None:
 def test_an_empty_training_set_is_an_error_that_says_why(make_trainer: MakeTrainer, rows: MakeRows) -> None:
     with pytest.raises(ValueError, match=r"0 of 8 rows; left out 0 .* and 8 longer than max_length=2"):
         make_trainer(rows(), max_length=2)
+
+
+PROFILED: dict[str, Any] = {"log_z": "profiled", "train_sampling_strategy": "group_by_prompt"}
+
+
+@pytest.mark.parametrize("order", ["group_by_prompt", "sequential"])
+def test_rows_that_are_alone_are_refused_where_only_differences_teach(
+    make_trainer: MakeTrainer, rows: MakeRows, order: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    some = [row | {"prompt_ids": [*row["prompt_ids"], 3 + k]} for k, row in enumerate(rows(6))]
+    options = PROFILED | {"train_sampling_strategy": order}
+    with pytest.raises(ValueError, match="each of the 6 training rows is alone"):
+        make_trainer(some, **options)
+    interleaved = [*some[:2], *some[:2]]
+    if order == "sequential":
+        with pytest.raises(ValueError, match="each of the 4 training rows is alone"):
+            make_trainer(interleaved, **options)
+    else:
+        make_trainer(interleaved, **options)
+        assert "teach nothing" not in caplog.text
+    make_trainer([some[0], some[1], some[1]], **options)
+    assert "1 of 3 training rows are the only ones of their prompt" in caplog.text
+    with pytest.raises(ValueError, match="per_device_eval_batch_size is 1"):
+        make_trainer(interleaved, per_device_eval_batch_size=1, **options)
