@@ -83,7 +83,7 @@ def recorded_source(paths: RunPaths) -> Path | None:
         PipelineError: its `config.yaml` cannot be read.
     """
     try:
-        options = yaml.safe_load(paths.config.read_text(encoding="utf-8"))
+        options = yaml.safe_load(paths.config.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, yaml.YAMLError) as error:

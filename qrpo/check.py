@@ -6,6 +6,7 @@ Exit code 0: each is done and unchanged. For jobs that look at what they have ma
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,9 +54,12 @@ def reopen(folder: Path) -> None:
     The stage then goes on from what is whole: what it made in between, its checkpoints.
 
     Raises:
-        PipelineError: the manifest cannot be read.
+        PipelineError: the manifest cannot be read, or has outputs outside the folder.
     """
     manifest = read_manifest(folder)
+    for name in manifest.outputs if manifest is not None else ():
+        if not (folder / name).resolve().is_relative_to(folder.resolve()):
+            raise PipelineError(f"{folder / MANIFEST} has {name}, which is outside of {folder}; delete {folder}")
     changed = changed_outputs(folder, manifest) if manifest is not None else []
     if manifest is None or not changed:
         return
@@ -63,7 +67,11 @@ def reopen(folder: Path) -> None:
     again = manifest.model_copy(update={"done": False, "outputs": {}})
     write_atomically(folder / MANIFEST, again.model_dump_json(indent=1) + "\n")
     for name in changed:
-        (folder / name).unlink(missing_ok=True)
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     sys.stderr.write(f"{folder}: {', '.join(changed)} missing or changed since the stage ended; made again\n")
 
 

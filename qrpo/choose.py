@@ -7,13 +7,15 @@ told of them afterwards needs no allowance for it.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from qrpo.artifacts import read_manifest
+from qrpo.artifacts import check_outputs, read_manifest
 from qrpo.errors import PipelineError
 from qrpo.files import write_atomically
+from qrpo.finished_runs import read_options
 from qrpo.paths import RunPaths
 from qrpo.results import read_results
 
@@ -45,17 +47,20 @@ def training_reward(path: Path) -> float:
     """Mean reward of a run's trained model on its training problems.
 
     Raises:
-        PipelineError: it was not evaluated on any.
+        PipelineError: it was not evaluated on any, or has no mean reward.
         OSError: its results cannot be read.
     """
     results = read_results(RunPaths(path).metrics)
     if "train" not in results:
         raise PipelineError(f"{path} was not evaluated on training problems; give it --eval_train_problems")
-    return results["train"].metrics[METRIC].after
+    found = results["train"].metrics.get(METRIC)
+    if found is None or not math.isfinite(found.after):
+        raise PipelineError(f"{RunPaths(path).metrics} has no {METRIC} of training problems; run the stage again")
+    return found.after
 
 
 def _check_alike(paths: Sequence[Path]) -> None:
-    """Refuses runs that were not evaluated, or in different ways.
+    """Refuses runs that were not evaluated, in different ways, or of different algorithms.
 
     Raises:
         PipelineError: naming them.
@@ -65,10 +70,15 @@ def _check_alike(paths: Sequence[Path]) -> None:
         manifest = read_manifest(RunPaths(path).stage("evaluate"))
         if manifest is None or not manifest.done:
             raise PipelineError(f"{path}: its evaluation is not finished")
+        check_outputs(RunPaths(path).stage("evaluate"), manifest)
         wanted = manifest.config if wanted is None else wanted
         differing = [name for name, value in wanted.items() if manifest.config.get(name) != value]
         if differing:
             raise PipelineError(f"{paths[0]} and {path} were evaluated with different {', '.join(differing)}")
+    algorithms = {path: read_options(path)["algorithm"] for path in paths}
+    if len(set(algorithms.values())) > 1:
+        named = ", ".join(f"{path} ({algorithm})" for path, algorithm in algorithms.items())
+        raise PipelineError(f"these are of different algorithms, of which one is to be chosen at a time: {named}")
 
 
 if __name__ == "__main__":

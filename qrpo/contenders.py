@@ -25,6 +25,15 @@ SPLITS: tuple[Split, ...] = ("train", "heldout")
 METRICS = ("pass_fraction", "pass_at_1")
 
 
+class Tried(NamedTuple):
+    """A run of the grid that a method's options were chosen from."""
+
+    beta: float
+    learning_rate: float
+    reward: float
+    """Mean on training problems."""
+
+
 class Outcome(NamedTuple):
     """What a method does on one set of problems, by a metric."""
 
@@ -43,14 +52,24 @@ class Contender:
     outcomes: Mapping[tuple[Split, str], Outcome]
     """By set of problems and metric."""
     kl: Mapping[Split, float]
-    """k3, nats per completion; empty for the initial model."""
-    tried: Mapping[str, float]
-    """Name of a run of the grid to its mean reward on training problems; empty where no grid is known."""
+    """k3, nats per completion; of no split where it was not measured, as of the initial model."""
+    tried: Sequence[Tried]
+    """By options; empty where no grid is known."""
 
     @property
     def beta(self) -> float | None:
         """None: it has none."""
         return self.runs[0].beta if self.runs and self.runs[0].algorithm != "sft" else None
+
+    @property
+    def epochs(self) -> float | None:
+        """How often training went over the rows that the method takes, at the last line of a log; None: no log.
+
+        Raises:
+            PipelineError: it is no log.
+        """
+        log = self.runs[0].log() if self.runs else []
+        return log[-1].get("epoch") if log else None
 
 
 def contenders(folders: Sequence[Path], tried: Path | None = None) -> list[Contender]:
@@ -65,6 +84,8 @@ def contenders(folders: Sequence[Path], tried: Path | None = None) -> list[Conte
             were tried for its method; names it.
         OSError: a file of a run is gone.
     """
+    if tried is not None and not tried.is_dir():
+        raise PipelineError(f"there is no folder {tried} of what was tried")
     groups = {folder.name: _replicates(folder) for folder in folders}
     if len(groups) < len(folders):
         raise PipelineError("two of the folders have the same name, which is the method's; rename one")
@@ -79,7 +100,7 @@ def contenders(folders: Sequence[Path], tried: Path | None = None) -> list[Conte
                 key: Outcome(estimate(values[np.newaxis], trained=False), None) for key, values in initial.items()
             },
             kl={},
-            tried={},
+            tried=(),
         )
     ]
     for name, runs in groups.items():
@@ -93,8 +114,12 @@ def contenders(folders: Sequence[Path], tried: Path | None = None) -> list[Conte
                 name=name,
                 runs=runs,
                 outcomes=outcomes,
-                kl={split: float(np.mean([result[split].kl["k3"] for result in results])) for split in SPLITS},
-                tried={} if tried is None else _tried(tried / name, runs[0]),
+                kl={
+                    split: float(np.mean([result[split].kl["k3"] for result in results]))
+                    for split in SPLITS
+                    if all("k3" in result[split].kl for result in results)
+                },
+                tried=() if tried is None else _tried(tried / name, runs[0]),
             )
         )
     return found
@@ -145,8 +170,7 @@ def _values(run: FinishedRun, when: str, split: Split, metric: str) -> NDArray[n
     return values
 
 
-def _tried(folder: Path, run: FinishedRun) -> dict[str, float]:
-    """Mean rewards on training problems, by run."""
+def _tried(folder: Path, run: FinishedRun) -> list[Tried]:
     paths = [path for path in sorted(folder.iterdir()) if path.is_dir()] if folder.is_dir() else []
     rewards = {path: training_reward(path) for path in paths}
     if rewards:
@@ -157,4 +181,5 @@ def _tried(folder: Path, run: FinishedRun) -> dict[str, float]:
                 f"{run.path} has beta {run.beta:g} and learning rate {run.learning_rate:g}, but the best run of "
                 f"{folder} is {best.name}; choose and train again"
             )
-    return {path.name: reward for path, reward in rewards.items()}
+    known = [(read_options(path), reward) for path, reward in rewards.items()]
+    return sorted(Tried(options["beta"], options["learning_rate"], reward) for options, reward in known)

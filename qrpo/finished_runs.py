@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from qrpo.artifacts import read_manifest
+from qrpo.artifacts import check_outputs, read_manifest
 from qrpo.borrowed import missing, recorded_source
 from qrpo.comparison import by_seed, metrics
 from qrpo.data_options import DataConfig
@@ -112,9 +112,16 @@ class FinishedRun:
         return values
 
     def log(self) -> list[dict[str, float]]:
-        """The lines of the training log; none where it is gone."""
+        """The lines of the training log; none where it is gone.
+
+        Raises:
+            PipelineError: it is no log.
+        """
         file = RunPaths(self.path).training_log
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+        try:
+            return [json.loads(line) for line in file.read_bytes().splitlines()] if file.is_file() else []
+        except ValueError as error:
+            raise PipelineError(f"{file} cannot be read: {error}") from error
 
 
 def read_run(path: Path) -> FinishedRun:
@@ -130,13 +137,14 @@ def read_run(path: Path) -> FinishedRun:
     evaluated = read_manifest(paths.stage("evaluate"))
     if evaluated is None or not evaluated.done:
         raise PipelineError("its evaluation is not finished")
+    check_outputs(paths.stage("evaluate"), evaluated)
     try:
         selection = read_results(paths.metrics)["heldout"].selection
         halves = Halves.model_validate_json(paths.halves.read_bytes())
         options = read_options(path)
     except KeyError:
         raise PipelineError("it has no held-out problems") from None
-    except (OSError, yaml.YAMLError, ValidationError) as error:
+    except (OSError, ValidationError) as error:
         raise PipelineError(f"it cannot be read: {error}") from error
     if selection is None:
         raise PipelineError("it has fewer than two held-out problems")
@@ -182,11 +190,18 @@ def read_options(path: Path) -> dict[str, Any]:
     """The options of a run, with those that its `config.yaml` leaves out as they are by default.
 
     Raises:
-        OSError, yaml.YAMLError: it cannot be read.
+        PipelineError: it holds something else.
+        OSError: it cannot be read.
     """
     configs = (DataConfig, GenerateConfig, QRPOConfig)
     defaults = {field.name: field.default for config in configs for field in dataclasses.fields(config)}
-    recorded: dict[str, Any] = yaml.safe_load(RunPaths(path).config.read_text(encoding="utf-8"))
+    file = RunPaths(path).config
+    try:
+        recorded = yaml.safe_load(file.read_bytes())
+    except yaml.YAMLError as error:
+        raise PipelineError(f"{file} cannot be read: {error}") from error
+    if not isinstance(recorded, dict):
+        raise PipelineError(f"{file} holds no options")
     return defaults | recorded
 
 

@@ -112,7 +112,15 @@ def verdict_mix(found: Sequence[Method], names: Sequence[str]) -> str:
     return verdict_bars(counts)
 
 
-def estimates(axes: Axes, known: Sequence[Estimate], initial: Sequence[bool], title: str, *, seeds: str) -> None:
+def estimates(
+    axes: Axes,
+    known: Sequence[Estimate],
+    initial: Sequence[bool],
+    title: str,
+    *,
+    seeds: str,
+    within: tuple[float, float] = (-1, 101),
+) -> None:
     """One below the other, in percent: points, a thin line over problems, a thick one over seeds.
 
     Args:
@@ -121,6 +129,7 @@ def estimates(axes: Axes, known: Sequence[Estimate], initial: Sequence[bool], ti
         initial: which of them are of models that did not train.
         title: of the panel.
         seeds: what the seeds are, for the legend.
+        within: limits of the values, percent; two replicates can give an interval that exceeds them.
     """
     for row, (one, untrained) in enumerate(zip(known, initial, strict=True)):
         colour = BEFORE if untrained else AFTER
@@ -133,8 +142,8 @@ def estimates(axes: Axes, known: Sequence[Estimate], initial: Sequence[bool], ti
             axes.plot([low, high], [row, row], color=colour, linewidth=6, alpha=0.3, label=label, solid_capstyle="butt")
             axes.scatter(100 * one.by_run, [row] * len(one.by_run), s=14, color=colour, alpha=0.6, linewidths=0)
         axes.scatter([100 * one.mean], [row], s=42, color=colour, zorder=4, label="mean" if first else "")
-    low, high = axes.get_xlim()  # two replicates can give an interval that exceeds what there is
-    axes.set(title=title, xlim=(max(low, -1), min(high, 101)), ylim=(-0.6, len(known) - 0.4))
+    low, high = axes.get_xlim()
+    axes.set(title=title, xlim=(max(low, within[0]), min(high, within[1])), ylim=(-0.6, len(known) - 0.4))
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0, labelcolor=INK)
 

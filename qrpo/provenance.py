@@ -1,4 +1,7 @@
-"""What numbers were made with: `python -m qrpo.provenance --out FILE.json`."""
+"""What numbers were made with: `python -m qrpo.provenance --out FILE.json`.
+
+A file that is there stays as it is: it tells with what they were begun.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = parser.parse_args(argv).out
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, json.dumps(provenance(), indent=1) + "\n")
+        if not out.exists():
+            write_atomically(out, json.dumps(provenance(), indent=1) + "\n")
     except OSError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

@@ -18,7 +18,7 @@ from qrpo.errors import PipelineError
 from qrpo.files import write_atomically
 from qrpo.methods import Estimate
 from qrpo.study_page import About, page
-from qrpo.study_plots import log_probabilities, rewards
+from qrpo.study_plots import gains, log_probabilities
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,21 +36,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.out.suffix != ".md":
         parser.error(f"--out is {options.out}; it must end in .md")
     try:
-        made_with = {} if options.made_with is None else json.loads(options.made_with.read_text(encoding="utf-8"))
+        made_with = {} if options.made_with is None else _made_with(options.made_with)
         found = contenders(options.methods, options.tried)
         about = About(options.title, options.command, made_with)
         _write(found, options.out, about)
-    except (PipelineError, OSError, json.JSONDecodeError) as error:
+    except (PipelineError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     sys.stdout.write(f"{sum(len(item.runs) for item in found)} runs: {options.out}\n")
     return 0
 
 
+def _made_with(file: Path) -> dict[str, object]:
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise PipelineError(f"{file} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise PipelineError(f"{file} is not what qrpo.provenance writes")
+    return found
+
+
 def _write(found: Sequence[Contender], out: Path, about: About) -> None:
     folder = out.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
-    figures = {"rewards.svg": rewards(found), "log_probabilities.svg": log_probabilities(found)}
+    figures = {"gains.svg": gains(found), "log_probabilities.svg": log_probabilities(found)}
     for name, drawing in figures.items():
         write_atomically(folder / name, drawing)
     write_atomically(folder / "results.json", json.dumps(_plain(found, about), indent=1) + "\n")
@@ -68,7 +78,8 @@ def _plain(found: Sequence[Contender], about: About) -> dict[str, object]:
                 "beta": item.beta,
                 "learning_rate": item.runs[0].learning_rate if item.runs else None,
                 "kl_k3": dict(item.kl),
-                "tried": dict(item.tried),
+                "epochs": item.epochs,
+                "tried": [tried._asdict() for tried in item.tried],
                 **{
                     split: {
                         metric: {"level": _numbers(outcome.level), "gain": outcome.gain and _numbers(outcome.gain)}

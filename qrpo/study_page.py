@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,14 +16,19 @@ _LEGEND = (
     "Rewards are mean fractions of tests passed, pass@1 is the share of completions that pass all, both in percent; "
     "gains are differences to the initial model, with the same random numbers, in points. ± is half of Student's 95% "
     "interval over training seeds, brackets are 95% intervals over problems (bootstrap). KL: to the initial model, k3, "
-    "nats per completion. Bold: the best reward; underlined: not worse beyond chance, of problems (paired bootstrap) "
-    "or of seeds (Welch). Options of each method are the best of those tried on training problems: what is told of "
-    "these is a little too high, the more so the more were tried."
+    "nats per completion. Epochs: how often training went over the rows that the method takes, which are not the same "
+    "for all. Bold: the best reward; underlined: not worse beyond chance, of problems (paired bootstrap) or of seeds "
+    "(Welch). Options of each method are the best of those tried on training problems: what is told of these is a "
+    "little too high, the more so the more were tried."
+)
+_PAIRS = (
+    "By reward: which methods have less than which, beyond chance of problems and of seeds, at 95% each. No allowance "
+    "is made for how many pairs there are: of {count} that do not differ, some would be here."
 )
 
 _CURVES = (
     "Log-ratios to the initial model; log-probabilities where a method has no use for its. Faint: one seed; strong: "
-    "all seeds together. Running means over a quarter of the steps."
+    "all seeds together. Running means over a quarter of the steps. Each panel has an axis of its own."
 )
 
 
@@ -49,7 +55,9 @@ def page(found: Sequence[Contender], folder: str, about: About) -> str:
         parts += [f"## {title}", _table(found, split)]
     parts += [
         _LEGEND,
-        f"![Rewards of all methods]({folder}/rewards.svg)",
+        f"![Gains of all methods]({folder}/gains.svg)",
+        "## Which differences are beyond chance",
+        _pairs(found),
         "## Completions that pass, over training",
         f"![Log-probabilities of completions that pass]({folder}/log_probabilities.svg)",
         _CURVES,
@@ -80,7 +88,7 @@ def _head(found: Sequence[Contender], about: About) -> list[str]:
 
 
 def _table(found: Sequence[Contender], split: Split) -> str:
-    heads = ["method", "beta", "learning rate", "reward", "gain", "pass@1", "gain", "KL"]
+    heads = ["method", "beta", "learning rate", "epochs", "reward", "gain", "pass@1", "gain", "KL"]
     levels = [item.outcomes[split, "pass_fraction"].level for item in found]
     best = max(range(len(found)), key=lambda place: levels[place].mean)
     lines = [row(heads), row(["---", *["---:"] * (len(heads) - 1)])]
@@ -98,6 +106,7 @@ def _table(found: Sequence[Contender], split: Split) -> str:
                     markdown_escaped(item.name),
                     number(item.beta),
                     "" if first is None else number(first.learning_rate),
+                    "" if item.epochs is None else f"{item.epochs:.2g}",
                     reward,
                     _gain(item.outcomes[split, "pass_fraction"].gain),
                     with_intervals(solved.level),
@@ -109,16 +118,32 @@ def _table(found: Sequence[Contender], split: Split) -> str:
     return "\n".join(lines)
 
 
+def _pairs(found: Sequence[Contender]) -> str:
+    lines = [_PAIRS.format(count=math.comb(len(found), 2)), ""]
+    lines += [row(["method", *(f"worse than: {title.lower()}" for title in _TITLES.values())]), row(["---"] * 3)]
+    for item in found:
+        cells = []
+        for split in _TITLES:
+            level = item.outcomes[split, "pass_fraction"].level
+            others = [other for other in found if is_worse(level, other.outcomes[split, "pass_fraction"].level)]
+            cells.append(", ".join(markdown_escaped(other.name) for other in others))
+        lines.append(row([markdown_escaped(item.name), *cells]))
+    return "\n".join(lines)
+
+
 def _grid(found: Sequence[Contender]) -> str:
     """Mean rewards on training problems, each method's runs in its own line; the chosen one bold."""
     lines = ["Mean reward on training problems, in percent, of one seed; the best was taken.", ""]
-    lines += [row(["method", "beta-learning rate: reward"]), row(["---", "---"])]
+    lines += [row(["method", "beta, learning rate: reward"]), row(["---", "---"])]
     for item in found:
         if item.tried:
-            best = max(item.tried, key=item.tried.__getitem__)
-            cells = [f"{markdown_escaped(name)}: {100 * reward:.1f}" for name, reward in item.tried.items()]
-            cells = [f"**{cell}**" if name == best else cell for name, cell in zip(item.tried, cells, strict=True)]
-            lines.append(row([markdown_escaped(item.name), ", ".join(cells)]))
+            best = max(item.tried, key=lambda tried: tried.reward)
+            cells = []
+            for tried in item.tried:
+                options = [tried.beta] if item.beta is not None else []
+                cell = f"{', '.join(map(number, [*options, tried.learning_rate]))}: {100 * tried.reward:.1f}"
+                cells.append(f"**{cell}**" if tried == best else cell)
+            lines.append(row([markdown_escaped(item.name), "; ".join(cells)]))
     return "\n".join(lines)
 
 

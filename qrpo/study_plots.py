@@ -13,35 +13,36 @@ from numpy.typing import NDArray
 
 from qrpo.contenders import Contender
 from qrpo.method_plots import estimates, panels
-from qrpo.methods import INITIAL
-from qrpo.plots import GAIN, LOSS, MUTED, STYLE, standalone, svg
+from qrpo.plots import GAIN, INK, LOSS, MUTED, STYLE, standalone, svg
 from qrpo.problems import Split
 
 _PANELS: dict[tuple[Split, str], str] = {
-    ("train", "pass_fraction"): "Reward, training, %",
-    ("heldout", "pass_fraction"): "Reward, held out, %",
-    ("train", "pass_at_1"): "pass@1, training, %",
-    ("heldout", "pass_at_1"): "pass@1, held out, %",
+    ("train", "pass_fraction"): "Reward, training",
+    ("heldout", "pass_fraction"): "Reward, held out",
+    ("train", "pass_at_1"): "pass@1, training",
+    ("heldout", "pass_at_1"): "pass@1, held out",
 }
 _CURVES = (("logratio_pass", GAIN, "-", "completions that pass"), ("logratio_fail", LOSS, "--", "that fail"))
 _PARTS = 4
 
 
-def rewards(found: Sequence[Contender]) -> str:
-    """A line for each method: thin over problems, thick over seeds."""
+def gains(found: Sequence[Contender]) -> str:
+    """A line for each method: thin over problems, thick over seeds; problem by problem beside the initial model."""
+    initial, *methods = found
     with style.context(STYLE):
-        figure = Figure(figsize=(9.6, 0.36 * len(found) + 1.4))
-        axes = figure.subplots(1, len(_PANELS), sharey=True).tolist()
+        figure = Figure(figsize=(9.6, 0.36 * len(methods) + 1.6))
+        axes = figure.subplots(1, len(_PANELS), sharex=True, sharey=True).tolist()
         for panel, (key, title) in zip(axes, _PANELS.items(), strict=True):
-            levels = [item.outcomes[key].level for item in found]
-            estimates(panel, levels, [item.name == INITIAL for item in found], title, seeds="training seeds")
-            initial = 100 * levels[0].mean
-            panel.axvline(initial, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0, label="initial model")
-        axes[0].set_yticks(range(len(found)), [item.name for item in found])
+            known = [gain for item in methods if (gain := item.outcomes[key].gain) is not None]
+            heading = f"{title}\nfrom {100 * initial.outcomes[key].level.mean:.1f}%"
+            estimates(panel, known, [False] * len(known), heading, seeds="training seeds", within=(-101, 101))
+            panel.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0, label="initial model")
+        axes[0].set_yticks(range(len(methods)), [item.name for item in methods])
         axes[0].invert_yaxis()
         handles, labels = axes[0].get_legend_handles_labels()
+        figure.supxlabel("gain over the initial model, points", fontsize=10, color=INK)
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
-        return standalone(svg(figure, "rewards"))
+        return standalone(svg(figure, "gains"))
 
 
 def log_probabilities(found: Sequence[Contender]) -> str:

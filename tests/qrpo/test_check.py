@@ -58,3 +58,23 @@ def test_what_is_whole_or_not_there_is_left_alone_by_reopening(tmp_path: Path) -
     assert main(["--reopen", str(tmp_path / "score"), str(tmp_path / "train")]) == 0
     assert (tmp_path / "score" / "manifest.json").stat().st_mtime_ns == before
     assert not (tmp_path / "train").exists()
+
+
+def test_a_folder_in_place_of_an_output_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "score"
+    make(folder)
+    (folder / "scored.jsonl").unlink()
+    (folder / "scored.jsonl" / "sub").mkdir(parents=True)
+    assert main(["--reopen", str(folder)]) == 0
+    make(folder)
+    assert main([str(folder)]) == 0
+
+
+def test_a_manifest_cannot_have_files_of_others_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path / "score")
+    (tmp_path / "mine").write_text("1")
+    manifest = tmp_path / "score" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"other.jsonl"', '"../mine"'))
+    assert main(["--reopen", str(tmp_path / "score")]) == 1
+    assert "../mine, which is outside of" in capsys.readouterr().err
+    assert (tmp_path / "mine").exists()

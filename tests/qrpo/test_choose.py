@@ -1,5 +1,7 @@
 """The choice of a run by its training problems."""
 
+import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,3 +76,42 @@ def test_runs_that_were_evaluated_in_different_ways_or_not_at_all_are_refused(
 
 def test_the_reward_is_that_after_training(run: Callable[[str, float], Path]) -> None:
     assert training_reward(run("a", 0.25)) == 0.25
+
+
+def changed(path: Path) -> None:
+    file = RunPaths(path).stage("evaluate") / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"outputs": {"metrics.json": "0" * 64}}))
+
+
+def without_number(path: Path) -> None:
+    file = RunPaths(path).metrics
+    results = json.loads(file.read_text())
+    results["train"]["metrics"]["pass_fraction"]["after"] = math.nan
+    file.write_text(json.dumps(results))
+
+
+def of_pairs(path: Path) -> None:
+    file = RunPaths(path).config
+    file.write_text(file.read_text().replace("algorithm: qrpo", "algorithm: dpo"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (changed, "metrics.json is missing or changed"),
+        (without_number, "has no pass_fraction of training problems"),
+        (of_pairs, "of different algorithms"),
+    ],
+)
+def test_numbers_that_cannot_be_trusted_are_not_chosen_by(
+    run: Callable[[str, float], Path],
+    tmp_path: Path,
+    spoil: Callable[[Path], None],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    paths = [run("one", 0.1), run("two", 0.2)]
+    spoil(paths[0])
+    assert main([*map(str, paths), "--out", str(tmp_path / "chosen.yaml")]) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "chosen.yaml").exists()

@@ -28,6 +28,12 @@ def test_it_is_written_with_machine_and_versions(tmp_path: Path) -> None:
     assert (f": {found['processor']}\n" in Path("/proc/cpuinfo").read_text()) == named
 
 
+def test_what_numbers_were_begun_with_stays(tmp_path: Path) -> None:
+    (tmp_path / "made_with.json").write_text("{}")
+    assert main(["--out", str(tmp_path / "made_with.json")]) == 0
+    assert (tmp_path / "made_with.json").read_text() == "{}"
+
+
 def test_the_commit_is_the_checkouts_and_says_whether_files_were_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

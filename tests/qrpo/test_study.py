@@ -13,6 +13,7 @@ import pytest
 
 from qrpo.contenders import SPLITS, contenders
 from qrpo.errors import PipelineError
+from qrpo.files import hash_file
 from qrpo.methods import INITIAL
 from qrpo.paths import RunPaths
 from qrpo.records import ScoredRollout
@@ -89,6 +90,7 @@ def test_the_page_has_both_tables_the_grid_and_what_made_it(
     grid(make_run, made_up, tmp_path, {0.05: 0.25, 0.1: 0.5, 0.5: 0.375})
     made_with = {"commit": "abc", "date": "2020-01-01", "cores": 2, "processor": "P", "memory_gib": 8, "torch": "2"}
     (tmp_path / "made_with.json").write_text(json.dumps(made_with))
+    RunPaths(folders[1] / "1").training_log.write_text('{"step": 1, "epoch": 0.25}\n{"step": 2, "epoch": 0.5}\n')
     arguments = [*map(str, folders), "--tried", str(tmp_path / "tune"), "--title", "T", "--command", "do it"]
     arguments += ["--made_with", str(tmp_path / "made_with.json")]
     for name in ("one", "two"):
@@ -101,18 +103,62 @@ def test_the_page_has_both_tables_the_grid_and_what_made_it(
     train, heldout = text.split("## Training problems")[1].split("## Held-out problems")
     for table in (train, heldout):
         lines = [line for line in table.splitlines() if line.startswith("|")]
-        assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines[:5]] == [9] * 5
-        assert lines[4].startswith("| dpo | 0.1 | 1e-6 | **")
+        assert [len(re.findall(r"(?<!\\)\|", line)) for line in lines[:5]] == [10] * 5
+        assert lines[4].startswith("| dpo | 0.1 | 1e-6 | 0.5 | **")
         assert lines[3].startswith("| le \\| paper's |")
-    assert "| dpo | 0.05: 25.0, **0.1: 50.0**, 0.5: 37.5 |" in text
+    assert "| dpo | 0.05, 1e-6: 25.0; **0.1, 1e-6: 50.0**; 0.5, 1e-6: 37.5 |" in text
     assert "paper's" not in text.split("## What options")[1]
-    for name in ("rewards.svg", "log_probabilities.svg"):
+    pairs = text.split("## Which differences")[1].split("##")[0]
+    assert "| le \\| paper's | dpo | dpo |" in pairs
+    assert "| dpo |  |  |" in pairs
+    for name in ("gains.svg", "log_probabilities.svg"):
         assert f"](page/{name})" in text
         ET.fromstring((tmp_path / "one" / "page" / name).read_bytes())
         assert (tmp_path / "one" / "page" / name).read_bytes() == (tmp_path / "two" / "page" / name).read_bytes()
     numbers = json.loads((tmp_path / "one" / "page" / "results.json").read_text())
     assert [item["seeds"] for item in numbers["methods"]] == [[], [1, 2, 3], [1, 2, 3]]
-    assert numbers["methods"][2]["tried"] == {"0.05": 0.25, "0.1": 0.5, "0.5": 0.375}
+    tried = [(item["beta"], item["reward"]) for item in numbers["methods"][2]["tried"]]
+    assert tried == [(0.05, 0.25), (0.1, 0.5), (0.5, 0.375)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("config.yaml", b"\xff\xfe\x00", "config.yaml cannot be read"),
+        ("config.yaml", b"- 1\n", "config.yaml holds no options"),
+        ("train/log.jsonl", b"{\n", "log.jsonl cannot be read"),
+        ("evaluate/manifest.json", b"\xff", "manifest.json cannot be read"),
+        ("evaluate/after.train.jsonl", b"", "after.train.jsonl is missing or changed"),
+    ],
+)
+def test_a_file_that_holds_something_else_is_named(  # what is wrong, and fixtures
+    folders: list[Path], tmp_path: Path, name: str, content: bytes, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = folders[1] / "1"
+    vouch_for_outputs(run)
+    (run / name).write_bytes(content)
+    assert main([*map(str, folders), "--out", str(tmp_path / "page.md")]) == 1
+    assert message in capsys.readouterr().err
+
+
+def vouch_for_outputs(run: Path) -> None:
+    """As the stage does."""
+    file = run / "evaluate" / "manifest.json"
+    outputs = {path.name: hash_file(path) for path in file.parent.iterdir() if path != file}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"outputs": outputs}))
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"\xff", b"{"])
+def test_what_is_not_known_of_a_study_is_said_before_anything_is_written(
+    folders: list[Path], tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "made_with.json").write_bytes(content)
+    out = ["--out", str(tmp_path / "page.md")]
+    assert main([*map(str, folders), "--made_with", str(tmp_path / "made_with.json"), *out]) == 1
+    assert "made_with.json" in capsys.readouterr().err
+    assert main([*map(str, folders), "--tried", str(tmp_path / "nowhere"), *out]) == 1
+    assert "nowhere of what was tried" in capsys.readouterr().err
+    assert not (tmp_path / "page").exists()
 
 
 def test_runs_of_one_method_that_differ_in_more_than_seeds_are_refused(
