@@ -78,7 +78,7 @@ def profiled(residual: Tensor, *, prompt: Tensor, beta: Tensor, weight: Tensor) 
         beta (u - c),      u = target - log-ratio,      c = sum(w beta^2 u) / sum(w beta^2) over the prompt's rows.
 
     For equal betas and weights the squares of n rows sum to those of all differences between two of them, divided by n:
-    of two rows they are REBEL's loss, with f(q) as the reward. The only row of a prompt has nothing left.
+    of two rows they are beta^2 / 2 of REBEL's loss, with f(q) as the reward. The only row of a prompt has nothing left.
 
     Args:
         residual: beta u, see `residual`, [B].
