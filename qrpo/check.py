@@ -6,6 +6,7 @@ Exit code 0: each is done and unchanged. For jobs that look at what they have ma
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -54,15 +55,15 @@ def reopen(folder: Path) -> None:
     The stage then goes on from what is whole: what it made in between, its checkpoints.
 
     Raises:
-        PipelineError: the manifest cannot be read, or has outputs outside the folder.
+        PipelineError: the manifest cannot be read, or what it names does not lie in the folder.
     """
     manifest = read_manifest(folder)
-    for name in manifest.outputs if manifest is not None else ():
-        if not (folder / name).resolve().is_relative_to(folder.resolve()):
-            raise PipelineError(f"{folder / MANIFEST} has {name}, which is outside of {folder}; delete {folder}")
     changed = changed_outputs(folder, manifest) if manifest is not None else []
     if manifest is None or not changed:
         return
+    for name in changed:
+        if Path(name).is_absolute() or os.path.normpath(name).split("/")[0] in {".", ".."}:
+            raise PipelineError(f"{folder / MANIFEST} names {name}, which does not lie in the folder")
     # First the manifest: what no manifest vouches for is no output.
     again = manifest.model_copy(update={"done": False, "outputs": {}})
     write_atomically(folder / MANIFEST, again.model_dump_json(indent=1) + "\n")

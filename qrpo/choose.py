@@ -47,9 +47,14 @@ def training_reward(path: Path) -> float:
     """Mean reward of a run's trained model on its training problems.
 
     Raises:
-        PipelineError: it was not evaluated on any, or has no mean reward.
+        PipelineError: it was not evaluated on any, not to the end, or its results were changed since.
         OSError: its results cannot be read.
     """
+    evaluated = RunPaths(path).stage("evaluate")
+    manifest = read_manifest(evaluated)
+    if manifest is None or not manifest.done:
+        raise PipelineError(f"{path}: its evaluation is not finished")
+    check_outputs(evaluated, manifest)
     results = read_results(RunPaths(path).metrics)
     if "train" not in results:
         raise PipelineError(f"{path} was not evaluated on training problems; give it --eval_train_problems")
@@ -70,7 +75,6 @@ def _check_alike(paths: Sequence[Path]) -> None:
         manifest = read_manifest(RunPaths(path).stage("evaluate"))
         if manifest is None or not manifest.done:
             raise PipelineError(f"{path}: its evaluation is not finished")
-        check_outputs(RunPaths(path).stage("evaluate"), manifest)
         wanted = manifest.config if wanted is None else wanted
         differing = [name for name, value in wanted.items() if manifest.config.get(name) != value]
         if differing:

@@ -51,6 +51,8 @@ class Contender:
     """Replicates by seed; none of the initial model."""
     outcomes: Mapping[tuple[Split, str], Outcome]
     """By set of problems and metric."""
+    epochs: float | None
+    """How often training went over the rows that the method takes; None: not known, or different rows each time."""
     kl: Mapping[Split, float]
     """k3, nats per completion; of no split where it was not measured, as of the initial model."""
     tried: Sequence[Tried]
@@ -60,16 +62,6 @@ class Contender:
     def beta(self) -> float | None:
         """None: it has none."""
         return self.runs[0].beta if self.runs and self.runs[0].algorithm != "sft" else None
-
-    @property
-    def epochs(self) -> float | None:
-        """How often training went over the rows that the method takes, at the last line of a log; None: no log.
-
-        Raises:
-            PipelineError: it is no log.
-        """
-        log = self.runs[0].log() if self.runs else []
-        return log[-1].get("epoch") if log else None
 
 
 def contenders(folders: Sequence[Path], tried: Path | None = None) -> list[Contender]:
@@ -99,6 +91,7 @@ def contenders(folders: Sequence[Path], tried: Path | None = None) -> list[Conte
             outcomes={
                 key: Outcome(estimate(values[np.newaxis], trained=False), None) for key, values in initial.items()
             },
+            epochs=None,
             kl={},
             tried=(),
         )
@@ -114,6 +107,7 @@ def contenders(folders: Sequence[Path], tried: Path | None = None) -> list[Conte
                 name=name,
                 runs=runs,
                 outcomes=outcomes,
+                epochs=_epochs(runs[0]),
                 kl={
                     split: float(np.mean([result[split].kl["k3"] for result in results]))
                     for split in SPLITS
@@ -168,6 +162,11 @@ def _values(run: FinishedRun, when: str, split: Split, metric: str) -> NDArray[n
     assert isinstance(seeds, int)
     values: NDArray[np.float64] = by_seed(rollouts, metrics(1)[metric], seeds).mean(axis=1)
     return values
+
+
+def _epochs(run: FinishedRun) -> float | None:
+    log = run.log()
+    return log[-1].get("epoch") if log and not run.algorithm.startswith("online") else None
 
 
 def _tried(folder: Path, run: FinishedRun) -> list[Tried]:

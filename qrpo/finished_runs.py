@@ -119,9 +119,12 @@ class FinishedRun:
         """
         file = RunPaths(self.path).training_log
         try:
-            return [json.loads(line) for line in file.read_bytes().splitlines()] if file.is_file() else []
+            found = [json.loads(line) for line in file.read_bytes().splitlines()] if file.is_file() else []
         except ValueError as error:
             raise PipelineError(f"{file} cannot be read: {error}") from error
+        if not all(isinstance(line, dict) for line in found):
+            raise PipelineError(f"{file} is no log of training")
+        return found
 
 
 def read_run(path: Path) -> FinishedRun:

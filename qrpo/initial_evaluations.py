@@ -77,14 +77,18 @@ class InitialEvaluations:
         return found
 
     def keep(self, split: Split, rollouts: list[ScoredRollout]) -> list[ScoredRollout]:
-        """Keeps those of a set of problems, unless another run was first; returns what is kept, for all the same."""
+        """Keeps those of a set of problems, unless another run was first.
+
+        Returns:
+            What is kept, the same for all runs; where that fails, what was given.
+        """
         path = self._path(split)
         if path is None:
             return rollouts
         try:
             return _kept(path, rollouts)
         except OSError as error:
-            log.warning("%s cannot be written (%s); the next run evaluates the initial model again", path, error)
+            log.warning("%s cannot be kept (%s); the next run evaluates the initial model again", path, error)
             return rollouts
 
     def _path(self, split: Split) -> Path | None:

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = parser.parse_args(argv).out
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        if not out.exists():
+        if not out.is_file():
             write_atomically(out, json.dumps(provenance(), indent=1) + "\n")
     except OSError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -22,8 +22,9 @@ _LEGEND = (
     "little too high, the more so the more were tried."
 )
 _PAIRS = (
-    "By reward: which methods have less than which, beyond chance of problems and of seeds, at 95% each. No allowance "
-    "is made for how many pairs there are: of {count} that do not differ, some would be here."
+    "By reward: which have less than which, beyond chance of problems and of training seeds, at 95% each (the initial "
+    "model has none of these). No allowance is made for how many pairs there are: of {count}, one or the other could "
+    "be here without a difference."
 )
 
 _CURVES = (
@@ -96,7 +97,7 @@ def _table(found: Sequence[Contender], split: Split) -> str:
         reward = with_intervals(levels[place])
         if place == best:
             reward = f"**{reward}**"
-        elif not is_worse(levels[place], levels[best]):
+        elif not _is_worse(item, found[best], split):
             reward = f"<u>{reward}</u>"
         solved = item.outcomes[split, "pass_at_1"]
         first = item.runs[0] if item.runs else None
@@ -124,11 +125,21 @@ def _pairs(found: Sequence[Contender]) -> str:
     for item in found:
         cells = []
         for split in _TITLES:
-            level = item.outcomes[split, "pass_fraction"].level
-            others = [other for other in found if is_worse(level, other.outcomes[split, "pass_fraction"].level)]
-            cells.append(", ".join(markdown_escaped(other.name) for other in others))
+            others = [markdown_escaped(other.name) for other in found if _is_worse(item, other, split)]
+            cells.append(", ".join(others))
         lines.append(row([markdown_escaped(item.name), *cells]))
     return "\n".join(lines)
+
+
+def _is_worse(item: Contender, other: Contender, split: Split) -> bool:
+    """By reward, beyond chance; the initial model, which has no seeds, by those of the other's gain."""
+    mine, theirs = (one.outcomes[split, "pass_fraction"] for one in (item, other))
+    gained = mine.gain or theirs.gain
+    if None in (mine.gain, theirs.gain) and gained is not None and gained.over_seeds is not None:
+        low, high = gained.over_seeds
+        if low <= 0 <= high:
+            return False
+    return is_worse(mine.level, theirs.level)
 
 
 def _grid(found: Sequence[Contender]) -> str:
@@ -137,12 +148,12 @@ def _grid(found: Sequence[Contender]) -> str:
     lines += [row(["method", "beta, learning rate: reward"]), row(["---", "---"])]
     for item in found:
         if item.tried:
-            best = max(item.tried, key=lambda tried: tried.reward)
+            chosen = (item.runs[0].beta, item.runs[0].learning_rate)
             cells = []
             for tried in item.tried:
                 options = [tried.beta] if item.beta is not None else []
                 cell = f"{', '.join(map(number, [*options, tried.learning_rate]))}: {100 * tried.reward:.1f}"
-                cells.append(f"**{cell}**" if tried == best else cell)
+                cells.append(f"**{cell}**" if tried[:2] == chosen else cell)
             lines.append(row([markdown_escaped(item.name), "; ".join(cells)]))
     return "\n".join(lines)
 

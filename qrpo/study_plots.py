@@ -31,12 +31,15 @@ def gains(found: Sequence[Contender]) -> str:
     initial, *methods = found
     with style.context(STYLE):
         figure = Figure(figsize=(9.6, 0.36 * len(methods) + 1.6))
-        axes = figure.subplots(1, len(_PANELS), sharex=True, sharey=True).tolist()
+        axes = figure.subplots(1, len(_PANELS), sharey=True).tolist()
         for panel, (key, title) in zip(axes, _PANELS.items(), strict=True):
             known = [gain for item in methods if (gain := item.outcomes[key].gain) is not None]
             heading = f"{title}\nfrom {100 * initial.outcomes[key].level.mean:.1f}%"
-            estimates(panel, known, [False] * len(known), heading, seeds="training seeds", within=(-101, 101))
             panel.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0, label="initial model")
+            estimates(panel, known, [False] * len(known), heading, seeds="training seeds", within=(-101, 101))
+        limits = [panel.get_xlim() for panel in axes]
+        for panel in axes:
+            panel.set_xlim(min(low for low, _ in limits), max(high for _, high in limits))
         axes[0].set_yticks(range(len(methods)), [item.name for item in methods])
         axes[0].invert_yaxis()
         handles, labels = axes[0].get_legend_handles_labels()

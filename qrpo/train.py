@@ -143,7 +143,7 @@ def fit(config: PipelineConfig, stage: Stage, display: Display, interrupts: Inte
                 f"{checkpoint} cannot be gone on from: {error}; if it is damaged, delete it, to go on from the one "
                 "before or from the start"
             ) from error
-        if processes.in_any(interrupts.requested):  # after the last step, too, all end, and none waits for another
+        if processes.in_any(interrupts.requested):  # one that came after the last step ends all, too
             interrupts.request()
     _save(trainer, stage, config, work)
 

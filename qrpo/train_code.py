@@ -74,6 +74,8 @@ def as_command(work: Callable[[Sequence[str], Display, Interrupts], None], argv:
     except KeyboardInterrupt:
         if processes.is_main():
             sys.stderr.write(f"\n{MESSAGE}\n")
+        else:
+            time.sleep(_PATIENCE_S)  # see `_tell`: the first may still be at it
         return _INTERRUPTED
     return 0
 

@@ -169,7 +169,7 @@ class QRPOTrainer(KTOTrainer):
                     num_proc=args.dataset_num_proc,
                     seed=args.seed,
                 )
-        if dataset_name == "train" and args.transform == "scaled_normal_icdf":
+        if dataset_name == "train" and args.algorithm == "qrpo" and args.transform == "scaled_normal_icdf":
             if isinstance(dataset, IterableDataset):
                 raise ValueError(
                     "transform scaled_normal_icdf needs the mean over all rows, which a stream cannot tell"
@@ -338,6 +338,7 @@ class QRPOTrainer(KTOTrainer):
 
     def _run_epoch(self, *arguments: Any, **options: Any) -> None:
         # transformers looks only after a step whether one is left: from the checkpoint of the last it takes one more.
+        # What it does at the end of an epoch, by strategies of `epoch`, is not done here.
         if self.state.global_step >= self.state.max_steps:
             self.control.should_training_stop = True
             return
@@ -368,7 +369,7 @@ def _check_company(dataset: Dataset, args: QRPOConfig) -> None:
     Raises:
         ValueError: all are such.
     """
-    prompts = (tuple(row["prompt_ids"]) for row in dataset)
+    prompts = map(tuple, dataset["prompt_ids"])
     groups = (
         Counter(prompts).values() if _is_grouped(args) else [sum(1 for _ in group) for _, group in groupby(prompts)]
     )

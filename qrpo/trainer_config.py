@@ -21,7 +21,7 @@ _USED_BY = {
     "simpo_margin": ("simpo",),
     "beta": ("qrpo", "dpo", "rebel", "simpo"),
 }
-"""Options that are not of all algorithms."""
+"""Options of the loss that are not of all algorithms."""
 
 
 @dataclass
@@ -233,7 +233,7 @@ class QRPOConfig(KTOConfig):
         raise ValueError(f"algorithm must be one of {', '.join(ALGORITHMS)}, got {self.algorithm!r}")
 
     def unused(self) -> dict[str, object]:
-        """Options that have another value than by default, and no effect, as the algorithm has no use for them."""
+        """Those of `_USED_BY` that have another value than by default, and that the algorithm has no use for."""
         defaults = {option.name: option.default for option in fields(self)}
         of_others = [name for name, algorithms in _USED_BY.items() if self.algorithm not in algorithms]
         return {name: value for name in of_others if (value := getattr(self, name)) != defaults[name]}

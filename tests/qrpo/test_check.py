@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,21 @@ def test_a_manifest_cannot_have_files_of_others_removed(tmp_path: Path, capsys: 
     make(tmp_path / "score")
     (tmp_path / "mine").write_text("1")
     manifest = tmp_path / "score" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace('"other.jsonl"', '"../mine"'))
-    assert main(["--reopen", str(tmp_path / "score")]) == 1
-    assert "../mine, which is outside of" in capsys.readouterr().err
-    assert (tmp_path / "mine").exists()
+    before = manifest.read_text()
+    for name in ("../mine", "sub/../../mine", ".", "sub/..", str(tmp_path / "mine")):
+        manifest.write_text(before.replace('"other.jsonl"', json.dumps(name)))
+        assert main(["--reopen", str(tmp_path / "score")]) == 1
+        assert f"{name}, which does not lie in the folder" in capsys.readouterr().err
+        assert (tmp_path / "mine").exists()
+        assert (tmp_path / "score" / "scored.jsonl").exists()
+
+
+def test_a_model_that_lies_elsewhere_and_is_linked_is_whole(tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / "weights").write_text("1")
+    with open_stage(tmp_path / "train", stage="train", config={}, inputs={}) as stage:
+        (tmp_path / "train" / "model").symlink_to(tmp_path / "scratch")
+        stage.finish(["model"])
+    assert main([str(tmp_path / "train")]) == 0
+    assert main(["--reopen", str(tmp_path / "train")]) == 0
+    assert main([str(tmp_path / "train")]) == 0

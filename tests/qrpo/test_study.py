@@ -1,5 +1,6 @@
 """Methods side by side: what the page says is what the runs hold."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -10,14 +11,18 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
-from qrpo.contenders import SPLITS, contenders
+from qrpo import study_plots
+from qrpo.contenders import SPLITS, Outcome, contenders
 from qrpo.errors import PipelineError
 from qrpo.files import hash_file
-from qrpo.methods import INITIAL
+from qrpo.methods import INITIAL, estimate, is_worse
 from qrpo.paths import RunPaths
+from qrpo.plots import svg
 from qrpo.records import ScoredRollout
 from qrpo.study import main
+from qrpo.study_page import About, page
 
 Make = Callable[[Path, Any], Path]
 
@@ -78,6 +83,41 @@ def test_runs_without_the_best_options_that_were_tried_are_refused(
         contenders(folders, tmp_path / "tune")
 
 
+def test_the_panels_of_the_figure_have_one_axis_that_shows_all_gains(
+    folders: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where held-out problems gain more than training problems did."""
+    initial, *methods = contenders(folders)
+    heldout = initial.outcomes["heldout", "pass_fraction"].level.by_problem
+    large = Outcome(estimate(np.full((3, len(heldout)), 0.9)), estimate(np.full((3, len(heldout)), 0.95)))
+    methods = [
+        dataclasses.replace(item, outcomes={**item.outcomes, ("heldout", "pass_fraction"): large}) for item in methods
+    ]
+    drawn: list[Figure] = []
+    monkeypatch.setattr(study_plots, "svg", lambda figure, title: drawn.append(figure) or svg(figure, title))
+    study_plots.gains([initial, *methods])
+    limits = {panel.get_xlim() for panel in drawn[0].axes}
+    assert len(limits) == 1
+    [(low, high)] = limits
+    assert low < 0
+    assert high > 95
+
+
+def test_a_gain_that_seeds_may_explain_is_none(folders: list[Path], make_run: Make, made_up: Any) -> None:
+    """By problems alone it is one; the initial model has no seeds."""
+    shutil.rmtree(folders[1])
+    for seed, rate in ((1, 0.15), (2, 0.2), (3, 0.9)):
+        options = {"algorithm": "dpo", "seed": seed, "rates": {0: [0.2] * 12, 8: [rate] * 12}}
+        make_run(folders[1] / str(seed), made_up(**options, train=True, sampling_seeds=1))
+    initial, method = contenders(folders[1:])
+    outcome = method.outcomes["train", "pass_fraction"]
+    assert is_worse(initial.outcomes["train", "pass_fraction"].level, outcome.level)
+    text = page([initial, method], "x", About("T", "", {}))
+    assert f"| {INITIAL} |  |  |" in text.split("## Which differences")[1]
+    table = text.split("## Training problems")[1].split("##")[0]
+    assert re.search(rf"\| {INITIAL} \|.*<u>", table)
+
+
 def test_a_seed_that_is_there_twice_is_refused(folders: list[Path]) -> None:
     shutil.copytree(folders[1] / "2", folders[1] / "2 again")
     with pytest.raises(PipelineError, match="2 again has the seeds of another run"):
@@ -127,11 +167,12 @@ def test_the_page_has_both_tables_the_grid_and_what_made_it(
         ("config.yaml", b"\xff\xfe\x00", "config.yaml cannot be read"),
         ("config.yaml", b"- 1\n", "config.yaml holds no options"),
         ("train/log.jsonl", b"{\n", "log.jsonl cannot be read"),
+        ("train/log.jsonl", b"1\n", "log.jsonl is no log"),
         ("evaluate/manifest.json", b"\xff", "manifest.json cannot be read"),
         ("evaluate/after.train.jsonl", b"", "after.train.jsonl is missing or changed"),
     ],
 )
-def test_a_file_that_holds_something_else_is_named(  # what is wrong, and fixtures
+def test_a_file_that_holds_something_else_is_named(
     folders: list[Path], tmp_path: Path, name: str, content: bytes, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = folders[1] / "1"
