@@ -69,8 +69,10 @@ def test_a_signal_that_another_process_had_before_is_no_second_one(interrupts: I
     ],
 )
 def test_a_signal_before_work_or_a_second_one_ends_the_process_without_a_traceback(body: str, status: int) -> None:
-    code = "import sys\nfrom signal import raise_signal as send\nfrom qrpo.interrupts import Interrupts\n"
+    code = (
+        "import sys\nfrom signal import raise_signal as send\nfrom qrpo.interrupts import Interrupts\n"
         f"i = Interrupts()\ni.install()\n{body}\nprint('alive')"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == status
     assert "alive" not in done.stdout
