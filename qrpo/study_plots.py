@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qrpo.contenders import Contender
 from qrpo.method_plots import estimates, panels
-from qrpo.plots import GAIN, INK, LOSS, MUTED, STYLE, standalone, svg
+from qrpo.plots import GAIN, LOSS, MUTED, STYLE, standalone, svg
 from qrpo.problems import Split
 
 _PANELS: dict[tuple[Split, str], str] = {
@@ -34,7 +34,7 @@ def gains(found: Sequence[Contender]) -> str:
         axes = figure.subplots(1, len(_PANELS), sharey=True).tolist()
         for panel, (key, title) in zip(axes, _PANELS.items(), strict=True):
             known = [gain for item in methods if (gain := item.outcomes[key].gain) is not None]
-            heading = f"{title}\nfrom {100 * initial.outcomes[key].level.mean:.1f}%"
+            heading = f"{title}\ngain over {100 * initial.outcomes[key].level.mean:.1f}%, points"
             panel.axvline(0, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0, label="initial model")
             estimates(panel, known, [False] * len(known), heading, seeds="training seeds", within=(-101, 101))
         limits = [panel.get_xlim() for panel in axes]
@@ -43,7 +43,6 @@ def gains(found: Sequence[Contender]) -> str:
         axes[0].set_yticks(range(len(methods)), [item.name for item in methods])
         axes[0].invert_yaxis()
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.supxlabel("gain over the initial model, points", fontsize=10, color=INK)
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
         return standalone(svg(figure, "gains"))
 
