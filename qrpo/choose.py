@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from qrpo.artifacts import check_outputs, read_manifest
+from qrpo.artifacts import Manifest
 from qrpo.errors import PipelineError
 from qrpo.files import write_atomically
-from qrpo.finished_runs import read_options
+from qrpo.finished_runs import finished_evaluation, read_options
 from qrpo.paths import RunPaths
 from qrpo.results import read_results
 
@@ -50,11 +50,7 @@ def training_reward(path: Path) -> float:
         PipelineError: it was not evaluated on any, not to the end, or its results were changed since.
         OSError: its results cannot be read.
     """
-    evaluated = RunPaths(path).stage("evaluate")
-    manifest = read_manifest(evaluated)
-    if manifest is None or not manifest.done:
-        raise PipelineError(f"{path}: its evaluation is not finished")
-    check_outputs(evaluated, manifest)
+    _evaluation(path)
     results = read_results(RunPaths(path).metrics)
     if "train" not in results:
         raise PipelineError(f"{path} was not evaluated on training problems; give it --eval_train_problems")
@@ -72,17 +68,22 @@ def _check_alike(paths: Sequence[Path]) -> None:
     """
     wanted: dict[str, object] | None = None
     for path in paths:
-        manifest = read_manifest(RunPaths(path).stage("evaluate"))
-        if manifest is None or not manifest.done:
-            raise PipelineError(f"{path}: its evaluation is not finished")
-        wanted = manifest.config if wanted is None else wanted
-        differing = [name for name, value in wanted.items() if manifest.config.get(name) != value]
+        evaluated = _evaluation(path)
+        wanted = evaluated.config if wanted is None else wanted
+        differing = [name for name, value in wanted.items() if evaluated.config.get(name) != value]
         if differing:
             raise PipelineError(f"{paths[0]} and {path} were evaluated with different {', '.join(differing)}")
     algorithms = {path: read_options(path)["algorithm"] for path in paths}
     if len(set(algorithms.values())) > 1:
         named = ", ".join(f"{path} ({algorithm})" for path, algorithm in algorithms.items())
         raise PipelineError(f"these are of different algorithms, of which one is to be chosen at a time: {named}")
+
+
+def _evaluation(path: Path) -> Manifest:
+    try:
+        return finished_evaluation(path)
+    except PipelineError as error:
+        raise PipelineError(f"{path}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from qrpo.artifacts import check_outputs, read_manifest
+from qrpo.artifacts import Manifest, check_outputs, read_manifest
 from qrpo.borrowed import missing, recorded_source
 from qrpo.comparison import by_seed, metrics
 from qrpo.data_options import DataConfig
@@ -137,10 +137,7 @@ def read_run(path: Path) -> FinishedRun:
     if not path.is_dir():
         raise PipelineError("there is no such folder")
     paths = RunPaths(path, completions_from=recorded_source(paths))
-    evaluated = read_manifest(paths.stage("evaluate"))
-    if evaluated is None or not evaluated.done:
-        raise PipelineError("its evaluation is not finished")
-    check_outputs(paths.stage("evaluate"), evaluated)
+    finished_evaluation(path)
     try:
         selection = read_results(paths.metrics)["heldout"].selection
         halves = Halves.model_validate_json(paths.halves.read_bytes())
@@ -164,6 +161,20 @@ def read_run(path: Path) -> FinishedRun:
         halves=halves,
         selection=selection,
     )
+
+
+def finished_evaluation(path: Path) -> Manifest:
+    """What says how a run was evaluated.
+
+    Raises:
+        PipelineError: it is not finished, or what it has made was changed since.
+    """
+    folder = RunPaths(path).stage("evaluate")
+    manifest = read_manifest(folder)
+    if manifest is None or not manifest.done:
+        raise PipelineError("its evaluation is not finished")
+    check_outputs(folder, manifest)
+    return manifest
 
 
 def model_name(model: str) -> str:

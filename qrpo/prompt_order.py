@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 from torch.utils.data import Sampler
+
+log = logging.getLogger(__name__)
+
+
+def check_company(prompts: Sequence[Hashable], *, is_grouped: bool) -> None:
+    """Tells of rows that no other of their prompt comes with, which a profiled log Z fits whatever they say.
+
+    Args:
+        prompts: of the rows.
+        is_grouped: the order is `PromptSampler`'s, and not the rows' own.
+
+    Raises:
+        ValueError: all are such.
+    """
+    groups = Counter(prompts).values() if is_grouped else [sum(1 for _ in group) for _, group in groupby(prompts)]
+    alone = sum(size == 1 for size in groups)
+    if alone == len(prompts):
+        raise ValueError(
+            f"log_z is 'profiled', which learns from the differences between a prompt's rows, but each of the {alone} "
+            "training rows is alone; give more completions of a prompt, one after another where the order is "
+            "sequential, or log_z closed_form"
+        )
+    if alone:
+        log.warning("%d of %d training rows are the only ones of their prompt: they teach nothing", alone, len(prompts))
 
 
 class PromptSampler(Sampler[int]):

@@ -10,8 +10,6 @@ from __future__ import annotations
 import functools
 import logging
 import statistics
-from collections import Counter
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +40,7 @@ from qrpo.model_card import METHODS, with_options
 from qrpo.objectives import Scores
 from qrpo.pairwise import PairCollator
 from qrpo.pointwise import PointwiseCollator
-from qrpo.prompt_order import PromptSampler
+from qrpo.prompt_order import PromptSampler, check_company
 from qrpo.ref_logps import RefLogpsCache, completed
 from qrpo.reference import batches_of, numbers_of, reference_hash, reference_of, sharded_without_adapter
 from qrpo.trainer_config import QRPOConfig
@@ -178,7 +176,7 @@ class QRPOTrainer(KTOTrainer):
         if dataset_name == "train" and isinstance(dataset, IterableDataset) and _is_grouped(args):
             raise ValueError("train_sampling_strategy group_by_prompt needs all rows at once, which a stream has not")
         if dataset_name == "train" and isinstance(dataset, Dataset) and args.profiles_log_z:
-            _check_company(dataset, args)
+            check_company(list(map(tuple, dataset["prompt_ids"])), is_grouped=_is_grouped(args))
         return dataset
 
     def _set_signature_columns_if_needed(self) -> None:
@@ -361,27 +359,6 @@ class QRPOTrainer(KTOTrainer):
         rows = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.accelerator.num_processes
         card = with_options(path.read_text("utf-8"), self.args, steps=self.state.global_step, batch_size=rows)
         write_atomically(path, card)
-
-
-def _check_company(dataset: Dataset, args: QRPOConfig) -> None:
-    """Tells of rows that no other of their prompt comes with, which a profiled log Z fits whatever they say.
-
-    Raises:
-        ValueError: all are such.
-    """
-    prompts = map(tuple, dataset["prompt_ids"])
-    groups = (
-        Counter(prompts).values() if _is_grouped(args) else [sum(1 for _ in group) for _, group in groupby(prompts)]
-    )
-    alone = sum(size == 1 for size in groups)
-    if alone == len(dataset):
-        raise ValueError(
-            f"log_z is 'profiled', which learns from the differences between a prompt's rows, but each of the {alone} "
-            "training rows is alone; give more completions of a prompt, one after another where the order is "
-            "sequential, or log_z closed_form"
-        )
-    if alone:
-        log.warning("%d of %d training rows are the only ones of their prompt: they teach nothing", alone, len(dataset))
 
 
 def _is_grouped(args: QRPOConfig) -> bool:
