@@ -118,6 +118,13 @@ def test_the_first_step_by_hand(
     assert 0 <= line["accuracy"] <= 1
 
 
+def test_options_without_use_do_no_harm(make_trainer: MakeTrainer) -> None:
+    """The mean over rows that this transform is scaled by is of quantiles, which pairs have not."""
+    trainer = make_trainer(pairs(), algorithm="dpo", transform="scaled_normal_icdf", max_steps=1)
+    trainer.train()
+    assert trainer.state.global_step == 1
+
+
 @pytest.mark.parametrize("algorithm", ["simpo", "sft"])
 def test_what_needs_no_reference_loads_none(
     make_trainer: MakeTrainer, rows: Callable[..., list[dict[str, Any]]], algorithm: str

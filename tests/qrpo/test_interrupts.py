@@ -60,6 +60,15 @@ def test_a_signal_that_another_process_had_before_is_no_second_one(interrupts: I
     assert reached
 
 
+def test_a_signal_that_another_process_had_before_does_not_break_into_what_ends(interrupts: Interrupts) -> None:
+    reached = False
+    with pytest.raises(KeyboardInterrupt), interrupts.raising():  # noqa: PT012
+        interrupts.request()
+        signal.raise_signal(signal.SIGTERM)
+        reached = True
+    assert reached
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
